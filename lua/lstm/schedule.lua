@@ -1,0 +1,80 @@
+-- SPDX-License-Identifier: MIT
+--
+-- schedule.lua - learning rates as pure functions of the step.
+--
+--     for step in run:steps(cfg.steps, fit, text) do
+--       fit.lr = lstm.schedule.cosine(step, cfg.steps, cfg.lr, { warmup = 100, floor = 0.1 })
+--
+-- Steps count from 1, as run:steps does. A pure function needs nothing in a checkpoint: a run that is stopped and
+-- resumed has the same rates. Only + - * / are used, no pow or cos of the C library, whose last bit differs from one
+-- machine to another.
+
+local schedule = {}
+
+-- base^n for a whole n >= 0, by squaring.
+local function power(base, n)
+  local result = 1.0
+  while n > 0 do
+    if n % 2 == 1 then result = result * base end
+    base, n = base * base, n // 2
+  end
+  return result
+end
+
+-- sin(x) for |x| <= pi/2: Taylor's series, by Horner's rule, to the last bit or two of a double.
+local function sine(x)
+  local square, result = x * x, 1.0
+  for n = 22, 2, -2 do result = 1 - square / (n * (n + 1)) * result end
+  return x * result
+end
+
+local function check(position, name, value, low, high)
+  if type(value) ~= "number" or not (value >= low and value <= (high or math.huge)) then
+    local range = high and ("a number from %g to %g"):format(low, high) or ("a number of at least %g"):format(low)
+    local got = type(value) == "number" and ("%g"):format(value) or type(value)
+    error(("bad argument #%d (%s: %s expected, got %s)"):format(position, name, range, got), 3)
+  end
+end
+
+--- The same rate at every step.
+function schedule.constant(_, base)
+  return base
+end
+
+--- Grows linearly to `base` over the first `steps` steps, and stays there.
+function schedule.warmup(step, base, steps)
+  check(1, "step", step, 0)
+  check(3, "steps", steps, 0)
+  return step < steps and base * (step / steps) or base
+end
+
+--- Multiplied by `decay` at every step: base * decay^(step - 1).
+function schedule.exponential(step, base, decay)
+  check(1, "step", step, 1)
+  check(3, "decay", decay, 0)
+  return base * power(decay, step // 1 - 1)
+end
+
+--- Multiplied by `factor` after every `every` steps.
+function schedule.step(step, base, factor, every)
+  check(1, "step", step, 1)
+  check(3, "factor", factor, 0)
+  check(4, "every", every, 1)
+  return base * power(factor, (step - 1) // every)
+end
+
+--- Half a cosine from `base` at the first step to floor * base at step `steps` (Loshchilov & Hutter 2017).
+-- shape.warmup: steps of linear growth before it (0); shape.floor: the last rate as a share of base (0).
+function schedule.cosine(step, steps, base, shape)
+  check(1, "step", step, 0)
+  check(2, "steps", steps, 1)
+  local warmup, floor = shape and shape.warmup or 0, shape and shape.floor or 0
+  check(4, "warmup", warmup, 0)
+  check(4, "floor", floor, 0, 1)
+  if step < warmup then return base * (step / warmup) end
+  local done = steps > warmup and math.min(1, (step - warmup) / (steps - warmup)) or 1
+  local high = (1 + sine(math.pi * (0.5 - done))) / 2 -- = (1 + cos(pi * done)) / 2
+  return base * (floor + (1 - floor) * high)
+end
+
+return schedule
