@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+
+# LSTM_CHECK_CFLAGS(FLAGS, [IF-ACCEPTED], [IF-NOT])
+# Does the C compiler take FLAGS without a warning?
+AC_DEFUN([LSTM_CHECK_CFLAGS],
+[AS_VAR_PUSHDEF([cache], [lstm_cv_cflags_$1])dnl
+AC_CACHE_CHECK([whether $CC accepts $1], [cache],
+    [lstm_save_CFLAGS=$CFLAGS
+     CFLAGS="$CFLAGS -Werror $1"
+     AC_COMPILE_IFELSE([AC_LANG_PROGRAM], [AS_VAR_SET([cache], [yes])], [AS_VAR_SET([cache], [no])])
+     CFLAGS=$lstm_save_CFLAGS])
+AS_VAR_IF([cache], [yes], [$2], [$3])
+AS_VAR_POPDEF([cache])])
+
+# LSTM_WARNINGS
+# Sets WARN_CFLAGS. Warnings are errors only for those who ask (--enable-werror): a newer compiler's new warning must
+# not break a user's build.
+AC_DEFUN([LSTM_WARNINGS],
+[AC_ARG_ENABLE([werror],
+    [AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors (for developers)])],
+    [], [enable_werror=no])
+LSTM_CHECK_CFLAGS([-Wall -Wextra], [WARN_CFLAGS="-Wall -Wextra"])
+AS_IF([test "x$OPENMP_CFLAGS" = x],
+    [LSTM_CHECK_CFLAGS([-Wno-unknown-pragmas], [WARN_CFLAGS="$WARN_CFLAGS -Wno-unknown-pragmas"])])
+AS_IF([test "x$enable_werror" = xyes], [WARN_CFLAGS="$WARN_CFLAGS -Werror"])
+AC_SUBST([WARN_CFLAGS])])
+
+# LSTM_STRICT_ARITHMETIC
+# Sets ENGINE_CFLAGS. Results must not depend on what the compiler makes of an expression: no contraction into fused
+# operations that are not written as such, and no "fast" mathematics, not even by CFLAGS.
+AC_DEFUN([LSTM_STRICT_ARITHMETIC],
+[AC_CACHE_CHECK([that the arithmetic is strict], [lstm_cv_strict_arithmetic],
+    [AC_COMPILE_IFELSE([AC_LANG_SOURCE([[
+#ifdef __FAST_MATH__
+#error "-ffast-math"
+#endif
+int strict;
+]])], [lstm_cv_strict_arithmetic=yes], [lstm_cv_strict_arithmetic=no])])
+AS_IF([test "$lstm_cv_strict_arithmetic" = no],
+    [AC_MSG_ERROR([lstmrun's results are exactly repeatable, which -ffast-math and -Ofast would break: take them out of CFLAGS ($CFLAGS)])])
+LSTM_CHECK_CFLAGS([-ffp-contract=off], [ENGINE_CFLAGS="-ffp-contract=off"])
+LSTM_CHECK_CFLAGS([-fno-math-errno], [ENGINE_CFLAGS="$ENGINE_CFLAGS -fno-math-errno"])
+AC_SUBST([ENGINE_CFLAGS])])
+
+# LSTM_KERNELS
+# Which instruction sets the kernels are compiled for besides plain C; the choice between them is made at run time.
+AC_DEFUN([LSTM_KERNELS],
+[lstm_avx2=no
+lstm_avx512=no
+AVX2_CFLAGS="-mavx2 -mfma"
+AVX512_CFLAGS="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512"
+AS_CASE([$host_cpu], [x86_64],
+    [LSTM_CHECK_CFLAGS([-mavx2 -mfma], [lstm_avx2=yes])
+     LSTM_CHECK_CFLAGS([-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512],
+         [lstm_avx512=yes])])
+lstm_kernels=scalar
+AS_IF([test $lstm_avx2 = yes],
+    [AC_DEFINE([LSTM_HAVE_AVX2], [1], [Define to 1 when the AVX2 kernels are built.])
+     lstm_kernels="$lstm_kernels avx2"])
+AS_IF([test $lstm_avx512 = yes],
+    [AC_DEFINE([LSTM_HAVE_AVX512], [1], [Define to 1 when the AVX-512 kernels are built.])
+     lstm_kernels="$lstm_kernels avx512"])
+AM_CONDITIONAL([HAVE_AVX2], [test $lstm_avx2 = yes])
+AM_CONDITIONAL([HAVE_AVX512], [test $lstm_avx512 = yes])
+AC_SUBST([AVX2_CFLAGS])
+AC_SUBST([AVX512_CFLAGS])])
+
+# LSTM_SANITIZER
+# Sets SANITIZER_CFLAGS: AddressSanitizer and UndefinedBehaviorSanitizer, any finding ends the program.
+AC_DEFUN([LSTM_SANITIZER],
+[AC_ARG_ENABLE([sanitizer],
+    [AS_HELP_STRING([--enable-sanitizer], [build with address and undefined behaviour checks (slow, for developers)])],
+    [], [enable_sanitizer=no])
+AS_IF([test "x$enable_sanitizer" = xyes],
+    [SANITIZER_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+     lstm_save_CFLAGS=$CFLAGS
+     CFLAGS="$CFLAGS $SANITIZER_CFLAGS"
+     AC_MSG_CHECKING([whether $CC links with $SANITIZER_CFLAGS])
+     AC_LINK_IFELSE([AC_LANG_PROGRAM], [AC_MSG_RESULT([yes])],
+         [AC_MSG_RESULT([no])
+          AC_MSG_ERROR([--enable-sanitizer: $CC cannot link with $SANITIZER_CFLAGS; install the sanitizer's libraries (Fedora: libasan libubsan) or leave the option out])])
+     CFLAGS=$lstm_save_CFLAGS])
+AC_SUBST([SANITIZER_CFLAGS])
+AM_CONDITIONAL([SANITIZER], [test "x$enable_sanitizer" = xyes])])
