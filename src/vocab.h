@@ -33,6 +33,10 @@ typedef struct lstm_text {
     size_t start;      /* tokens begin here (0, or behind a byte order mark); messages count from bytes[0] */
 } lstm_text;
 
+/* How messages call a text: "text 'NAME'", or "the text" when name is NULL or empty. A long name shows its end. */
+#define LSTM_LABEL_SIZE 96
+void lstm_text_label(const char *name, char label[LSTM_LABEL_SIZE]);
+
 typedef struct lstm_vocab lstm_vocab;
 
 /* The vocabulary of the symbols of `count` texts together. Fails when they are all empty, when one is not valid UTF-8
