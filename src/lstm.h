@@ -14,8 +14,8 @@
  *
  * Results never depend on the number of threads or on the instruction set: see docs/engine.md.
  */
-#ifndef LSTM_H
-#define LSTM_H
+#ifndef LSTM_LSTM_H
+#define LSTM_LSTM_H
 
 #include <stdbool.h>
 #include <stddef.h>
