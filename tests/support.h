@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * support.h - what the engine's tests share: random problems, engine tensors as plain doubles, comparisons.
+ *
+ * Everything that fails here ends the test program ("Bail out!"): it is never the thing under test.
+ */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include "lstm.h"
+#include "naive.h"
+
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2), noreturn))
+#endif
+void bail(const char *format, ...);
+void *must_alloc(size_t bytes); /* zeroed */
+
+/* ---- random numbers, not the engine's --------------------------------------------------------------------------- */
+
+uint64_t random_next(uint64_t *state); /* splitmix64 (Steele, Lea & Flood 2014) */
+size_t random_below(uint64_t *state, size_t n);
+double random_unit(uint64_t *state);   /* [0, 1) */
+double random_normal(uint64_t *state); /* about N(0,1): a sum of uniforms */
+
+/* ---- one batch of random data ----------------------------------------------------------------------------------- */
+
+typedef struct data {
+    size_t T, B, I, O;
+    int32_t *ids, *target_ids; /* NULL where the network has no use for them, as in lstm_batch */
+    double *x, *target;
+    void *x_real, *target_real; /* the same in the model's type */
+    float *mask;
+} data;
+
+/* masked: weights in [0,1], some of them 0, as for padded sequences; never all 0. */
+data *data_new(const lstm_model_config *net, size_t T, size_t B, bool masked, uint64_t seed);
+void data_free(data *d);
+lstm_batch data_batch(const data *d); /* all T steps, from the trainer's state */
+naive_batch data_naive(const data *d, const lstm_trainer_config *settings);
+
+/* ---- engine objects that must come to be ------------------------------------------------------------------------ */
+
+lstm_model_config config_lstm(size_t V, size_t H, size_t L); /* one-hot, cross-entropy, float64, seed 1 */
+lstm_model *must_model(const lstm_model_config *config);
+lstm_trainer *must_trainer(lstm_model *m, const lstm_trainer_config *config);
+lstm_tensor must_tensor(const lstm_trainer *tr, lstm_what what, size_t index);
+double must_forward(lstm_trainer *tr, const lstm_batch *batch, bool training); /* the loss */
+void must_backward(lstm_trainer *tr);
+lstm_update_stats must_update(lstm_trainer *tr);
+lstm_step_stats must_step(lstm_trainer *tr, const lstm_batch *batch);
+
+/* Every parameter normal with this standard deviation, whatever the engine's layout. */
+void randomize(lstm_model *m, double std, uint64_t seed);
+void randomize_state(lstm_trainer *tr, double std, uint64_t seed);
+
+/* ---- values ----------------------------------------------------------------------------------------------------- */
+
+double *values(const lstm_tensor *t);                       /* dense, row-major; the caller frees */
+void set_values(const lstm_tensor *t, const double *value); /* rounds to the tensor's type */
+/* ||got - want|| / ||want||; ||got|| when want is zero; infinite when anything is not finite. */
+double relative_error(const double *got, const double *want, size_t n);
+double tensor_error(const lstm_tensor *got, const double *want);
+
+/* FNV-1a over the bits of the elements in logical order. */
+uint64_t hash_bytes(uint64_t hash, const void *data, size_t size);
+uint64_t hash_tensor(uint64_t hash, const lstm_tensor *t);
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t hash_model(uint64_t hash, const lstm_model *m);
+/* Parameters, moments, state and counters: all that a continuation needs. */
+uint64_t hash_training(uint64_t hash, const lstm_trainer *tr);
+/* Everything one forward and backward computes. */
+uint64_t hash_pass(uint64_t hash, const lstm_trainer *tr);
+
+/* ---- the same network in naive.h -------------------------------------------------------------------------------- */
+
+/* A naive network with the trainer's parameters, initial state and T steps. */
+naive *naive_of(const lstm_trainer *tr, size_t T);
+
+#endif
