@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_binding.h - what the files of the Lua binding share: owners and views, tensors, models, trainers, texts.
+ *
+ * Userdata are born closed: the object is created first, with its metatable, and filled afterwards, so that whatever
+ * raises in between leaves something the collector can free. __gc and __close are the same idempotent function.
+ *
+ * Who keeps whom alive, by user values: a view its owner; a trainer its model; a stream its text. An owner can be
+ * closed while views of it live: every use of a view asks the owner first. A model closes its trainers before it goes.
+ */
+#ifndef LUA_BINDING_H
+#define LUA_BINDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "lstm.h"
+#include "lua_args.h"
+#include "stream.h"
+
+/* ---- owners -------------------------------------------------------------------------------------------------- */
+
+/* First member of every userdata that holds memory in C. */
+typedef struct lua_owner {
+    const char *closed; /* NULL: open; else for messages: "closed model", "trainer whose model was closed" */
+} lua_owner;
+
+/* The userdata of type `tname` at `index`, which is the self of method `function`; raises when it is something else. */
+void *lua_owner_self(lua_State *L, int index, const char *tname, const char *function);
+/* The same, and raises "attempt to call 'function' on a closed model" when it is closed. */
+void *lua_owner_check(lua_State *L, int index, const char *tname, const char *function);
+/* Makes metatable `tname` with these metamethods (including __gc and __close) and methods; leaves nothing. When the
+ * metamethods have no __index, methods are looked up directly. */
+void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamethods, const luaL_Reg *methods);
+/* For an __index that computes fields: pushes method `key` (stack index) of metatable `tname`, or nil. */
+void lua_owner_push_method(lua_State *L, const char *tname, int key);
+
+/* Lua does not see memory held in C. Before `bytes` are taken: runs a full collection when what is held has grown by
+ * half since the last one, so that objects made and dropped in a loop never pile up. May run finalizers. */
+void lua_memory_want(lua_State *L, size_t bytes);
+void lua_memory_took(lua_State *L, size_t bytes); /* never raises; pair with lua_memory_gave */
+void lua_memory_gave(lua_State *L, size_t bytes);
+void lua_memory_register(lua_State *L);
+
+/* ---- tensors ------------------------------------------------------------------------------------------------- */
+
+#define LUA_TENSOR "lstm.tensor"
+
+/* Pushes a view of what belongs to the open owner userdata at stack index `owner`. */
+void lua_tensor_push_view(lua_State *L, int owner, const lstm_tensor *view);
+/* Pushes a new dense tensor of zeros; returns its view, whose data may be written. */
+const lstm_tensor *lua_tensor_push_new(lua_State *L, const char *name, lstm_type type, int ndim, const size_t *shape);
+/* Pushes a dense copy of a view and returns it. */
+const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lstm_tensor *view);
+/* The tensor at `index`, argument `arg` of `function`: raises when it is something else, or its owner is closed.
+ * The pointer is good as long as the value stays on the stack and its owner is open. */
+const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *function, int arg);
+bool lua_tensor_is(lua_State *L, int index);
+/* Elements [first, first+count) as doubles, and back. */
+void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *values);
+void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const double *values);
+/* Assigns the value at `index` (a number, a tensor or a nested table of the same shape); errors name argument `arg`
+ * of `function` and, unless NULL, `what`. */
+void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char *function, int arg, const char *what);
+void lua_tensor_register(lua_State *L); /* adds lstm.tensor to the table on top of the stack */
+
+/* ---- vocabularies, texts, streams ------------------------------------------------------------------------------ */
+
+#define LUA_VOCABULARY "lstm.vocabulary"
+#define LUA_CORPUS "lstm.corpus"
+#define LUA_STREAM "lstm.stream"
+
+typedef struct lua_vocabulary {
+    lstm_vocab *vocab; /* a reference of its own */
+} lua_vocabulary;
+
+typedef struct lua_stream {
+    lua_owner owner;
+    lstm_stream *stream; /* user value 1: the text */
+    size_t bytes;
+} lua_stream;
+
+/* The vocabulary at `index`, or of the text there; NULL when it is neither. */
+lstm_vocab *lua_vocabulary_of(lua_State *L, int index);
+void lua_vocabulary_push(lua_State *L, lstm_vocab *vocab); /* takes a reference of its own */
+/* The open text at `index`. */
+lstm_corpus *lua_corpus_check(lua_State *L, int index, const char *function);
+/* Pushes a new stream of the text at stack index `corpus`; errors as of `a`, or plain when a is NULL. */
+lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg);
+void lua_corpus_register(lua_State *L);
+
+/* ---- models -------------------------------------------------------------------------------------------------- */
+
+#define LUA_MODEL "lstm.model"
+
+struct lua_trainer;
+
+/* User values of a model. */
+enum { LUA_MODEL_VOCAB = 1, LUA_MODEL_INIT, LUA_MODEL_WORKERS, LUA_MODEL_USER_VALUES = LUA_MODEL_WORKERS };
+
+typedef struct lua_model {
+    lua_owner owner;
+    lstm_model *model;
+    struct lua_trainer *trainers; /* all open ones; each takes itself out */
+    size_t bytes;
+} lua_model;
+
+lua_model *lua_model_check(lua_State *L, int index, const char *function);
+void lua_model_register(lua_State *L);
+
+/* ---- trainers ------------------------------------------------------------------------------------------------ */
+
+#define LUA_TRAINER "lstm.trainer"
+
+/* User values of a trainer. */
+enum {
+    LUA_TRAINER_MODEL = 1,
+    LUA_TRAINER_ARRAYS, /* userdata: the arrays of the last batch */
+    LUA_TRAINER_TEXT,   /* the text of the stream below */
+    LUA_TRAINER_STREAM, /* stream that step(text) takes its batches from */
+    LUA_TRAINER_USER_VALUES = LUA_TRAINER_STREAM
+};
+
+typedef enum lua_carry { LUA_CARRY_AUTO, LUA_CARRY_ON, LUA_CARRY_OFF } lua_carry;
+
+typedef struct lua_trainer {
+    lua_owner owner;
+    lstm_trainer *trainer;
+    lua_model *model; /* alive as long as this is: user value */
+    struct lua_trainer *next, **link; /* in the model's list */
+    size_t bytes;
+    lua_carry carry;
+    lstm_batch batch; /* the last one; its arrays are in a user value */
+    bool in_order;    /* it continues the one before */
+    bool ready;       /* it went forward and not yet backward */
+} lua_trainer;
+
+lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function);
+/* Pushes a new trainer of the model at stack index `model`. Engine errors are raised as of `a`. */
+lua_trainer *lua_trainer_push(lua_State *L, int model, const lstm_trainer_config *config, const lua_args *a);
+void lua_trainer_close(lua_State *L, lua_trainer *t, const char *why); /* idempotent, never raises */
+void lua_trainer_register(lua_State *L);
+int lua_trainer_new(lua_State *L); /* model:trainer{...} */
+
+/* Takes the next batch of `source` (stack index: a batch table, a text, a stream, an object with a method next) into
+ * trainer t (stack index `self`). Returns false at the end of a stream that ends. */
+bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const char *function, int arg);
+
+/* ---- uses of inference ----------------------------------------------------------------------------------------- */
+
+int lua_sample(lua_State *L);           /* model:sample{...} */
+int lua_model_evaluate(lua_State *L);   /* model:evaluate(source, options) */
+int lua_trainer_evaluate(lua_State *L); /* fit:evaluate(source, options) */
+
+/* An inference trainer of the model at stack index `model` for B x T, kept and used again: pushes and returns it. Its
+ * state is zero. */
+lua_trainer *lua_worker_push(lua_State *L, int model, size_t batch, size_t seq, lstm_loss_at loss_at,
+                             const char *function);
+
+/* Streams of lstm_uniform and lstm_normal that the binding draws from. */
+enum { LUA_RANDOM_TENSOR = 1, LUA_RANDOM_SAMPLE };
+
+#endif
