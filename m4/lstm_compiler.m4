@@ -43,25 +43,15 @@ LSTM_CHECK_CFLAGS([-fno-math-errno], [ENGINE_CFLAGS="$ENGINE_CFLAGS -fno-math-er
 AC_SUBST([ENGINE_CFLAGS])])
 
 # LSTM_KERNELS
-# Which instruction sets the kernels are compiled for besides plain C; the choice between them is made at run time.
+# The kernels are compiled for AVX2 and AVX-512 beside plain C where the compiler can; the choice is made at run time.
 AC_DEFUN([LSTM_KERNELS],
-[lstm_avx2=no
-lstm_avx512=no
-AVX2_CFLAGS="-mavx2 -mfma"
+[AVX2_CFLAGS="-mavx2 -mfma"
 AVX512_CFLAGS="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512"
+lstm_x86_kernels=no
 AS_CASE([$host_cpu], [x86_64],
-    [LSTM_CHECK_CFLAGS([-mavx2 -mfma], [lstm_avx2=yes])
-     LSTM_CHECK_CFLAGS([-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512],
-         [lstm_avx512=yes])])
-lstm_kernels=scalar
-AS_IF([test $lstm_avx2 = yes],
-    [AC_DEFINE([LSTM_HAVE_AVX2], [1], [Define to 1 when the AVX2 kernels are built.])
-     lstm_kernels="$lstm_kernels avx2"])
-AS_IF([test $lstm_avx512 = yes],
-    [AC_DEFINE([LSTM_HAVE_AVX512], [1], [Define to 1 when the AVX-512 kernels are built.])
-     lstm_kernels="$lstm_kernels avx512"])
-AM_CONDITIONAL([HAVE_AVX2], [test $lstm_avx2 = yes])
-AM_CONDITIONAL([HAVE_AVX512], [test $lstm_avx512 = yes])
+    [LSTM_CHECK_CFLAGS([-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512],
+         [lstm_x86_kernels=yes])])
+AM_CONDITIONAL([X86_KERNELS], [test $lstm_x86_kernels = yes])
 AC_SUBST([AVX2_CFLAGS])
 AC_SUBST([AVX512_CFLAGS])])
 
