@@ -8,7 +8,8 @@
  * holds either the old checkpoint or the new one, whole. Neither reading nor writing ever gives libhdf5 a file.
  *
  * The same object is used both ways: filled by h5checkpoint_new and the add functions, or by h5checkpoint_read.
- * Names of tensors and texts may contain '/', which makes groups; a part of a name is 1 to 63 bytes of UTF-8 and none of ".", "..".
+ * Names of tensors and texts may contain '/', which makes groups; a part of a name is 1 to 63 bytes of UTF-8, but not
+ * "." or "..".
  * All functions that take an lstm_error return -1 or NULL on failure, with a sentence that names the path, or the
  * tensor, and the reason. They may be called from one thread at a time per checkpoint.
  */
@@ -43,7 +44,7 @@ int h5checkpoint_add_integer(h5checkpoint *cp, const char *name, int64_t value, 
 int h5checkpoint_add_number(h5checkpoint *cp, const char *name, double value, lstm_error *err);
 
 /* Replaces the file at path. When previous is not NULL, what was at path is kept there (replacing what was at
- * previous, but only once the new file is in place). On failure both files are as before. */
+ * previous, but only once the new file is in place). On failure path holds what it held, or the new file. */
 int h5checkpoint_write(const h5checkpoint *cp, const char *path, const char *previous, lstm_error *err);
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */

@@ -56,7 +56,6 @@ int h5log_set_integer(h5log *log, const char *group, const char *name, int64_t v
 int h5log_set_number(h5log *log, const char *group, const char *name, double value, lstm_error *err);
 /* The whole configuration as JSON: dataset /config/json. */
 int h5log_set_json(h5log *log, const char *json, lstm_error *err);
-/* Environment attributes this layer knows best: HDF5 version, host, CPU model, start time; set by create and resume. */
 
 /* Columns of /metrics in the order they shall have in the file; further ones may appear in any row. */
 int h5log_columns(h5log *log, size_t n, const char *const *names, lstm_error *err);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "fileio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int fileio_write(int fd, const void *bytes, size_t size, size_t *done)
+{
+    size_t n = 0;
+    int error = 0;
+    while (n < size && !error) {
+        ssize_t r = write(fd, (const char *)bytes + n, size - n);
+        if (r > 0)
+            n += (size_t)r;
+        else if (r == 0)
+            error = EIO;
+        else if (errno != EINTR)
+            error = errno;
+    }
+    if (done)
+        *done = n;
+    return error;
+}
+
+int fileio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset, size_t *done)
+{
+    size_t n = 0;
+    int error = 0;
+    while (n < size && !error) {
+        ssize_t r = pwrite(fd, (const char *)bytes + n, size - n, (off_t)(offset + n));
+        if (r > 0)
+            n += (size_t)r;
+        else if (r == 0)
+            error = EIO;
+        else if (errno != EINTR)
+            error = errno;
+    }
+    if (done)
+        *done = n;
+    return error;
+}
+
+int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done)
+{
+    size_t n = 0;
+    while (n < size) {
+        ssize_t r = pread(fd, (char *)bytes + n, size - n, (off_t)(offset + n));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0) {
+            *done = n;
+            return r < 0 ? errno : 0;
+        }
+        n += (size_t)r;
+    }
+    *done = n;
+    return 0;
+}
+
+int fileio_sync_directory(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return ENOMEM;
+    int error = 0;
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        error = errno;
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return error;
+}
+
+const char *fileio_short_path(const char *path, char room[128])
+{
+    size_t n = strlen(path);
+    if (n <= 120)
+        snprintf(room, 128, "%s", path);
+    else
+        snprintf(room, 128, "...%s", path + n - 117);
+    return room;
+}
+
+int fileio_fail(lstm_error *err, const char *what, const char *path, int error)
+{
+    char room[128];
+    return lstm_fail(err, "", "%s %s: %s", what, fileio_short_path(path, room), strerror(error));
+}

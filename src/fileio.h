@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fileio.h - system calls on files, complete and checked. Functions return 0 or an errno value.
+ */
+#ifndef LSTM_FILEIO_H
+#define LSTM_FILEIO_H
+
+#include "lstm.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* All size bytes, or an error; *done (may be NULL) says how many got there in either case. */
+int fileio_write(int fd, const void *bytes, size_t size, size_t *done);               /* where the file stands */
+int fileio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset, size_t *done);
+/* Reads up to size bytes; *done is smaller only at the end of the file. */
+int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done);
+/* Makes the name of this file durable: fsync of the directory that holds it. */
+int fileio_sync_directory(const char *path);
+
+/* Sets "WHAT PATH: REASON" (a long path loses its beginning, never the reason) and returns -1. */
+int fileio_fail(lstm_error *err, const char *what, const char *path, int error);
+/* The end of path, at most 120 bytes of it, in room. Returns room's text. */
+const char *fileio_short_path(const char *path, char room[128]);
+
+#endif

@@ -1,0 +1,945 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A checkpoint file:  HDF5 image | trailer of 64 bytes
+ *     0  "LSTMCKPT"     16  length of the image    32  SHA-256 of the image and of the trailer's first 32 bytes
+ *     8  version (1)    24  zero
+ * Numbers are unsigned, 8 bytes, little-endian. HDF5 readers do not mind a file that is longer than it says.
+ * In the image: tensors under their names, texts below /text, integers and numbers as attributes of the root.
+ */
+#define _GNU_SOURCE
+#include "h5checkpoint.h"
+
+#include "fileio.h"
+#include "h5file.h"
+#include "sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC "LSTMCKPT"
+#define VERSION 1
+#define TRAILER 64
+#define FORMAT_NAME "lstmrun checkpoint"
+#define TEXT_GROUP "text/"
+
+/* The bytes of an HDF5 file in memory. libhdf5's core driver works on them in place, through the callbacks below. */
+typedef struct image {
+    unsigned char *bytes;
+    size_t size, room;
+} image;
+
+typedef struct tensor_entry {
+    h5checkpoint_item item; /* item.name is ours */
+    const void *data;       /* writing: the caller's dense array, or NULL when view says where the elements are */
+    lstm_tensor view;
+} tensor_entry;
+
+typedef struct text_entry {
+    char *name, *text;
+    size_t length;
+} text_entry;
+
+typedef struct number_entry {
+    char *name;
+    bool is_integer;
+    int64_t integer;
+    double number;
+} number_entry;
+
+struct h5checkpoint {
+    tensor_entry *tensors;
+    text_entry *texts;
+    number_entry *numbers;
+    size_t ntensors, ntexts, nnumbers;
+    char *path; /* reading: for messages */
+    hid_t file; /* reading: open on image; else -1 */
+    image image;
+};
+
+/* ---- the list of what is in it -------------------------------------------------------------------------------- */
+
+h5checkpoint *h5checkpoint_new(lstm_error *err)
+{
+    h5checkpoint *cp = calloc(1, sizeof *cp);
+    if (!cp) {
+        lstm_fail(err, "", "out of memory for a checkpoint");
+        return NULL;
+    }
+    cp->file = -1;
+    return cp;
+}
+
+void h5checkpoint_free(h5checkpoint *cp)
+{
+    if (!cp)
+        return;
+    if (cp->file >= 0) {
+        h5_enter();
+        H5Fclose(cp->file);
+        h5_leave();
+    }
+    for (size_t k = 0; k < cp->ntensors; k++)
+        free((char *)cp->tensors[k].item.name);
+    for (size_t k = 0; k < cp->ntexts; k++) {
+        free(cp->texts[k].name);
+        free(cp->texts[k].text);
+    }
+    for (size_t k = 0; k < cp->nnumbers; k++)
+        free(cp->numbers[k].name);
+    free(cp->tensors);
+    free(cp->texts);
+    free(cp->numbers);
+    free(cp->image.bytes);
+    free(cp->path);
+    free(cp);
+}
+
+/* An array with room for one more entry, or NULL; it doubles at powers of two. */
+static void *grown(void *array, size_t count, size_t size)
+{
+    if (count & (count - 1) || count == 0)
+        return count ? array : realloc(array, size);
+    return realloc(array, 2 * count * size);
+}
+
+static tensor_entry *find_tensor(const h5checkpoint *cp, const char *name)
+{
+    for (size_t k = 0; k < cp->ntensors; k++)
+        if (strcmp(cp->tensors[k].item.name, name) == 0)
+            return &cp->tensors[k];
+    return NULL;
+}
+
+static text_entry *find_text(const h5checkpoint *cp, const char *name)
+{
+    for (size_t k = 0; k < cp->ntexts; k++)
+        if (strcmp(cp->texts[k].name, name) == 0)
+            return &cp->texts[k];
+    return NULL;
+}
+
+static number_entry *find_number(const h5checkpoint *cp, const char *name)
+{
+    for (size_t k = 0; k < cp->nnumbers; k++)
+        if (strcmp(cp->numbers[k].name, name) == 0)
+            return &cp->numbers[k];
+    return NULL;
+}
+
+/* Parts between '/' must each be a good name. */
+static bool path_name_ok(const char *name)
+{
+    if (strlen(name) >= H5CHECKPOINT_NAME_SIZE)
+        return false;
+    for (;;) {
+        size_t n = strcspn(name, "/");
+        if (!h5_name_ok(name, n))
+            return false;
+        if (!name[n])
+            return true;
+        name += n + 1;
+    }
+}
+
+static int check_new_name(const char *name, bool taken, lstm_error *err)
+{
+    if (!name || !path_name_ok(name))
+        return lstm_fail(err, "name", "'%.60s' cannot be a name in a checkpoint: parts between '/' are 1 to 63 bytes of "
+                         "UTF-8 without control characters", name ? name : "");
+    if (taken)
+        return lstm_fail(err, "name", "the checkpoint has a '%s' already", name);
+    return 0;
+}
+
+/* Number of elements; false when that or their bytes overflow. */
+static bool count_elements(h5type type, int ndim, const size_t *shape, size_t *count)
+{
+    size_t n = 1, limit = SIZE_MAX / 4 / h5type_size(type);
+    for (int d = 0; d < ndim; d++) {
+        if (shape[d] && n > limit / shape[d])
+            return false;
+        n *= shape[d];
+    }
+    *count = n;
+    return true;
+}
+
+static size_t item_bytes(const h5checkpoint_item *item)
+{
+    size_t n = 0;
+    count_elements(item->type, item->ndim, item->shape, &n);
+    return n * h5type_size(item->type);
+}
+
+/* Appends an entry; the name is copied. NULL: out of memory. */
+static tensor_entry *append_tensor(h5checkpoint *cp, const char *name, h5type type, int ndim, const size_t *shape)
+{
+    tensor_entry *all = grown(cp->tensors, cp->ntensors, sizeof *all);
+    if (!all)
+        return NULL;
+    cp->tensors = all;
+    tensor_entry *e = &all[cp->ntensors];
+    memset(e, 0, sizeof *e);
+    if (!(e->item.name = strdup(name)))
+        return NULL;
+    e->item.type = type;
+    e->item.ndim = ndim;
+    for (int d = 0; d < ndim; d++)
+        e->item.shape[d] = shape[d];
+    cp->ntensors++;
+    return e;
+}
+
+static tensor_entry *new_tensor(h5checkpoint *cp, const char *name, h5type type, int ndim, const size_t *shape,
+                                lstm_error *err)
+{
+    size_t count;
+    if (check_new_name(name, name && find_tensor(cp, name), err))
+        return NULL;
+    if (strncmp(name, TEXT_GROUP, strlen(TEXT_GROUP)) == 0 || strcmp(name, "text") == 0) {
+        lstm_fail(err, "name", "tensor '%s': 'text' is where the texts are; choose another name", name);
+        return NULL;
+    }
+    if (!h5type_size(type) || ndim < 0 || ndim > H5_MAX_DIMS) {
+        lstm_fail(err, "", "tensor '%s': a type and 0 to %d dimensions expected, got %d", name, H5_MAX_DIMS, ndim);
+        return NULL;
+    }
+    if (!count_elements(type, ndim, shape, &count)) {
+        lstm_fail(err, "shape", "tensor '%s' is larger than memory can be", name);
+        return NULL;
+    }
+    tensor_entry *e = append_tensor(cp, name, type, ndim, shape);
+    if (!e)
+        lstm_fail(err, "", "out of memory for a checkpoint");
+    return e;
+}
+
+int h5checkpoint_add(h5checkpoint *cp, const char *name, h5type type, int ndim, const size_t *shape, const void *data,
+                     lstm_error *err)
+{
+    tensor_entry *e = new_tensor(cp, name, type, ndim, shape, err);
+    if (!e)
+        return -1;
+    e->data = data ? data : ""; /* NULL is fine for no elements */
+    return 0;
+}
+
+static h5type type_of_tensor(const lstm_tensor *t)
+{
+    return t->type == LSTM_F64 ? H5_F64 : H5_F32;
+}
+
+static void shape_of_tensor(const lstm_tensor *t, size_t shape[LSTM_MAX_DIMS])
+{
+    for (int d = 0; d < t->ndim; d++)
+        shape[d] = t->axis[d].size;
+}
+
+int h5checkpoint_add_tensor(h5checkpoint *cp, const char *name, const lstm_tensor *t, lstm_error *err)
+{
+    size_t shape[LSTM_MAX_DIMS];
+    shape_of_tensor(t, shape);
+    tensor_entry *e = new_tensor(cp, name ? name : t->name, type_of_tensor(t), t->ndim, shape, err);
+    if (!e)
+        return -1;
+    e->view = *t;
+    return 0;
+}
+
+/* Appends a text; false: out of memory. Takes neither name nor text. */
+static bool append_text(h5checkpoint *cp, const char *name, const char *text, size_t length)
+{
+    text_entry *all = grown(cp->texts, cp->ntexts, sizeof *all);
+    if (!all)
+        return false;
+    cp->texts = all;
+    text_entry e = {strdup(name), length < SIZE_MAX ? malloc(length + 1) : NULL, length};
+    if (!e.name || !e.text) {
+        free(e.name);
+        free(e.text);
+        return false;
+    }
+    if (length)
+        memcpy(e.text, text, length);
+    e.text[length] = 0;
+    all[cp->ntexts++] = e;
+    return true;
+}
+
+int h5checkpoint_add_text(h5checkpoint *cp, const char *name, const char *text, size_t length, lstm_error *err)
+{
+    if (check_new_name(name, name && find_text(cp, name), err))
+        return -1;
+    if (!append_text(cp, name, text, length))
+        return lstm_fail(err, "", "out of memory for text '%s' of a checkpoint", name);
+    return 0;
+}
+
+static bool append_number(h5checkpoint *cp, const char *name, number_entry e)
+{
+    number_entry *all = grown(cp->numbers, cp->nnumbers, sizeof *all);
+    if (!all)
+        return false;
+    cp->numbers = all;
+    if (!(e.name = strdup(name)))
+        return false;
+    all[cp->nnumbers++] = e;
+    return true;
+}
+
+static int add_number(h5checkpoint *cp, const char *name, number_entry e, lstm_error *err)
+{
+    if (check_new_name(name, name && find_number(cp, name), err))
+        return -1;
+    if (strcmp(name, "format") == 0)
+        return lstm_fail(err, "name", "'format' is the file's own; choose another name");
+    if (!append_number(cp, name, e))
+        return lstm_fail(err, "", "out of memory for a checkpoint");
+    return 0;
+}
+
+int h5checkpoint_add_integer(h5checkpoint *cp, const char *name, int64_t value, lstm_error *err)
+{
+    return add_number(cp, name, (number_entry){.is_integer = true, .integer = value}, err);
+}
+
+int h5checkpoint_add_number(h5checkpoint *cp, const char *name, double value, lstm_error *err)
+{
+    return add_number(cp, name, (number_entry){.number = value}, err);
+}
+
+/* ---- the image ------------------------------------------------------------------------------------------------ */
+
+/* libhdf5 asks these for the memory of the image. It always gets ours: nothing is copied, and freeing is left to us. */
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *data)
+{
+    image *im = data;
+    (void)op;
+    return size <= im->room ? im->bytes : NULL;
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *data)
+{
+    (void)op;
+    (void)data;
+    return to == from ? to : memcpy(to, from, size);
+}
+
+static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *data)
+{
+    image *im = data;
+    (void)old;
+    (void)op;
+    if (size > im->room) {
+        unsigned char *bytes = realloc(im->bytes, size + size / 4);
+        if (!bytes)
+            return NULL;
+        im->bytes = bytes;
+        im->room = size + size / 4;
+    }
+    return im->bytes;
+}
+
+static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *data)
+{
+    (void)bytes;
+    (void)op;
+    (void)data;
+    return 0;
+}
+
+static void *same_image(void *data)
+{
+    return data;
+}
+
+static herr_t keep_image(void *data)
+{
+    (void)data;
+    return 0;
+}
+
+/* Access properties for a file in this memory. */
+static hid_t image_access(image *im)
+{
+    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
+                                             same_image,   keep_image,   im};
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    if (fapl >= 0 && H5Pset_fapl_core(fapl, 64 * 1024, 0) >= 0 &&
+        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+        H5Pset_file_image_callbacks(fapl, &callbacks) >= 0)
+        return fapl;
+    h5_close(fapl);
+    return -1;
+}
+
+/* A dataset with intermediate groups made. */
+static hid_t create_dataset(hid_t file, const char *name, hid_t type, hid_t space)
+{
+    hid_t dataset = -1, link = H5Pcreate(H5P_LINK_CREATE);
+    if (link >= 0 && H5Pset_create_intermediate_group(link, 1) >= 0 &&
+        H5Pset_char_encoding(link, H5T_CSET_UTF8) >= 0)
+        dataset = H5Dcreate2(file, name, type, space, link, H5P_DEFAULT, H5P_DEFAULT);
+    h5_close(link);
+    return dataset;
+}
+
+static int write_dataset(hid_t file, const char *name, hid_t file_type, hid_t memory_type, int ndim,
+                         const size_t *shape, const void *data)
+{
+    hsize_t size[H5_MAX_DIMS];
+    for (int d = 0; d < ndim; d++)
+        size[d] = shape[d];
+    hid_t space = ndim ? H5Screate_simple(ndim, size, NULL) : H5Screate(H5S_SCALAR);
+    hid_t dataset = space >= 0 ? create_dataset(file, name, file_type, space) : -1;
+    int result = dataset >= 0 && H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0 ? 0 : -1;
+    if (dataset >= 0 && H5Dclose(dataset) < 0)
+        result = -1;
+    h5_close(space);
+    return result;
+}
+
+static int write_tensor(hid_t file, const tensor_entry *e)
+{
+    const h5checkpoint_item *item = &e->item;
+    void *copy = NULL;
+    if (!e->data) {
+        if (!(copy = malloc(item_bytes(item) + 1)))
+            return -1;
+        lstm_tensor_read(&e->view, 0, lstm_tensor_size(&e->view), copy);
+    }
+    int result = write_dataset(file, item->name, h5_type_in_file(item->type), h5_type_in_memory(item->type),
+                               item->ndim, item->shape, copy ? copy : e->data);
+    free(copy);
+    return result;
+}
+
+static int write_text(hid_t file, const text_entry *e)
+{
+    char name[sizeof TEXT_GROUP + H5CHECKPOINT_NAME_SIZE];
+    snprintf(name, sizeof name, TEXT_GROUP "%s", e->name);
+    /* Bytes as 1-D uint8 would be exact, too, but a string is what readers print. NULs at the end are counted. */
+    hid_t type = h5_string_type(e->length);
+    int result = type < 0 ? -1 : write_dataset(file, name, type, type, 0, NULL, e->text);
+    h5_close(type);
+    if (result)
+        return -1;
+    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    result = dataset < 0 ? -1 : h5_put_integer(dataset, "bytes", (int64_t)e->length);
+    h5_close(dataset);
+    return result;
+}
+
+static int write_number(hid_t root, const number_entry *e)
+{
+    return e->is_integer ? h5_put_integer(root, e->name, e->integer) : h5_put_number(root, e->name, e->number);
+}
+
+static int write_contents(const h5checkpoint *cp, hid_t file)
+{
+    if (h5_put_text(file, "format", FORMAT_NAME))
+        return -1;
+    for (size_t k = 0; k < cp->nnumbers; k++)
+        if (write_number(file, &cp->numbers[k]))
+            return -1;
+    for (size_t k = 0; k < cp->ntexts; k++)
+        if (write_text(file, &cp->texts[k]))
+            return -1;
+    for (size_t k = 0; k < cp->ntensors; k++)
+        if (write_tensor(file, &cp->tensors[k]))
+            return -1;
+    return 0;
+}
+
+/* Writes everything into the image by way of libhdf5 and sets its size. */
+static int fill_image(const h5checkpoint *cp, image *im)
+{
+    hid_t fapl = image_access(im);
+    hid_t file = fapl >= 0 ? H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, H5P_DEFAULT, fapl) : -1;
+    h5_close(fapl);
+    if (file < 0)
+        return -1;
+    int result = write_contents(cp, file);
+    /* Flushes, too. The size is what the file needs; what the driver holds is rounded up. */
+    ssize_t size = result ? -1 : H5Fget_file_image(file, NULL, 0);
+    if (H5Fclose(file) < 0 || size < 0)
+        return -1;
+    im->size = (size_t)size;
+    return 0;
+}
+
+/* An upper estimate of the image, so that libhdf5 does not run out of memory: it would crash. 0: too large. */
+static size_t estimate(const h5checkpoint *cp)
+{
+    const size_t overhead = 4096; /* of a dataset with its share of groups; measured: below 1 KiB */
+    size_t total = 256 * 1024 + TRAILER;
+    for (size_t k = 0; k < cp->ntensors; k++)
+        if (__builtin_add_overflow(total, item_bytes(&cp->tensors[k].item) + overhead, &total))
+            return 0;
+    for (size_t k = 0; k < cp->ntexts; k++)
+        if (__builtin_add_overflow(total, cp->texts[k].length + overhead, &total))
+            return 0;
+    return total + cp->nnumbers * 512;
+}
+
+/* Makes sure that a dense copy of the largest view can be had, too. */
+static bool memory_for_copies(const h5checkpoint *cp)
+{
+    size_t largest = 0;
+    for (size_t k = 0; k < cp->ntensors; k++)
+        if (!cp->tensors[k].data && item_bytes(&cp->tensors[k].item) > largest)
+            largest = item_bytes(&cp->tensors[k].item);
+    void *probe = malloc(largest + (1 << 20));
+    free(probe);
+    return probe != NULL;
+}
+
+/* The image with its trailer, ready for the disk; im->bytes is to be freed in any case. */
+static int build(const h5checkpoint *cp, image *im, const char *path, lstm_error *err)
+{
+    char room[128];
+    im->room = estimate(cp);
+    im->bytes = im->room ? calloc(1, im->room) : NULL;
+    if (!im->bytes || !memory_for_copies(cp))
+        return lstm_fail(err, "", "cannot write %s: out of memory (%zu bytes)", fileio_short_path(path, room),
+                         im->room);
+    h5_enter();
+    int result = fill_image(cp, im);
+    if (result)
+        h5_fail(err, "cannot write", path);
+    h5_leave();
+    return result;
+}
+
+/* ---- the trailer ------------------------------------------------------------------------------------------------ */
+
+static void put_u64(unsigned char *p, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        p[i] = (unsigned char)(value >> 8 * i);
+}
+
+static uint64_t get_u64(const unsigned char *p)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)p[i] << 8 * i;
+    return value;
+}
+
+static void digest_of(const unsigned char *bytes, size_t size, const unsigned char *trailer,
+                      uint8_t digest[LSTM_SHA256_SIZE])
+{
+    lstm_sha256 s;
+    lstm_sha256_init(&s);
+    lstm_sha256_update(&s, bytes, size);
+    lstm_sha256_update(&s, trailer, 32);
+    lstm_sha256_final(&s, digest);
+}
+
+static void make_trailer(const image *im, unsigned char trailer[TRAILER])
+{
+    memset(trailer, 0, TRAILER);
+    memcpy(trailer, MAGIC, 8);
+    put_u64(trailer + 8, VERSION);
+    put_u64(trailer + 16, im->size);
+    digest_of(im->bytes, im->size, trailer, trailer + 32);
+}
+
+/* What is wrong with the trailer of a file of this size, or NULL. */
+static const char *trailer_fault(const unsigned char *trailer, uint64_t file_size)
+{
+    if (memcmp(trailer, MAGIC, 8) != 0)
+        return "is no checkpoint, or was cut off";
+    if (get_u64(trailer + 8) != VERSION || get_u64(trailer + 24) != 0)
+        return "has an unknown version";
+    if (get_u64(trailer + 16) != file_size - TRAILER)
+        return "is damaged (wrong length)";
+    return NULL;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+/* A new file with these contents, on the disk when it returns 0; removed otherwise. */
+static int store(const char *path, const image *im)
+{
+    unsigned char trailer[TRAILER];
+    make_trailer(im, trailer);
+    if (unlink(path) != 0 && errno != ENOENT) /* left behind by a killed process */
+        return errno;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return errno;
+    int error = fileio_write(fd, im->bytes, im->size, NULL);
+    if (!error)
+        error = fileio_write(fd, trailer, TRAILER, NULL);
+    if (!error && fsync(fd) != 0)
+        error = errno;
+    if (close(fd) != 0 && !error)
+        error = errno;
+    if (error)
+        unlink(path);
+    return error;
+}
+
+/* Gives the file at path the second name *kept, to become `previous` when the new one is in place. *kept is NULL when
+ * there is nothing to keep, or when this file system has no hard links and the file is at previous already: then for a
+ * moment there is `previous` only, which readers fall back to. */
+static int keep_old(const char *path, const char *previous, char **kept)
+{
+    if (asprintf(kept, "%s.tmp", previous) < 0) {
+        *kept = NULL;
+        return ENOMEM;
+    }
+    unlink(*kept);
+    int error = link(path, *kept) != 0 ? errno : 0;
+    if (error) {
+        free(*kept);
+        *kept = NULL;
+    }
+    if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK)
+        error = rename(path, previous) != 0 ? errno : 0;
+    return error == ENOENT ? 0 : error;
+}
+
+/* path -> previous, temporary -> path, such that path and previous are never both without a whole checkpoint. */
+static int put_in_place(const char *temporary, const char *path, const char *previous)
+{
+    char *kept = NULL;
+    int error = previous ? keep_old(path, previous, &kept) : 0;
+    if (!error)
+        error = rename(temporary, path) != 0 ? errno : fileio_sync_directory(path);
+    if (!error && kept)
+        error = rename(kept, previous) != 0 ? errno : fileio_sync_directory(path);
+    if (kept && error)
+        unlink(kept);
+    free(kept);
+    return error;
+}
+
+static int store_and_replace(const image *im, const char *path, const char *previous)
+{
+    char *temporary;
+    if (asprintf(&temporary, "%s.tmp", path) < 0)
+        return ENOMEM;
+    int error = store(temporary, im);
+    if (!error && (error = put_in_place(temporary, path, previous)))
+        unlink(temporary);
+    free(temporary);
+    return error;
+}
+
+int h5checkpoint_write(const h5checkpoint *cp, const char *path, const char *previous, lstm_error *err)
+{
+    image im = {0};
+    int result = build(cp, &im, path, err);
+    if (!result) {
+        int error = store_and_replace(&im, path, previous);
+        if (error)
+            result = fileio_fail(err, "cannot write", path, error);
+    }
+    free(im.bytes);
+    return result;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------- */
+
+static int damaged(lstm_error *err, const char *path, const char *fault)
+{
+    char room[128];
+    return lstm_fail(err, "", "%s %s", fileio_short_path(path, room), fault);
+}
+
+/* Reads and verifies the file open at fd; libhdf5 has no part in it. */
+static int load_open(int fd, const char *path, image *im, lstm_error *err)
+{
+    struct stat st;
+    unsigned char trailer[TRAILER];
+    uint8_t digest[LSTM_SHA256_SIZE];
+    size_t got;
+    int error = fstat(fd, &st) != 0 ? errno : 0;
+    if (error)
+        return fileio_fail(err, "cannot read", path, error);
+    if (!S_ISREG(st.st_mode))
+        return damaged(err, path, "is not a file");
+    if (st.st_size <= TRAILER)
+        return damaged(err, path, st.st_size ? "is no checkpoint, or was cut off" : "is empty");
+    uint64_t size = (uint64_t)st.st_size - TRAILER;
+    if ((error = fileio_pread(fd, trailer, TRAILER, size, &got)))
+        return fileio_fail(err, "cannot read", path, error);
+    const char *fault = got == TRAILER ? trailer_fault(trailer, (uint64_t)st.st_size) : "shrinks while it is read";
+    if (fault)
+        return damaged(err, path, fault);
+    im->bytes = size <= SIZE_MAX ? malloc((size_t)size) : NULL;
+    if (!im->bytes)
+        return fileio_fail(err, "cannot read", path, ENOMEM);
+    im->size = im->room = (size_t)size;
+    if ((error = fileio_pread(fd, im->bytes, im->size, 0, &got)))
+        return fileio_fail(err, "cannot read", path, error);
+    digest_of(im->bytes, got, trailer, digest);
+    if (got != im->size || memcmp(digest, trailer + 32, sizeof digest) != 0)
+        return damaged(err, path, "is damaged (checksum differs)");
+    return 0;
+}
+
+static int load(const char *path, image *im, lstm_error *err)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO shall not make us wait */
+    if (fd < 0)
+        return fileio_fail(err, "cannot read", path, errno);
+    int result = load_open(fd, path, im, err);
+    close(fd);
+    return result;
+}
+
+/* Reads a fixed-length string of which attribute "bytes" says how long it is. */
+static int list_text(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
+{
+    int64_t length = -1;
+    size_t size = H5Tget_size(type);
+    hid_t attribute = H5Aopen(dataset, "bytes", H5P_DEFAULT);
+    int result = attribute < 0 || H5Aread(attribute, H5T_NATIVE_INT64, &length) < 0;
+    h5_close(attribute);
+    if (result || length < 0 || (uint64_t)length > size || size > cp->image.size)
+        return -1;
+    char *text = malloc(size);
+    result = !text || H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ||
+             !append_text(cp, name, text, (size_t)length);
+    free(text);
+    return result ? -1 : 0;
+}
+
+static int list_tensor(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
+{
+    h5type ours;
+    hsize_t size[H5S_MAX_RANK];
+    size_t shape[H5_MAX_DIMS], count;
+    hid_t space = H5Dget_space(dataset);
+    int ndim = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
+    h5_close(space);
+    if (ndim < 0 || ndim > H5_MAX_DIMS || !h5_type_of(type, &ours))
+        return -1;
+    for (int d = 0; d < ndim; d++)
+        shape[d] = (size_t)size[d];
+    if (!count_elements(ours, ndim, shape, &count))
+        return -1;
+    return append_tensor(cp, name, ours, ndim, shape) ? 0 : -1;
+}
+
+static int list_dataset(h5checkpoint *cp, const char *name, hid_t dataset)
+{
+    bool is_text = strncmp(name, TEXT_GROUP, strlen(TEXT_GROUP)) == 0;
+    hid_t type = H5Dget_type(dataset);
+    int result = -1;
+    if (type >= 0)
+        result = is_text ? list_text(cp, name + strlen(TEXT_GROUP), dataset, type)
+                         : list_tensor(cp, name, dataset, type);
+    h5_close(type);
+    return result;
+}
+
+static herr_t list_link(hid_t file, const char *name, const H5L_info_t *info, void *data)
+{
+    (void)info;
+    hid_t object = H5Oopen(file, name, H5P_DEFAULT);
+    int result = object < 0 ? -1 : 0;
+    if (object >= 0 && H5Iget_type(object) == H5I_DATASET)
+        result = list_dataset(data, name, object);
+    h5_close(object);
+    return result;
+}
+
+static herr_t list_attribute(hid_t root, const char *name, const H5A_info_t *info, void *data)
+{
+    h5checkpoint *cp = data;
+    number_entry e = {0};
+    (void)info;
+    hid_t attribute = H5Aopen(root, name, H5P_DEFAULT);
+    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : -1;
+    H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    int result = class == H5T_NO_CLASS ? -1 : 0;
+    e.is_integer = class == H5T_INTEGER;
+    if (class == H5T_INTEGER)
+        result = H5Aread(attribute, H5T_NATIVE_INT64, &e.integer) < 0 || !append_number(cp, name, e) ? -1 : 0;
+    else if (class == H5T_FLOAT)
+        result = H5Aread(attribute, H5T_NATIVE_DOUBLE, &e.number) < 0 || !append_number(cp, name, e) ? -1 : 0;
+    h5_close(type);
+    h5_close(attribute);
+    return result;
+}
+
+static int open_image(h5checkpoint *cp)
+{
+    hid_t fapl = image_access(&cp->image);
+    if (fapl >= 0 && H5Pset_file_image(fapl, cp->image.bytes, cp->image.size) >= 0)
+        cp->file = H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, fapl);
+    h5_close(fapl);
+    if (cp->file < 0)
+        return -1;
+    if (H5Lvisit(cp->file, H5_INDEX_NAME, H5_ITER_INC, list_link, cp) < 0)
+        return -1;
+    return H5Aiterate2(cp->file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_attribute, cp) < 0 ? -1 : 0;
+}
+
+h5checkpoint *h5checkpoint_read(const char *path, lstm_error *err)
+{
+    h5checkpoint *cp = h5checkpoint_new(err);
+    if (!cp)
+        return NULL;
+    int result = -1;
+    if (!(cp->path = strdup(path)))
+        fileio_fail(err, "cannot read", path, ENOMEM);
+    else if ((result = load(path, &cp->image, err)) == 0) {
+        h5_enter();
+        result = open_image(cp);
+        if (result)
+            h5_fail(err, "cannot read", path);
+        h5_leave();
+    }
+    if (result) {
+        h5checkpoint_free(cp);
+        return NULL;
+    }
+    return cp;
+}
+
+h5checkpoint *h5checkpoint_read_either(const char *path, const char *previous, bool *used_previous, lstm_error *err)
+{
+    if (used_previous)
+        *used_previous = false;
+    h5checkpoint *cp = h5checkpoint_read(path, err);
+    if (!cp && (cp = h5checkpoint_read(previous, NULL)) && used_previous)
+        *used_previous = true;
+    return cp;
+}
+
+/* ---- getting things out ----------------------------------------------------------------------------------------------- */
+
+size_t h5checkpoint_count(const h5checkpoint *cp)
+{
+    return cp->ntensors;
+}
+
+int h5checkpoint_item_at(const h5checkpoint *cp, size_t k, h5checkpoint_item *item)
+{
+    if (k >= cp->ntensors)
+        return -1;
+    *item = cp->tensors[k].item;
+    return 0;
+}
+
+static int missing(const h5checkpoint *cp, const char *kind, const char *name, lstm_error *err)
+{
+    char room[128];
+    return lstm_fail(err, "", "%s has no %s '%s'", fileio_short_path(cp->path ? cp->path : "the checkpoint", room), kind,
+                     name);
+}
+
+int h5checkpoint_find(const h5checkpoint *cp, const char *name, h5checkpoint_item *item, lstm_error *err)
+{
+    const tensor_entry *e = find_tensor(cp, name);
+    if (!e)
+        return missing(cp, "tensor", name, err);
+    if (item)
+        *item = e->item;
+    return 0;
+}
+
+/* "float32 [3,4]" */
+static void describe(h5type type, int ndim, const size_t *shape, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "%s [", h5type_name(type));
+    for (int d = 0; d < ndim && n < room; d++)
+        n += (size_t)snprintf(out + n, room - n, "%s%zu", d ? "," : "", shape[d]);
+    if (n < room)
+        snprintf(out + n, room - n, "]");
+}
+
+static int check_item(const h5checkpoint *cp, const h5checkpoint_item *item, h5type type, int ndim,
+                      const size_t *shape, lstm_error *err)
+{
+    bool same = item->type == type && item->ndim == ndim;
+    for (int d = 0; same && d < ndim; d++)
+        same = item->shape[d] == shape[d];
+    if (same)
+        return 0;
+    char want[80], got[80], room[128];
+    describe(type, ndim, shape, want, sizeof want);
+    describe(item->type, item->ndim, item->shape, got, sizeof got);
+    return lstm_fail(err, "", "%s: tensor '%s' is %s, expected %s", fileio_short_path(cp->path, room), item->name, got,
+                     want);
+}
+
+/* Reads a whole dataset of the open file. */
+static int read_dataset(const h5checkpoint *cp, const h5checkpoint_item *item, void *data, lstm_error *err)
+{
+    h5_enter();
+    hid_t dataset = H5Dopen2(cp->file, item->name, H5P_DEFAULT);
+    int result = 0;
+    if (dataset < 0 || H5Dread(dataset, h5_type_in_memory(item->type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+        result = h5_fail(err, "cannot read", cp->path);
+    h5_close(dataset);
+    h5_leave();
+    return result;
+}
+
+int h5checkpoint_get(const h5checkpoint *cp, const char *name, h5type type, int ndim, const size_t *shape, void *data,
+                     lstm_error *err)
+{
+    h5checkpoint_item item;
+    if (cp->file < 0)
+        return lstm_fail(err, "", "this checkpoint is being written, not read");
+    if (h5checkpoint_find(cp, name, &item, err) || check_item(cp, &item, type, ndim, shape, err))
+        return -1;
+    return read_dataset(cp, &item, data, err);
+}
+
+int h5checkpoint_get_tensor(const h5checkpoint *cp, const char *name, const lstm_tensor *t, lstm_error *err)
+{
+    size_t shape[LSTM_MAX_DIMS], count = lstm_tensor_size(t);
+    shape_of_tensor(t, shape);
+    void *dense = malloc(count * lstm_type_size(t->type) + 1);
+    if (!dense)
+        return lstm_fail(err, "", "out of memory for tensor '%s'", t->name);
+    int result = h5checkpoint_get(cp, name ? name : t->name, type_of_tensor(t), t->ndim, shape, dense, err);
+    if (!result)
+        lstm_tensor_write(t, 0, count, dense);
+    free(dense);
+    return result;
+}
+
+const char *h5checkpoint_text(const h5checkpoint *cp, const char *name, size_t *length, lstm_error *err)
+{
+    const text_entry *e = find_text(cp, name);
+    if (!e) {
+        missing(cp, "text", name, err);
+        return NULL;
+    }
+    if (length)
+        *length = e->length;
+    return e->text;
+}
+
+int h5checkpoint_integer(const h5checkpoint *cp, const char *name, int64_t *value, lstm_error *err)
+{
+    const number_entry *e = find_number(cp, name);
+    if (!e || !e->is_integer)
+        return missing(cp, "integer", name, err);
+    *value = e->integer;
+    return 0;
+}
+
+int h5checkpoint_number(const h5checkpoint *cp, const char *name, double *value, lstm_error *err)
+{
+    const number_entry *e = find_number(cp, name);
+    if (!e)
+        return missing(cp, "number", name, err);
+    *value = e->is_integer ? (double)e->integer : e->number;
+    return 0;
+}
