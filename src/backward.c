@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backward.c - backpropagation through time (Werbos 1990; for the LSTM with full gradients: Graves & Schmidhuber 2005).
+ *
+ * Going back through a layer, each thread owns the same blocks of units as in the forward pass. The weight gradients
+ * are one long product over all (t, b) after the time loop.
+ */
+#include "team.h"
+
+#include <string.h>
+
+static const real *weights(const team *me, size_t param)
+{
+    return (const real *)me->tr->m->params + me->y->param[param].offset;
+}
+
+static real *gradient(const team *me, size_t param)
+{
+    return (real *)me->tr->grad + me->y->param[param].offset;
+}
+
+/* ---- once a pass: transposed weights, gradients that are added to ------------------------------------------------------- */
+
+/* out [panel of the k inputs][column][4 blocks] from the packed w; columns: the real ones of each panel of w. */
+static void transpose_packed(const team *me, real *out, const real *w, const lstm_packed *p, size_t columns)
+{
+    const size_t row = p->per_panel * NB, out_row = PANEL * NB;
+    const size_t panels = lstm_packed_panels(p), out_panels = (p->k + out_row - 1) / out_row;
+    size_t first, last;
+    team_share(me, panels * out_panels, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const size_t from = i / out_panels, to = i % out_panels;
+        const size_t rows = p->k - to * out_row, width = columns - from * row;
+        me->kern->transpose(out + (to * columns + from * row) * out_row, out_row, w + (from * p->k + to * out_row) * row,
+                            row, rows < out_row ? rows : out_row, width < row ? width : row);
+    }
+}
+
+static void transpose_all(const team *me)
+{
+    const size_t columns = me->y->panels * PANEL * NB;
+    for (size_t l = 0; l < me->y->L; l++) {
+        const lstm_layer_work *w = &me->tr->layer[l];
+        const lstm_param *hh = &me->y->param[me->y->whh[l]], *ih = &me->y->param[me->y->wih[l]];
+        transpose_packed(me, w->whh_t, weights(me, me->y->whh[l]), &hh->packed, columns);
+        if (w->k)
+            transpose_packed(me, w->wih_t, weights(me, me->y->wih[l]), &ih->packed, columns);
+    }
+    transpose_packed(me, me->tr->head_t, weights(me, me->y->head), &me->y->param[me->y->head].packed, me->y->O);
+}
+
+/* The gradients of biases, one-hot weights and embedding are added to row by row; the others are written whole. */
+static void zero_sums(const team *me)
+{
+    for (size_t k = 0; k < me->y->params; k++) {
+        const lstm_param *p = &me->y->param[k];
+        const bool sum = p->kind == LSTM_KIND_BIAS || p->kind == LSTM_KIND_HEAD_BIAS || p->kind == LSTM_KIND_EMBEDDING ||
+                         (p->kind == LSTM_KIND_INPUT && p->layer == 0 && !me->y->in);
+        size_t first, last;
+        team_share(me, p->length / NB, &first, &last);
+        if (sum)
+            memset(gradient(me, k) + first * NB, 0, (last - first) * NB * sizeof(real));
+    }
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+
+/* c = dz W for `blocks` blocks from block `g` on: gradients of the product's input, through transposed weights. */
+static void input_product(const team *me, real *c, const real *dz, const real *w_t, size_t g, size_t blocks)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB, k = me->y->panels * row;
+    for (size_t done = 0; done < blocks;) {
+        const size_t panel = (g + done) / PANEL, first = (g + done) % PANEL;
+        const size_t n = blocks - done < PANEL - first ? blocks - done : PANEL - first;
+        me->kern->product(&(kern_product){.rows = B,
+                                          .blocks = n,
+                                          .k = k,
+                                          .len = row,
+                                          .a = dz,
+                                          .a_row = row,
+                                          .a_k = 1,
+                                          .a_chunk = B * row,
+                                          .b = w_t + panel * k * row + first * NB,
+                                          .b_k = row,
+                                          .b_chunk = row * row,
+                                          .c = c + (g + done) * B * NB,
+                                          .c_row = NB,
+                                          .c_block = B * NB});
+        done += n;
+    }
+}
+
+/* One panel's share of a weight gradient: dW[k][n] = sum over t, b of x[t][k][b] d[t][b][n]. */
+typedef struct outer {
+    const real *x;     /* blocks of k numbers */
+    size_t x_step, k;
+    const real *d;     /* this panel's columns */
+    size_t d_step, d_row, blocks;
+    real *dw;          /* [k][row] */
+    size_t row;
+} outer;
+
+/* (t, b) in pieces of about this many, so that a piece of d stays in the first cache while the rows of dW go by. */
+#define OUTER_DEPTH 128
+
+static void outer_product(const team *me, const outer *o)
+{
+    const size_t B = me->tr->config.batch, steps = me->tr->steps;
+    const size_t times = OUTER_DEPTH / B ? OUTER_DEPTH / B : 1;
+    for (size_t t = 0; t < steps; t += times) {
+        const size_t count = steps - t < times ? steps - t : times;
+        for (size_t k = 0; k < o->k; k += NB)
+            me->kern->product(&(kern_product){.rows = o->k - k < NB ? o->k - k : NB,
+                                              .blocks = o->blocks,
+                                              .k = count * B,
+                                              .len = B,
+                                              .a = o->x + t * o->x_step + k * B,
+                                              .a_row = 1,
+                                              .a_k = NB,
+                                              .a_chunk = o->x_step,
+                                              .b = o->d + t * o->d_step,
+                                              .b_k = o->d_row,
+                                              .b_chunk = o->d_step,
+                                              .c = o->dw + k * o->row,
+                                              .c_row = o->row,
+                                              .c_block = NB,
+                                              .add = t > 0 || me->tr->counters.accumulated > 0});
+    }
+}
+
+/* Gradient of a packed matrix of gates; panels are dealt out to the threads. */
+static void gate_weights(const team *me, size_t l, size_t param, const real *x, size_t x_step)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    const lstm_packed *p = &me->y->param[param].packed;
+    size_t first, last;
+    team_share(me, me->y->panels, &first, &last);
+    for (size_t panel = first; panel < last; panel++) {
+        const size_t blocks = p->blocks - panel * PANEL;
+        outer_product(me, &(outer){.x = x,
+                                   .x_step = x_step,
+                                   .k = p->k,
+                                   .d = (const real *)me->tr->layer[l].dz + panel * B * row,
+                                   .d_step = gate_step(me),
+                                   .d_row = row,
+                                   .blocks = blocks < PANEL ? blocks : PANEL,
+                                   .dw = gradient(me, param) + panel * p->k * row,
+                                   .row = row});
+    }
+}
+
+/* ---- head --------------------------------------------------------------------------------------------------------------- */
+
+static void head_weights(const team *me)
+{
+    const size_t B = me->tr->config.batch, stride = me->y->o_stride, row = me->y->o_per_panel * NB, H = me->y->H;
+    const size_t panels = stride / row, slices = me->y->G;
+    real *dw = gradient(me, me->y->head), *db = gradient(me, me->y->head_bias);
+    size_t first, last;
+    team_share(me, panels * slices, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const size_t panel = i / slices, slice = i % slices, blocks = me->y->o_blocks - panel * me->y->o_per_panel;
+        outer_product(me, &(outer){.x = (const real *)me->tr->head_x + slice * B * NB,
+                                   .x_step = unit_step(me),
+                                   .k = H - slice * NB < NB ? H - slice * NB : NB,
+                                   .d = (const real *)me->tr->dlogits + panel * row,
+                                   .d_step = B * stride,
+                                   .d_row = stride,
+                                   .blocks = blocks < me->y->o_per_panel ? blocks : me->y->o_per_panel,
+                                   .dw = dw + (panel * H + slice * NB) * row,
+                                   .row = row});
+    }
+    team_share(me, me->y->o_blocks, &first, &last);
+    for (size_t k = 0; first < last && k < me->tr->steps * B; k++)
+        me->kern->add(db + first * NB, (const real *)me->tr->dlogits + k * stride + first * NB, (last - first) * NB);
+}
+
+/* dL/dh of the top layer from the logits, for this thread's blocks. */
+static void head_inputs(const team *me)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB, O = me->y->O;
+    real *dh = me->tr->layer[me->y->L - 1].dh;
+    for (size_t t = 0; t < me->tr->steps; t++)
+        for (size_t g = me->g0; g < me->g1;) {
+            const size_t panel = g / PANEL, first = g % PANEL;
+            const size_t n = me->g1 - g < PANEL - first ? me->g1 - g : PANEL - first;
+            me->kern->product(&(kern_product){.rows = B,
+                                              .blocks = n,
+                                              .k = O,
+                                              .len = O,
+                                              .a = (const real *)me->tr->dlogits + t * B * me->y->o_stride,
+                                              .a_row = me->y->o_stride,
+                                              .a_k = 1,
+                                              .b = (const real *)me->tr->head_t + panel * O * row + first * NB,
+                                              .b_k = row,
+                                              .c = dh + t * unit_step(me) + g * B * NB,
+                                              .c_row = NB,
+                                              .c_block = B * NB});
+            g += n;
+        }
+}
+
+/* d *= mask for this thread's blocks, where there was dropout. */
+static void undrop(const team *me, real *d, const real *mask)
+{
+    const size_t own = me->g0 * me->tr->config.batch * NB, n = (me->g1 - me->g0) * me->tr->config.batch * NB;
+    for (size_t t = 0; mask && t < me->tr->steps; t++) {
+        const size_t at = t * unit_step(me) + own;
+        me->kern->multiply(d + at, d + at, mask + at, n);
+    }
+}
+
+/* ---- a layer ------------------------------------------------------------------------------------------------------------- */
+
+static void cells_back(const team *me, size_t l, size_t t, bool through)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
+    const size_t k = me->y->param[me->y->wih[l]].packed.k;
+    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
+    real *dbias = gradient(me, me->y->bias[l]), *dtable = gradient(me, me->y->wih[l]);
+    for (size_t g = me->g0; g < me->g1; g++) {
+        const size_t own = g * B * NB, at = t * unit + own;
+        const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+        const size_t z = t * gate_step(me) + panel * B * row + lane;
+        const real *from_next = through ? (const real *)me->tr->through + own : NULL;
+        if (me->y->gates == 4)
+            me->kern->lstm_backward(&(kern_lstm_backward){.rows = B,
+                                                          .z = (const real *)w->z + z,
+                                                          .c_prev = (const real *)w->c + at,
+                                                          .tc = (const real *)w->tc + at,
+                                                          .through = from_next,
+                                                          .through_row = NB,
+                                                          .dh = (real *)w->dh + at,
+                                                          .dc = (real *)w->dc + at,
+                                                          .carry = (real *)w->carry + own,
+                                                          .dz = (real *)w->dz + z,
+                                                          .dbias = dbias + panel * row,
+                                                          .dtable = dtable + panel * k * row,
+                                                          .ids = ids});
+        else
+            me->kern->rnn_backward(&(kern_rnn_backward){.rows = B,
+                                                        .z_row = row,
+                                                        .h = (const real *)w->h + at + unit,
+                                                        .through = from_next,
+                                                        .through_row = NB,
+                                                        .dh = (real *)w->dh + at,
+                                                        .dz = (real *)w->dz + z,
+                                                        .dbias = dbias + panel * row + lane,
+                                                        .dtable = dtable + panel * k * row + lane,
+                                                        .ids = ids});
+    }
+}
+
+static void layer_back(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch, steps = me->tr->steps;
+    if (w->carry)
+        memset((real *)w->carry + me->g0 * B * NB, 0, (me->g1 - me->g0) * B * NB * sizeof(real));
+    for (size_t t = steps; t-- > 0;) {
+        const bool through = t + 1 < steps;
+        if (through)
+            input_product(me, me->tr->through, (const real *)w->dz + (t + 1) * gate_step(me), w->whh_t, me->g0,
+                          me->g1 - me->g0);
+        cells_back(me, l, t, through);
+        TEAM_BARRIER
+    }
+}
+
+/* Row ids[t][b] of the embedding's gradient += dx[t][b], for blocks [first, last). */
+static void embedding_gradient(const team *me, size_t first, size_t last)
+{
+    const size_t B = me->tr->config.batch, blocks = me->y->in_blocks;
+    real *d = gradient(me, me->y->embedding);
+    const real *dx = me->tr->dx;
+    for (size_t k = 0; k < me->tr->steps * B; k++)
+        for (size_t q = first; q < last; q++)
+            me->kern->add(d + ((size_t)me->tr->batch.ids[k] * blocks + q) * NB,
+                          dx + ((k / B * blocks + q) * B + k % B) * NB, NB);
+}
+
+/* dL/d(input of the layer), and what is below it. */
+static void layer_inputs(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch;
+    size_t first = me->g0, last = me->g1;
+    real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
+    if (l == 0)
+        team_share(me, me->y->in_blocks, &first, &last);
+    const size_t x_step = (w->k + NB - 1) / NB * B * NB;
+    for (size_t t = 0; t < me->tr->steps; t++)
+        input_product(me, dx + t * x_step, (const real *)w->dz + t * gate_step(me), w->wih_t, first, last - first);
+    if (l)
+        undrop(me, dx, w->mask);
+    else if (me->y->embedding != SIZE_MAX)
+        embedding_gradient(me, first, last);
+}
+
+static void backward(team *me)
+{
+    lstm_trainer *tr = me->tr;
+    transpose_all(me);
+    if (tr->counters.accumulated == 0)
+        zero_sums(me);
+    TEAM_BARRIER
+    head_weights(me);
+    head_inputs(me);
+    undrop(me, tr->layer[me->y->L - 1].dh, tr->head_mask);
+    for (size_t l = me->y->L; l-- > 0;) {
+        const lstm_layer_work *w = &tr->layer[l];
+        layer_back(me, l);
+        if (w->k) {
+            layer_inputs(me, l);
+            gate_weights(me, l, me->y->wih[l], w->x, (w->k + NB - 1) / NB * tr->config.batch * NB);
+        }
+        gate_weights(me, l, me->y->whh[l], w->h, unit_step(me));
+    }
+}
+
+void REAL_NAME(lstm_backward)(lstm_trainer *tr);
+void REAL_NAME(lstm_backward)(lstm_trainer *tr)
+{
+    REAL_NAME(lstm_team_run)(tr, backward);
+}
+
+/* dL/dh_0 of every layer: dz at time 0 through the recurrent weights of that pass. */
+static void state_gradients(team *me)
+{
+    for (size_t l = 0; l < me->y->L; l++)
+        input_product(me, me->tr->layer[l].dstate_h, me->tr->layer[l].dz, me->tr->layer[l].whh_t, me->g0,
+                      me->g1 - me->g0);
+}
+
+void REAL_NAME(lstm_state_gradients)(lstm_trainer *tr);
+void REAL_NAME(lstm_state_gradients)(lstm_trainer *tr)
+{
+    REAL_NAME(lstm_team_run)(tr, state_gradients);
+}

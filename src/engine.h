@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * engine.h - what the engine's own files share: the packed layout, the model, the trainer's workspace.
+ *
+ * Layout (nb = 64 bytes / size of a real; a block is nb units):
+ *   h, c, dh, dc        [t][block][b][nb]                units in blocks, each block all of the batch
+ *   gates, dgates       [t][panel][b][4][nb]             lstm: panel = block, 4 = gates; rnn: 4 blocks of units
+ *   packed weights      [panel][k][blocks of a panel][nb]   k: input of the product
+ *   logits              [t][b][output, padded]
+ * Padding is zero everywhere and stays so.
+ */
+#ifndef LSTM_ENGINE_H
+#define LSTM_ENGINE_H
+
+#include "block.h"
+#include "lstm.h"
+
+/* A packed matrix: `blocks` column blocks in panels of `per_panel`, k rows. */
+typedef struct lstm_packed {
+    size_t k, blocks, per_panel;
+} lstm_packed;
+
+size_t lstm_packed_panels(const lstm_packed *p);
+size_t lstm_packed_size(const lstm_packed *p, size_t nb); /* elements, padding included */
+
+/* One parameter tensor: where it lies in the arena of parameters (and in those of gradients and moments). */
+typedef struct lstm_param {
+    lstm_tensor view; /* data is NULL; offset is added per arena */
+    lstm_kind kind;
+    size_t layer;
+    size_t offset, length; /* elements, padding included, multiples of nb */
+    lstm_packed packed;    /* matrices */
+} lstm_param;
+
+typedef struct lstm_layout {
+    size_t nb, esize;
+    size_t H, G;           /* units, blocks of units */
+    size_t gates;          /* 4 or 1 */
+    size_t panels;         /* of gates: z has panels*4*nb columns */
+    size_t in, in_blocks;  /* width of layer 0's dense input (I or E), 0 for one-hot */
+    size_t O, o_blocks, o_per_panel, o_stride; /* outputs; o_stride: a row of logits, in elements */
+    size_t L;
+    size_t params, total;  /* tensors; elements of the arena */
+    size_t size;           /* scalars, without padding */
+    lstm_param *param;
+    size_t embedding, head, head_bias;         /* numbers of parameters; embedding: SIZE_MAX when there is none */
+    size_t *wih, *whh, *bias;                  /* [L] */
+} lstm_layout;
+
+int lstm_layout_new(lstm_layout *out, const lstm_model_config *config, lstm_error *err);
+void lstm_layout_free(lstm_layout *layout);
+
+/* ---- checked sizes and memory ------------------------------------------------------------------------------ */
+
+/* *total += a*b*c*size, false on overflow of what an allocation may be (PTRDIFF_MAX). */
+bool lstm_size_add(size_t *total, size_t a, size_t b, size_t c, size_t size);
+void *lstm_arena_new(size_t bytes); /* zeroed, 64-byte aligned, on huge pages when large; NULL */
+void lstm_arena_free(void *arena);
+
+int lstm_check_model(const lstm_model_config *c, lstm_error *err);
+int lstm_check_trainer(const lstm_model_config *m, const lstm_trainer_config *c, lstm_error *err);
+int lstm_check_batch(const lstm_trainer *tr, const lstm_batch *batch, lstm_error *err);
+
+/* ---- model -------------------------------------------------------------------------------------------------- */
+
+struct lstm_model {
+    lstm_model_config config;
+    lstm_layout layout;
+    void *params;
+    size_t bytes, held; /* of the model; with its trainers */
+    const struct lstm_passes *passes;
+};
+
+/* A view of parameter k in any arena laid out as the parameters. */
+lstm_tensor lstm_param_view(const lstm_model *m, size_t k, void *arena);
+
+/* ---- trainer ------------------------------------------------------------------------------------------------ */
+
+typedef struct lstm_layer_work {
+    size_t k;             /* width of the dense input, 0 for one-hot */
+    void *x;              /* [T] blocks: dense input, embedded input, or h of the layer below after dropout */
+    void *mask;           /* dropout on x, as x; NULL without */
+    void *z;              /* gates */
+    void *h, *c;          /* [T+1], time 0 is the initial state */
+    void *tc;             /* tanh c */
+    void *dz, *dh, *dc;   /* as z, h, c but [T] */
+    void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
+    void *whh_t, *wih_t;  /* transposed weights, panels over their inputs */
+    void *dstate_h;       /* [G][B][nb] */
+} lstm_layer_work;
+
+/* Elements of the parameters that one update call works on: never across tensors. */
+typedef struct lstm_piece {
+    size_t offset, length;
+    bool decay;
+} lstm_piece;
+
+struct lstm_trainer {
+    lstm_model *m;
+    lstm_trainer_config config;
+    lstm_counters counters;
+    size_t bytes;
+    void *arena;                      /* everything below lies in it */
+    lstm_layer_work *layer;           /* [L] */
+    void *head_x, *head_mask;         /* h of the top layer after dropout, or its h */
+    void *logits, *dlogits, *head_t;
+    void *dx;                         /* dense or embedded input: [T] blocks */
+    void *grad, *m1, *m2;
+    void *through;                    /* [G][B][nb]: dz W_hh */
+    lstm_piece *piece;
+    size_t pieces;
+    double *piece_sums;               /* [pieces][4] */
+    double *loss_at;                  /* [T*B] */
+    double *weight_at;                /* [T*B] */
+    /* the last forward */
+    lstm_batch batch;
+    bool has_forward, has_backward, training, has_dstate;
+    size_t steps;
+    double weight_sum, loss, loss_scale;
+    lstm_update_stats update;
+};
+
+/* The passes for one precision. Each opens its own parallel region and leaves results in the trainer. */
+typedef struct lstm_passes {
+    const char *(*kernel)(void);
+    void (*forward)(lstm_trainer *tr);
+    void (*backward)(lstm_trainer *tr);
+    void (*update)(lstm_trainer *tr);
+    void (*state_gradients)(lstm_trainer *tr);
+} lstm_passes;
+
+extern const lstm_passes lstm_passes_f32, lstm_passes_f64;
+
+/* ---- machine -------------------------------------------------------------------------------------------------- */
+
+typedef enum lstm_isa { LSTM_ISA_SCALAR, LSTM_ISA_AVX2, LSTM_ISA_AVX512, LSTM_ISA_UNKNOWN } lstm_isa;
+/* The instruction set to use; LSTM_ISA_UNKNOWN and err when LSTM_KERNEL asks for one that cannot be had. */
+lstm_isa lstm_machine_isa(lstm_error *err);
+
+/* Denormals to zero in this thread; returns what lstm_denormals_restore needs. */
+unsigned lstm_denormals_flush(void);
+void lstm_denormals_restore(unsigned saved);
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * forward.c - the forward pass: inputs, layers, dropout, head, loss. See engine.h for the layout, kern.h for the
+ * arithmetic of a block.
+ */
+#include "team.h"
+
+#include <string.h>
+
+/* ---- the team --------------------------------------------------------------------------------------------------------- */
+
+#ifdef LSTM_X86_KERNELS
+extern const kern REAL_NAME(kern_avx2), REAL_NAME(kern_avx512);
+#endif
+extern const kern REAL_NAME(kern_scalar);
+
+const kern *REAL_NAME(kern_select)(void)
+{
+    switch (lstm_machine_isa(NULL)) {
+#ifdef LSTM_X86_KERNELS
+    case LSTM_ISA_AVX512:
+        return &REAL_NAME(kern_avx512);
+    case LSTM_ISA_AVX2:
+        return &REAL_NAME(kern_avx2);
+#endif
+    default:
+        return &REAL_NAME(kern_scalar);
+    }
+}
+
+/* Below this many operations a time step, a barrier costs more than a second thread gains. */
+#define WORTH_A_THREAD 100000.0
+
+static size_t team_size(const lstm_trainer *tr)
+{
+    const lstm_layout *y = &tr->m->layout;
+    const double step = 2.0 * (double)tr->config.batch * (double)(y->gates * y->H) * (double)y->H;
+    size_t n = (size_t)(tr->config.threads ? tr->config.threads : lstm_threads());
+    if (n > y->G)
+        n = y->G;
+    if ((double)n > step / WORTH_A_THREAD)
+        n = (size_t)(step / WORTH_A_THREAD);
+    return n ? n : 1;
+}
+
+static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size_t count)
+{
+    team me = {.tr = tr, .y = &tr->m->layout, .kern = REAL_NAME(kern_select)(), .id = id, .count = count};
+    const unsigned saved = lstm_denormals_flush();
+    team_share(&me, me.y->G, &me.g0, &me.g1);
+    pass(&me);
+    lstm_denormals_restore(saved);
+}
+
+void REAL_NAME(lstm_team_run)(lstm_trainer *tr, void (*pass)(team *me))
+{
+#ifdef _OPENMP
+    const int n = (int)team_size(tr);
+#pragma omp parallel num_threads(n)
+    run_member(tr, pass, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
+#else
+    (void)team_size;
+    run_member(tr, pass, 0, 1);
+#endif
+}
+
+/* ---- inputs ----------------------------------------------------------------------------------------------------------- */
+
+/* The row of layer 0's input at (t, b): an embedding's row or the caller's vector. */
+static const real *input_row(const team *me, size_t t, size_t b)
+{
+    const lstm_batch *batch = &me->tr->batch;
+    const size_t at = t * me->tr->config.batch + b;
+    if (me->y->embedding != SIZE_MAX) {
+        const real *table = (const real *)me->tr->m->params + me->y->param[me->y->embedding].offset;
+        return table + (size_t)batch->ids[at] * me->y->in_blocks * NB;
+    }
+    return (const real *)batch->x + at * me->y->in;
+}
+
+/* Layer 0's dense input into blocks. */
+static void gather_input(const team *me)
+{
+    const size_t B = me->tr->config.batch, width = me->y->in;
+    real *x = me->tr->layer[0].x;
+    size_t t0, t1;
+    team_share(me, me->tr->steps, &t0, &t1);
+    for (size_t t = t0; t < t1; t++)
+        for (size_t b = 0; b < B; b++) {
+            const real *row = input_row(me, t, b);
+            for (size_t k = 0; k < width; k += NB)
+                memcpy(x + ((t * me->y->in_blocks + k / NB) * B + b) * NB, row + k,
+                       (width - k < NB ? width - k : NB) * sizeof(real));
+        }
+}
+
+/* out = h after dropout; all blocks of this thread's time steps. Mask `place` (a layer, or L for the head's) differs
+ * for each place, pass and element. In evaluation nothing is dropped. */
+static void drop(const team *me, real *out, real *mask, const real *h, size_t place)
+{
+    const lstm_model_config *c = &me->tr->m->config;
+    const size_t B = me->tr->config.batch, unit = unit_step(me), groups = (c->hidden + 7) / 8;
+    const uint32_t threshold = (uint32_t)(c->dropout * 65536 + 0.5);
+    const real keep = (real)(65536.0 / (65536 - threshold));
+    const uint64_t stream = LSTM_STREAM_DROPOUT | (uint64_t)place << 48 | me->tr->counters.passes;
+    size_t t0, t1;
+    team_share(me, me->tr->steps, &t0, &t1);
+    for (size_t t = t0; t < t1; t++) {
+        real *m = mask + t * unit;
+        if (me->tr->training)
+            me->kern->dropout(m, B, c->hidden, B * NB, c->seed, stream, (uint64_t)t * B * groups, threshold, keep);
+        else
+            for (size_t i = 0; i < unit; i++)
+                m[i] = 1;
+        me->kern->multiply(out + t * unit, h + t * unit, m, unit);
+    }
+}
+
+/* ---- a layer ---------------------------------------------------------------------------------------------------------- */
+
+static const real *weights(const team *me, size_t param)
+{
+    return (const real *)me->tr->m->params + me->y->param[param].offset;
+}
+
+/* z (+)= x W^T at one time step, for the gates of the units in blocks [g0, g1). x: blocks of `k` numbers. */
+static void gate_product(const team *me, real *z, const real *x, const real *w, size_t k, bool add)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    const size_t blocks_per_panel = PANEL / me->y->gates;
+    for (size_t g = me->g0; g < me->g1;) {
+        const size_t panel = g / blocks_per_panel, first = g % blocks_per_panel;
+        const size_t rest = blocks_per_panel - first, units = me->g1 - g < rest ? me->g1 - g : rest;
+        me->kern->product(&(kern_product){.rows = B,
+                                          .blocks = units * me->y->gates,
+                                          .k = k,
+                                          .len = NB,
+                                          .a = x,
+                                          .a_row = NB,
+                                          .a_k = 1,
+                                          .a_chunk = B * NB,
+                                          .b = w + panel * k * row + first * NB,
+                                          .b_k = row,
+                                          .b_chunk = NB * row,
+                                          .c = z + panel * B * row + first * NB,
+                                          .c_row = row,
+                                          .c_block = NB,
+                                          .add = add});
+        g += units;
+    }
+}
+
+/* Non-linearities of this thread's blocks at time t. */
+static void cells(const team *me, size_t l, size_t t)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
+    const real *bias = weights(me, me->y->bias[l]);
+    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
+    const real *table = weights(me, me->y->wih[l]);
+    const size_t k = me->y->param[me->y->wih[l]].packed.k;
+    for (size_t g = me->g0; g < me->g1; g++) {
+        const size_t at = t * unit + g * B * NB;
+        const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+        real *z = (real *)w->z + t * gate_step(me) + panel * B * row + lane;
+        if (me->y->gates == 4)
+            me->kern->lstm_forward(&(kern_lstm_forward){.rows = B,
+                                                        .z = z,
+                                                        .bias = bias + panel * row,
+                                                        .table = table + panel * k * row,
+                                                        .ids = ids,
+                                                        .c_prev = (real *)w->c + at,
+                                                        .c = (real *)w->c + at + unit,
+                                                        .tc = (real *)w->tc + at,
+                                                        .h = (real *)w->h + at + unit});
+        else
+            me->kern->rnn_forward(&(kern_rnn_forward){.rows = B,
+                                                      .z_row = row,
+                                                      .z = z,
+                                                      .bias = bias + panel * row + lane,
+                                                      .table = table + panel * k * row + lane,
+                                                      .ids = ids,
+                                                      .h = (real *)w->h + at + unit});
+    }
+}
+
+static void layer(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t steps = me->tr->steps, B = me->tr->config.batch;
+    const size_t x_step = (w->k + NB - 1) / NB * B * NB;
+    for (size_t t = 0; w->k && t < steps; t++)
+        gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step,
+                     weights(me, me->y->wih[l]), w->k, false);
+    for (size_t t = 0; t < steps; t++) {
+        gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
+                     weights(me, me->y->whh[l]), me->y->H, w->k > 0);
+        cells(me, l, t);
+        TEAM_BARRIER
+    }
+}
+
+/* ---- head and loss ---------------------------------------------------------------------------------------------------- */
+
+static void head_products(const team *me)
+{
+    const size_t B = me->tr->config.batch, stride = me->y->o_stride, row = me->y->o_per_panel * NB;
+    const size_t panels = stride / row;
+    size_t first, last;
+    team_share(me, me->tr->steps * panels, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const size_t t = i / panels, panel = i % panels, blocks = me->y->o_blocks - panel * me->y->o_per_panel;
+        me->kern->product(
+            &(kern_product){.rows = B,
+                            .blocks = blocks < me->y->o_per_panel ? blocks : me->y->o_per_panel,
+                            .k = me->y->H,
+                            .len = NB,
+                            .a = (const real *)me->tr->head_x + t * unit_step(me),
+                            .a_row = NB,
+                            .a_k = 1,
+                            .a_chunk = B * NB,
+                            .b = weights(me, me->y->head) + panel * me->y->H * row,
+                            .b_k = row,
+                            .b_chunk = NB * row,
+                            .c = (real *)me->tr->logits + t * B * stride + panel * row,
+                            .c_row = stride,
+                            .c_block = NB});
+    }
+}
+
+static void losses(const team *me)
+{
+    lstm_trainer *tr = me->tr;
+    const lstm_batch *batch = &tr->batch;
+    const bool targets = batch->target_ids || batch->target;
+    const size_t stride = me->y->o_stride;
+    size_t first, last;
+    team_share(me, tr->steps * tr->config.batch, &first, &last);
+    for (size_t k = first; k < last; k++) {
+        const double weight = targets ? tr->weight_at[k] : 0;
+        const bool counts = weight > 0;
+        const kern_output out = {.n = me->y->O,
+                                 .y = (real *)tr->logits + k * stride,
+                                 .d = tr->dlogits ? (real *)tr->dlogits + k * stride : NULL,
+                                 .bias = weights(me, me->y->head_bias),
+                                 .scale = counts ? weight * tr->loss_scale : 0};
+        double loss;
+        if (tr->m->config.loss == LSTM_LOSS_MSE)
+            loss = me->kern->squares(&out, counts ? (const real *)batch->target + k * me->y->O : NULL);
+        else
+            loss = me->kern->softmax(&out, counts ? batch->target_ids[k] : -1);
+        tr->loss_at[k] = counts ? weight * loss : 0;
+    }
+}
+
+static void forward(team *me)
+{
+    lstm_trainer *tr = me->tr;
+    const size_t L = me->y->L;
+    if (me->y->in) {
+        gather_input(me);
+        TEAM_BARRIER
+    }
+    for (size_t l = 0; l < L; l++) {
+        lstm_layer_work *w = &tr->layer[l];
+        if (w->mask) {
+            drop(me, w->x, w->mask, (const real *)tr->layer[l - 1].h + unit_step(me), l);
+            TEAM_BARRIER
+        }
+        layer(me, l);
+    }
+    if (tr->head_mask) {
+        drop(me, tr->head_x, tr->head_mask, (const real *)tr->layer[L - 1].h + unit_step(me), L);
+        TEAM_BARRIER
+    }
+    head_products(me);
+    TEAM_BARRIER
+    losses(me);
+    TEAM_BARRIER
+    if (me->id == 0) {
+        double sum = 0;
+        for (size_t k = 0; k < tr->steps * tr->config.batch; k++)
+            sum += tr->loss_at[k];
+        tr->loss = sum * tr->loss_scale;
+    }
+}
+
+void REAL_NAME(lstm_forward)(lstm_trainer *tr);
+void REAL_NAME(lstm_forward)(lstm_trainer *tr)
+{
+    REAL_NAME(lstm_team_run)(tr, forward);
+}

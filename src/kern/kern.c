@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kern.c - the one body of the kernels. Compiled once per instruction set and precision with -DKERN_ISA=scalar|avx2|
+ * avx512, -DLSTM_REAL=32|64 and the flags of that instruction set. See kern.h for what each does.
+ */
+#define KERN_IS_scalar 0
+#define KERN_IS_avx2 1
+#define KERN_IS_avx512 2
+#define KERN_WHICH2(isa) KERN_IS_##isa
+#define KERN_WHICH(isa) KERN_WHICH2(isa)
+#if KERN_WHICH(KERN_ISA) == 2
+#define KERN_AVX512
+#elif KERN_WHICH(KERN_ISA) == 1
+#define KERN_AVX2
+#endif
+
+#include "kern.h"
+
+#include <string.h>
+
+#include "vec.h"
+
+/* ---- products --------------------------------------------------------------------------------------------------
+ * A tile of MR rows and NV vectors stays in registers while k runs. Rows of A step by a_row, which is a constant in
+ * each of the three layouts that matter (units, gates, and transposed for weight gradients), so that the compiler
+ * folds it into the addresses. */
+
+#define TILE(MR, NV)                                                                                                   \
+    INLINE void tile_##MR##_##NV(const kern_product *p, const real *a, const real *b, real *c, size_t a_row,          \
+                                 size_t a_k)                                                                           \
+    {                                                                                                                  \
+        const size_t b_k = p->b_k, c_row = p->c_row, c_block = p->c_block, len = p->len;                               \
+        vec acc[MR][NV];                                                                                               \
+        UNROLL for (size_t r = 0; r < MR; r++)                                                                         \
+            UNROLL for (size_t n = 0; n < NV; n++)                                                                     \
+                acc[r][n] = p->add ? v_load(c + r * c_row + (n / VPB) * c_block + (n % VPB) * VL) : v_zero();          \
+        for (size_t left = p->k; left; a += p->a_chunk, b += p->b_chunk) {                                             \
+            const size_t count = left < len ? left : len;                                                              \
+            const real *ak = a, *bk = b;                                                                               \
+            left -= count;                                                                                             \
+            for (size_t k = 0; k < count; k++, ak += a_k, bk += b_k) {                                                 \
+                vec bv[NV];                                                                                            \
+                UNROLL for (size_t n = 0; n < NV; n++) bv[n] = v_load(bk + n * VL);                                    \
+                UNROLL for (size_t r = 0; r < MR; r++)                                                                 \
+                {                                                                                                      \
+                    vec x = v_set(ak[r * a_row]);                                                                      \
+                    UNROLL for (size_t n = 0; n < NV; n++) acc[r][n] = v_fma(x, bv[n], acc[r][n]);                     \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        UNROLL for (size_t r = 0; r < MR; r++)                                                                         \
+            UNROLL for (size_t n = 0; n < NV; n++)                                                                     \
+                v_store(c + r * c_row + (n / VPB) * c_block + (n % VPB) * VL, acc[r][n]);                              \
+    }
+
+#define TILES(NV) TILE(1, NV) TILE(2, NV) TILE(3, NV) TILE(4, NV) TILE(5, NV) TILE(6, NV)
+#define TILE_CASE(MR, NV)                                                                                              \
+    case MR:                                                                                                           \
+        tile_##MR##_##NV(p, a, b, c, a_row, a_k);                                                                      \
+        break;
+#define TILE_SWITCH(NV)                                                                                                \
+    switch (rows) {                                                                                                    \
+        TILE_CASE(1, NV)                                                                                               \
+        TILE_CASE(2, NV)                                                                                               \
+        TILE_CASE(3, NV)                                                                                               \
+        TILE_CASE(4, NV)                                                                                               \
+        TILE_CASE(5, NV)                                                                                               \
+        TILE_CASE(6, NV)                                                                                               \
+    }
+
+#if defined(KERN_AVX512)
+TILES(1) TILES(2) TILES(3) TILES(4)
+TILE(1, 5) TILE(2, 5) TILE(3, 5) TILE(4, 5) TILE(5, 5)
+#define BLOCKS_AT_ONCE 5
+INLINE size_t most_rows(size_t blocks) { return blocks == 5 ? 5 : 6; }
+INLINE void any_tile(const kern_product *p, size_t rows, size_t blocks, const real *a, const real *b, real *c,
+                     size_t a_row, size_t a_k)
+{
+    switch (blocks) {
+    case 1: TILE_SWITCH(1) break;
+    case 2: TILE_SWITCH(2) break;
+    case 3: TILE_SWITCH(3) break;
+    case 4: TILE_SWITCH(4) break;
+    case 5:
+        switch (rows) {
+            TILE_CASE(1, 5)
+            TILE_CASE(2, 5)
+            TILE_CASE(3, 5)
+            TILE_CASE(4, 5)
+            TILE_CASE(5, 5)
+        }
+        break;
+    }
+}
+#else
+#if VBYTES == 32
+TILES(2)
+#define BLOCK_SWITCH TILE_SWITCH(2)
+#else
+TILES(4)
+#define BLOCK_SWITCH TILE_SWITCH(4)
+#endif
+#define BLOCKS_AT_ONCE 1
+INLINE size_t most_rows(size_t blocks) { (void)blocks; return 6; }
+INLINE void any_tile(const kern_product *p, size_t rows, size_t blocks, const real *a, const real *b, real *c,
+                     size_t a_row, size_t a_k)
+{
+    (void)blocks;
+    BLOCK_SWITCH
+}
+#endif
+
+/* Cuts the rows into tiles of nearly equal height. */
+INLINE void all_tiles(const kern_product *p, size_t a_row, size_t a_k)
+{
+    for (size_t q = 0; q < p->blocks; q += BLOCKS_AT_ONCE) {
+        const size_t blocks = p->blocks - q < BLOCKS_AT_ONCE ? p->blocks - q : BLOCKS_AT_ONCE;
+        const size_t most = most_rows(blocks), tiles = (p->rows + most - 1) / most;
+        for (size_t i = 0, r = 0; i < tiles; i++) {
+            const size_t rows = p->rows / tiles + (i < p->rows % tiles);
+            any_tile(p, rows, blocks, p->a + r * a_row, p->b + q * NB, p->c + r * p->c_row + q * p->c_block, a_row,
+                     a_k);
+            r += rows;
+        }
+    }
+}
+
+static void product_units(const kern_product *p) { all_tiles(p, NB, 1); }
+static void product_gates(const kern_product *p) { all_tiles(p, PANEL * NB, 1); }
+static void product_transposed(const kern_product *p) { all_tiles(p, 1, NB); }
+static void product_any(const kern_product *p) { all_tiles(p, p->a_row, p->a_k); }
+
+static void product_by_layout(const kern_product *p)
+{
+    if (p->a_row == NB && p->a_k == 1)
+        product_units(p);
+    else if (p->a_row == PANEL * NB && p->a_k == 1)
+        product_gates(p);
+    else if (p->a_row == 1 && p->a_k == NB)
+        product_transposed(p);
+    else
+        product_any(p);
+}
+
+/* k in pieces, so that the piece of B (at most about 32 KB) stays in the first cache while the rows go by. */
+static void product(const kern_product *p)
+{
+    const size_t deep = p->len >= 128 ? p->len : 128 / p->len * p->len;
+    if (p->k <= deep || p->len > 128) {
+        product_by_layout(p);
+        return;
+    }
+    kern_product part = *p;
+    for (size_t k = 0; k < p->k; k += deep) {
+        part.k = p->k - k < deep ? p->k - k : deep;
+        product_by_layout(&part);
+        part.a += deep / p->len * p->a_chunk;
+        part.b += deep / p->len * p->b_chunk;
+        part.add = true;
+    }
+}
+
+/* ---- cells ----------------------------------------------------------------------------------------------------- */
+
+static void lstm_forward(const kern_lstm_forward *p)
+{
+    for (size_t r = 0; r < p->rows; r++) {
+        const real *row = p->ids ? p->table + (size_t)p->ids[r] * PANEL * NB : NULL;
+        real *z = p->z + r * PANEL * NB;
+        UNROLL
+        for (size_t q = 0; q < NB; q += VL) {
+            vec a[4];
+            UNROLL
+            for (size_t n = 0; n < 4; n++) {
+                vec extra = v_load(p->bias + n * NB + q);
+                if (row)
+                    extra = v_load(row + n * NB + q) + extra;
+                a[n] = v_load(z + n * NB + q) + extra;
+            }
+            vec i = v_sigmoid(a[0]), f = v_sigmoid(a[1]), g = v_tanh(a[2]), o = v_sigmoid(a[3]);
+            vec c = v_fma(f, v_load(p->c_prev + r * NB + q), i * g), tc = v_tanh(c);
+            v_store(z + q, i);
+            v_store(z + NB + q, f);
+            v_store(z + 2 * NB + q, g);
+            v_store(z + 3 * NB + q, o);
+            v_store(p->c + r * NB + q, c);
+            v_store(p->tc + r * NB + q, tc);
+            v_store(p->h + r * NB + q, o * tc);
+        }
+    }
+}
+
+INLINE void add_to(real *p, vec a) { v_store(p, v_load(p) + a); }
+
+static void lstm_backward(const kern_lstm_backward *p)
+{
+    const vec one = v_set(1);
+    for (size_t r = 0; r < p->rows; r++) {
+        const real *z = p->z + r * PANEL * NB;
+        real *dz = p->dz + r * PANEL * NB;
+        real *row = p->ids ? p->dtable + (size_t)p->ids[r] * PANEL * NB : NULL;
+        UNROLL
+        for (size_t q = 0; q < NB; q += VL) {
+            const size_t at = r * NB + q;
+            vec i = v_load(z + q), f = v_load(z + NB + q), g = v_load(z + 2 * NB + q), o = v_load(z + 3 * NB + q);
+            vec tc = v_load(p->tc + at), dh = v_load(p->dh + at);
+            if (p->through)
+                dh = dh + v_load(p->through + r * p->through_row + q);
+            vec dho = dh * o;
+            vec dc = v_load(p->carry + at) + v_fnma(tc * tc, dho, dho);
+            vec dcf = dc * f, dci = dc * i;
+            vec d[4];
+            d[0] = dc * g * v_fnma(i, i, i);
+            d[1] = dcf * v_load(p->c_prev + at) * (one - f);
+            d[2] = v_fnma(g * g, dci, dci);
+            d[3] = dho * tc * (one - o);
+            v_store(p->dh + at, dh);
+            v_store(p->dc + at, dc);
+            v_store(p->carry + at, dcf);
+            UNROLL
+            for (size_t n = 0; n < 4; n++) {
+                v_store(dz + n * NB + q, d[n]);
+                add_to(p->dbias + n * NB + q, d[n]);
+                if (row)
+                    add_to(row + n * NB + q, d[n]);
+            }
+        }
+    }
+}
+
+static void rnn_forward(const kern_rnn_forward *p)
+{
+    for (size_t r = 0; r < p->rows; r++)
+        for (size_t q = 0; q < NB; q += VL) {
+            vec a = v_load(p->bias + q);
+            if (p->ids)
+                a = v_load(p->table + (size_t)p->ids[r] * PANEL * NB + q) + a;
+            v_store(p->h + r * NB + q, v_tanh(v_load(p->z + r * p->z_row + q) + a));
+        }
+}
+
+static void rnn_backward(const kern_rnn_backward *p)
+{
+    for (size_t r = 0; r < p->rows; r++)
+        for (size_t q = 0; q < NB; q += VL) {
+            vec h = v_load(p->h + r * NB + q), dh = v_load(p->dh + r * NB + q);
+            if (p->through)
+                dh = dh + v_load(p->through + r * p->through_row + q);
+            vec d = v_fnma(h * h, dh, dh);
+            v_store(p->dh + r * NB + q, dh);
+            v_store(p->dz + r * p->z_row + q, d);
+            add_to(p->dbias + q, d);
+            if (p->ids)
+                add_to(p->dtable + (size_t)p->ids[r] * PANEL * NB + q, d);
+        }
+}
+
+/* ---- outputs --------------------------------------------------------------------------------------------------- */
+
+/* 1 in the lanes of the last block that are outputs, 0 in its padding. */
+INLINE void last_block(real *keep, size_t n)
+{
+    for (size_t i = 0; i < NB; i++)
+        keep[i] = i < (n - 1) % NB + 1 ? 1 : 0;
+}
+
+static void add_bias(const kern_output *p)
+{
+    for (size_t i = 0; i < p->n; i += VL)
+        v_store(p->y + i, v_load(p->y + i) + v_load(p->bias + i));
+    if (p->d)
+        memset(p->d, 0, (p->n + NB - 1) / NB * NB * sizeof(real));
+}
+
+static double softmax(const kern_output *p, int32_t target)
+{
+    _Alignas(64) real keep[NB], e[NB];
+    const size_t blocks = (p->n + NB - 1) / NB;
+    vec most[VPB], sum[VPB];
+    add_bias(p);
+    if (target < 0)
+        return 0;
+    last_block(keep, p->n);
+    for (size_t q = 0; q < VPB; q++)
+        most[q] = v_set(p->y[0]), sum[q] = v_zero();
+    for (size_t b = 0; b + 1 < blocks; b++)
+        for (size_t q = 0; q < VPB; q++)
+            most[q] = v_max(most[q], v_load(p->y + b * NB + q * VL));
+    real top = max_block(most);
+    for (size_t i = (blocks - 1) * NB; i < p->n; i++)
+        top = p->y[i] > top ? p->y[i] : top;
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t q = 0; q < VPB; q++) {
+            vec x = v_exp(v_load(p->y + b * NB + q * VL) - v_set(top));
+            if (b + 1 == blocks)
+                x = x * v_load(keep + q * VL);
+            sum[q] = sum[q] + x;
+            if (p->d)
+                v_store(p->d + b * NB + q * VL, x);
+        }
+    const real total = sum_block(sum);
+    if (p->d) {
+        const vec share = v_set((real)p->scale / total);
+        for (size_t i = 0; i < blocks * NB; i += VL)
+            v_store(p->d + i, v_load(p->d + i) * share);
+        p->d[target] -= (real)p->scale;
+    }
+    v_store(e, v_log(v_set(total)));
+    return (double)e[0] + ((double)top - (double)p->y[target]);
+}
+
+static double squares(const kern_output *p, const real *target)
+{
+    _Alignas(64) real t[NB];
+    vec sum[VPB];
+    add_bias(p);
+    if (!target)
+        return 0;
+    for (size_t q = 0; q < VPB; q++)
+        sum[q] = v_zero();
+    for (size_t i = 0; i < p->n; i += NB) {
+        memset(t, 0, sizeof t);
+        memcpy(t, target + i, (p->n - i < NB ? p->n - i : NB) * sizeof(real));
+        for (size_t q = 0; q < VPB; q++) {
+            vec d = v_load(p->y + i + q * VL) - v_load(t + q * VL);
+            sum[q] = v_fma(d, d, sum[q]);
+            if (p->d)
+                v_store(p->d + i + q * VL, d * v_set((real)(2 * p->scale)));
+        }
+    }
+    return (double)sum_block(sum);
+}
+
+/* ---- dropout --------------------------------------------------------------------------------------------------- */
+
+#define PHILOX_LANES 16
+
+/* PHILOX_LANES counters at once, in plain loops that the compiler vectorises. Same function as lstm_philox. */
+static void philox_lanes(uint32_t out[4][PHILOX_LANES], uint64_t seed, uint64_t stream, uint64_t first)
+{
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (size_t i = 0; i < PHILOX_LANES; i++) {
+        out[0][i] = (uint32_t)(first + i);
+        out[1][i] = (uint32_t)((first + i) >> 32);
+        out[2][i] = (uint32_t)stream;
+        out[3][i] = (uint32_t)(stream >> 32);
+    }
+    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+        for (size_t i = 0; i < PHILOX_LANES; i++) {
+            uint64_t a = (uint64_t)0xD2511F53u * out[0][i], b = (uint64_t)0xCD9E8D57u * out[2][i];
+            uint32_t x1 = out[1][i], x3 = out[3][i];
+            out[0][i] = (uint32_t)(b >> 32) ^ x1 ^ k0;
+            out[1][i] = (uint32_t)b;
+            out[2][i] = (uint32_t)(a >> 32) ^ x3 ^ k1;
+            out[3][i] = (uint32_t)a;
+        }
+}
+
+static void dropout(real *mask, size_t rows, size_t units, size_t block, uint64_t seed, uint64_t stream,
+                    uint64_t first, uint32_t threshold, real keep_scale)
+{
+    const size_t groups = (units + 7) / 8, total = rows * groups;
+    uint32_t bits[4][PHILOX_LANES];
+    for (size_t at = 0; at < total; at += PHILOX_LANES) {
+        philox_lanes(bits, seed, stream, first + at);
+        for (size_t i = 0; i < PHILOX_LANES && at + i < total; i++) {
+            const size_t r = (at + i) / groups, u = (at + i) % groups * 8;
+            real *m = mask + u / NB * block + r * NB + u % NB;
+            for (size_t w = 0; w < 4; w++) {
+                m[2 * w] = (bits[w][i] & 0xffff) < threshold ? 0 : keep_scale;
+                m[2 * w + 1] = (bits[w][i] >> 16) < threshold ? 0 : keep_scale;
+            }
+        }
+    }
+}
+
+/* ---- element-wise ------------------------------------------------------------------------------------------------ */
+
+static void multiply(real *out, const real *a, const real *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += VL)
+        v_store(out + i, v_load(a + i) * v_load(b + i));
+}
+
+static void add(real *out, const real *a, size_t n)
+{
+    for (size_t i = 0; i < n; i += VL)
+        add_to(out + i, v_load(a + i));
+}
+
+static double sum_squares(const real *a, size_t n)
+{
+    vec sum[VPB];
+    for (size_t q = 0; q < VPB; q++)
+        sum[q] = v_zero();
+    for (size_t i = 0; i < n; i += NB)
+        for (size_t q = 0; q < VPB; q++)
+            sum[q] = v_fma(v_load(a + i + q * VL), v_load(a + i + q * VL), sum[q]);
+    return (double)sum_block(sum);
+}
+
+static void transpose(real *out, size_t out_row, const real *in, size_t in_row, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; r += NB) {
+        const size_t count = rows - r < NB ? rows - r : NB;
+        for (size_t c = 0; c < columns; c++)
+            for (size_t i = 0; i < count; i++)
+                out[c * out_row + r + i] = in[(r + i) * in_row + c];
+    }
+}
+
+#define MAP(name, function)                                                                                            \
+    static void name(real *out, const real *in, size_t n)                                                              \
+    {                                                                                                                  \
+        for (size_t i = 0; i < n; i += VL) {                                                                           \
+            const size_t count = n - i < VL ? n - i : VL;                                                              \
+            _Alignas(64) real part[VL];                                                                                \
+            for (size_t k = 0; k < VL; k++)                                                                            \
+                part[k] = in[i + (k < count ? k : 0)];                                                                 \
+            v_store(part, function(v_load(part)));                                                                     \
+            memcpy(out + i, part, count * sizeof(real));                                                               \
+        }                                                                                                              \
+    }
+MAP(map_exp, v_exp)
+MAP(map_log, v_log)
+MAP(map_sigmoid, v_sigmoid)
+MAP(map_tanh, v_tanh)
+
+/* ---- optimisers ---------------------------------------------------------------------------------------------------
+ * Each is a step function: from (w, g) and the two states to the new w. The loop around it scales and clips the
+ * gradient and gathers the sums. */
+
+typedef struct constants {
+    vec lr, decay, beta1, rest1, beta2, rest2, eps, correct2, keep, momentum, alpha, rest_alpha;
+} constants;
+
+typedef vec (*stepper)(const constants *k, vec w, vec g, vec *m, vec *v);
+
+INLINE vec step_adam(const constants *k, vec w, vec g, vec *m, vec *v)
+{
+    *m = v_fma(k->beta1, *m, k->rest1 * g);
+    *v = v_fma(k->beta2, *v, k->rest2 * g * g);
+    vec root = v_fma(v_sqrt(*v), k->correct2, k->eps);
+    return v_fnma(k->lr, *m / root, w * k->keep);
+}
+
+INLINE vec step_adam_l2(const constants *k, vec w, vec g, vec *m, vec *v)
+{
+    return step_adam(k, w, v_fma(k->decay, w, g), m, v);
+}
+
+INLINE vec step_sgd(const constants *k, vec w, vec g, vec *m, vec *v)
+{
+    (void)v;
+    *m = v_fma(k->momentum, *m, v_fma(k->decay, w, g));
+    return v_fnma(k->lr, *m, w);
+}
+
+INLINE vec step_rmsprop(const constants *k, vec w, vec g, vec *m, vec *v)
+{
+    g = v_fma(k->decay, w, g);
+    *v = v_fma(k->alpha, *v, k->rest_alpha * g * g);
+    *m = v_fma(k->momentum, *m, g / (v_sqrt(*v) + k->eps));
+    return v_fnma(k->lr, *m, w);
+}
+
+INLINE void update_loop(kern_update *u, constants k, stepper step)
+{
+    const vec scale = v_set((real)u->grad_scale), bound = v_set((real)u->bound);
+    const bool clip = u->bound < (double)INFINITY;
+    vec w2[VPB], d2[VPB], g2[VPB];
+    size_t clipped = 0;
+    for (size_t q = 0; q < VPB; q++)
+        w2[q] = d2[q] = g2[q] = v_zero();
+    for (size_t i = 0; i < u->n; i += NB)
+        for (size_t q = 0; q < VPB; q++) {
+            const size_t at = i + q * VL;
+            vec w = v_load(u->w + at), g = v_load(u->g + at) * scale;
+            vec m = v_load(u->m + at), v = v_load(u->v + at);
+            if (clip) {
+                const vec in = g;
+                g = v_max(-bound, v_min(bound, g));
+                for (size_t lane = 0; lane < VL; lane++)
+                    clipped += in[lane] != g[lane];
+            }
+            vec new = step(&k, w, g, &m, &v), change = new - w;
+            v_store(u->m + at, m);
+            v_store(u->v + at, v);
+            v_store(u->w + at, new);
+            w2[q] = v_fma(w, w, w2[q]);
+            d2[q] = v_fma(change, change, d2[q]);
+            g2[q] = v_fma(g, g, g2[q]);
+        }
+    u->sum_w2 = (double)sum_block(w2);
+    u->sum_d2 = (double)sum_block(d2);
+    u->sum_g2 = (double)sum_block(g2);
+    u->clipped = clipped;
+}
+
+INLINE constants constants_of(const kern_update *u)
+{
+    return (constants){
+        .lr = v_set((real)u->lr),
+        .decay = v_set((real)u->decay),
+        .beta1 = v_set((real)u->beta1),
+        .rest1 = v_set((real)(1 - u->beta1)),
+        .beta2 = v_set((real)u->beta2),
+        .rest2 = v_set((real)(1 - u->beta2)),
+        .eps = v_set((real)u->eps),
+        .correct2 = v_set((real)u->correct2),
+        .momentum = v_set((real)u->momentum),
+        .alpha = v_set((real)u->alpha),
+        .rest_alpha = v_set((real)(1 - u->alpha)),
+    };
+}
+
+static void adam(kern_update *u)
+{
+    constants k = constants_of(u);
+    k.lr = v_set((real)(u->lr * u->correct1));
+    k.keep = v_set((real)(1 - u->lr * u->decay));
+    update_loop(u, k, step_adam);
+}
+
+static void adam_l2(kern_update *u)
+{
+    constants k = constants_of(u);
+    k.lr = v_set((real)(u->lr * u->correct1));
+    k.keep = v_set(1);
+    update_loop(u, k, step_adam_l2);
+}
+
+static void sgd(kern_update *u) { update_loop(u, constants_of(u), step_sgd); }
+static void rmsprop(kern_update *u) { update_loop(u, constants_of(u), step_rmsprop); }
+
+#define KERN_TABLE2(isa) REAL_NAME(kern_##isa)
+#define KERN_TABLE(isa) KERN_TABLE2(isa)
+#define KERN_STRING2(isa) #isa
+#define KERN_STRING(isa) KERN_STRING2(isa)
+
+extern const kern KERN_TABLE(KERN_ISA);
+const kern KERN_TABLE(KERN_ISA) = {
+    .name = KERN_STRING(KERN_ISA),
+    .product = product,
+    .lstm_forward = lstm_forward,
+    .lstm_backward = lstm_backward,
+    .rnn_forward = rnn_forward,
+    .rnn_backward = rnn_backward,
+    .softmax = softmax,
+    .squares = squares,
+    .dropout = dropout,
+    .multiply = multiply,
+    .add = add,
+    .sum_squares = sum_squares,
+    .adam = adam,
+    .adam_l2 = adam_l2,
+    .sgd = sgd,
+    .rmsprop = rmsprop,
+    .transpose = transpose,
+    .exp = map_exp,
+    .log = map_log,
+    .sigmoid = map_sigmoid,
+    .tanh = map_tanh,
+};

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tensor.c - views: logical shape on the outside, packed memory inside.
+ */
+#include "lstm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t lstm_type_size(lstm_type type)
+{
+    return type == LSTM_F64 ? sizeof(double) : sizeof(float);
+}
+
+size_t lstm_tensor_size(const lstm_tensor *t)
+{
+    size_t n = 1;
+    for (int d = 0; d < t->ndim; d++)
+        n *= t->axis[d].size;
+    return n;
+}
+
+void lstm_tensor_dense(lstm_tensor *t, const char *name, lstm_type type, int ndim, const size_t *shape, void *data)
+{
+    memset(t, 0, sizeof *t);
+    snprintf(t->name, sizeof t->name, "%s", name ? name : "");
+    t->type = type;
+    t->ndim = ndim;
+    t->data = data;
+    size_t stride = 1;
+    for (int d = ndim; d-- > 0;) {
+        t->axis[d] = (lstm_axis){.size = shape[d], .group = shape[d], .block = shape[d], .stride = stride};
+        stride *= shape[d];
+    }
+}
+
+static size_t axis_offset(const lstm_axis *a, size_t index)
+{
+    const size_t rest = index % a->group;
+    return index / a->group * a->group_stride + rest / a->block * a->block_stride + rest % a->block * a->stride;
+}
+
+size_t lstm_tensor_offset(const lstm_tensor *t, size_t flat)
+{
+    size_t offset = 0;
+    for (int d = t->ndim; d-- > 0;) {
+        offset += axis_offset(&t->axis[d], flat % t->axis[d].size);
+        flat /= t->axis[d].size;
+    }
+    return offset;
+}
+
+double lstm_tensor_at(const lstm_tensor *t, size_t flat)
+{
+    const size_t at = lstm_tensor_offset(t, flat);
+    return t->type == LSTM_F64 ? ((const double *)t->data)[at] : (double)((const float *)t->data)[at];
+}
+
+void lstm_tensor_set(const lstm_tensor *t, size_t flat, double value)
+{
+    const size_t at = lstm_tensor_offset(t, flat);
+    if (t->type == LSTM_F64)
+        ((double *)t->data)[at] = value;
+    else
+        ((float *)t->data)[at] = (float)value;
+}
+
+/* Copies element by element along the last axis; `to_view` says which way. */
+static void copy_rows(const lstm_tensor *t, size_t first, size_t count, char *dense, bool to_view)
+{
+    const size_t esize = lstm_type_size(t->type);
+    const size_t row = t->ndim ? t->axis[t->ndim - 1].size : 1;
+    const lstm_axis point = {.size = 1, .group = 1, .block = 1};
+    const lstm_axis *last = t->ndim ? &t->axis[t->ndim - 1] : &point;
+    while (count) {
+        const size_t from = first % row, n = row - from < count ? row - from : count;
+        char *base = (char *)t->data + (lstm_tensor_offset(t, first) - axis_offset(last, from)) * esize;
+        for (size_t i = 0; i < n; i++, dense += esize) {
+            char *element = base + axis_offset(last, from + i) * esize;
+            memcpy(to_view ? element : dense, to_view ? dense : element, esize);
+        }
+        first += n;
+        count -= n;
+    }
+}
+
+void lstm_tensor_read(const lstm_tensor *t, size_t first, size_t count, void *dense)
+{
+    copy_rows(t, first, count, dense, false);
+}
+
+void lstm_tensor_write(const lstm_tensor *t, size_t first, size_t count, const void *dense)
+{
+    copy_rows(t, first, count, (char *)dense, true);
+}
