@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+--
+-- checkpoint.lua - what a run keeps to go on later as if it had never stopped, and how it is found again.
+--
+-- A checkpoint file (h5checkpoint.h) has the trainer's tensors by their names, and texts:
+--   config      the options, JSON            experiment  the experiment's name
+--   state       step, best, cursors, counters and the script's own run.state, JSON
+--   vocabulary  of the model, as vocab:serialize() writes it
+--   version     of lstmrun
+-- Files of a run's directory: checkpoint-latest.h5, checkpoint-previous.h5 (the one before), checkpoint-best.h5.
+
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local json = require "lstm.json"
+
+local sys = core.sys
+local checkpoint = {}
+
+checkpoint.latest, checkpoint.previous, checkpoint.best =
+  "checkpoint-latest.h5", "checkpoint-previous.h5", "checkpoint-best.h5"
+
+-- ---- writing ------------------------------------------------------------------------------------------------------
+
+--- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence.
+-- what: experiment (name), config and state (JSON), fit and vocab (may be nil).
+function checkpoint.write(path, previous, what)
+  return core.checkpoint.write(path, previous, what.fit and what.fit:checkpoint_tensors() or {}, {
+    experiment = what.experiment,
+    config = what.config,
+    state = what.state,
+    vocabulary = what.vocab and what.vocab:serialize(),
+    version = core.version,
+  })
+end
+
+-- ---- finding ------------------------------------------------------------------------------------------------------
+
+local function exists(path)
+  return sys.kind(path) ~= nil
+end
+
+local function holds_checkpoint(directory)
+  return exists(directory .. "/" .. checkpoint.latest) or exists(directory .. "/" .. checkpoint.previous)
+end
+
+-- The run below `parent` whose checkpoint was written last.
+local function newest_run(parent)
+  local best, best_time
+  for _, name in ipairs(sys.list(parent) or {}) do
+    local directory = parent .. "/" .. name
+    local time = sys.modified(directory .. "/" .. checkpoint.latest)
+      or sys.modified(directory .. "/" .. checkpoint.previous)
+    if time and (not best or time > best_time) then best, best_time = directory, time end
+  end
+  return best
+end
+
+local function in_directory(directory)
+  if not holds_checkpoint(directory) then
+    fault.stop(("%s has no checkpoint: there is nothing to resume; start again without --resume"):format(directory))
+  end
+  return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous,
+    directory = directory, in_place = true }
+end
+
+--- Where --resume=spec goes on from: { path, previous, directory, in_place }. in_place: the run goes on in the same
+-- directory; otherwise in a new one, so that nothing logged after that checkpoint is lost.
+-- spec: "latest", "best", a run's directory or a checkpoint file; parent: where the experiment's runs are; out: --out.
+function checkpoint.locate(spec, parent, out)
+  if spec == "latest" or spec == "best" then
+    local directory = out or newest_run(parent)
+    if not directory then
+      fault.stop(("no run with a checkpoint below %s: there is nothing to resume"):format(parent))
+    end
+    local found = in_directory(directory)
+    if spec == "latest" then return found end
+    return { path = directory .. "/" .. checkpoint.best, directory = directory, in_place = false }
+  end
+  local kind, reason = sys.kind(spec)
+  if not kind then fault.stop("cannot resume " .. reason) end
+  local found
+  if kind == "directory" then
+    found = in_directory((spec:gsub("(.)/+$", "%1")))
+  else
+    local directory, name = spec:match "^(.*)/([^/]*)$"
+    directory, name = directory or ".", name or spec
+    if name == checkpoint.latest then found = in_directory(directory)
+    else found = { path = spec, directory = directory, in_place = false } end
+  end
+  if out then found.in_place = false end
+  return found
+end
+
+-- ---- reading ------------------------------------------------------------------------------------------------------
+
+local function decoded(file, path, name)
+  local text, reason = file:text(name)
+  local value
+  if text then value, reason = json.decode(text) end
+  if type(value) ~= "table" then
+    fault.stop(("%s is not the checkpoint of a run: %s"):format(path, reason or name .. " is not a table"))
+  end
+  return value
+end
+
+--- Reads what checkpoint.locate found: { file, path, config, state, experiment, fallback }. fallback: the reason why
+-- the previous generation was taken, or nil.
+function checkpoint.read(found)
+  local file, reason = core.checkpoint.read(found.path, found.previous)
+  if not file then fault.stop("cannot resume: " .. reason) end
+  local path = reason and found.previous or found.path
+  return {
+    file = file, path = path, fallback = reason,
+    config = decoded(file, path, "config"), state = decoded(file, path, "state"),
+    experiment = file:text "experiment",
+  }
+end
+
+local function load_all(file, path, tensors)
+  for _, entry in ipairs(tensors) do
+    local ok, reason = file:load(entry[1], entry[2])
+    if not ok then fault.stop(("%s does not fit this model: %s"):format(path, reason)) end
+  end
+end
+
+--- Brings a trainer to where it was: tensors, counters and rate.
+function checkpoint.restore(saved, fit)
+  fit:set_counters(saved.state.counters)
+  load_all(saved.file, saved.path, fit:checkpoint_tensors())
+end
+
+--- Gives a model the parameters of a checkpoint, and nothing else. vocab (may be nil): must be the checkpoint's.
+function checkpoint.init(path, model, vocab)
+  local file <close>, reason = core.checkpoint.read(path)
+  if not file then fault.stop("cannot begin with these parameters: " .. reason) end
+  local text = file:text "vocabulary"
+  if text and vocab and text ~= vocab:serialize() then
+    fault.stop(("cannot begin with the parameters of %s: it was trained on a text with other symbols"):format(path))
+  end
+  local tensors = {}
+  for name, view in model:parameters() do tensors[#tensors + 1] = { name, view } end
+  load_all(file, path, tensors)
+end
+
+return checkpoint

@@ -1,0 +1,350 @@
+-- SPDX-License-Identifier: MIT
+--
+-- command.lua - the command line: lstmrun [options] SCRIPT [key=value ...] [options]
+--
+-- Options before the script are lstmrun's. What comes after it is the script's: `arg` and `...` have it. When the
+-- script returns an experiment, lstmrun reads it as key=value and options of its own, and runs the experiment; a script
+-- that returns nothing was a program and is done.
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local experiment = require "lstm.experiment"
+local fault = require "lstm.fault"
+local json = require "lstm.json"
+local options = require "lstm.options"
+local progress = require "lstm.progress"
+local run = require "lstm.run"
+
+local sys = core.sys
+local command = {}
+
+-- ---- options of lstmrun -------------------------------------------------------------------------------------------
+
+-- value: "none", "needed", or "optional" (with what stands for a missing one).
+local host_options = {
+  { "resume", "optional", "[=latest|best|PATH]", "go on with a run: its directory, or a checkpoint file", "latest" },
+  { "init-from", "needed", "=FILE", "begin with the parameters of a checkpoint" },
+  { "seed", "needed", "=N", "the same as seed=N" },
+  { "threads", "needed", "=N", "threads to compute with (the results are the same for any number)" },
+  { "out", "needed", "=DIR", "directory of the run (default: runs/NAME/DATE-TIME)" },
+  { "dry-run", "none", "", "say what it would take: parameters, memory, time" },
+  { "print-config", "none", "", "print the configuration as key=value lines" },
+  { "quiet", "none", "", "no progress" },
+  { "json", "none", "", "progress and summary as JSON, an object a line" },
+  { "traceback", "none", "", "with every error, where it came from" },
+  { "help", "none", "", "this text; with a script: the experiment's options" },
+  { "version", "none", "", "versions of lstmrun and what it is built of" },
+}
+
+local host_names, host_named = {}, {}
+for i, option in ipairs(host_options) do
+  host_names[i] = option[1]
+  host_named[option[1]] = option
+end
+
+local function usage(message)
+  fault.stop(message .. (message:find "See: " and "" or ". See: lstmrun --help"), fault.USAGE)
+end
+
+-- "--resume runs/x": whether the word after an optional value's option belongs to it.
+local function is_resume_value(word)
+  if not word then return false end
+  return word == "latest" or word == "best" or word:find "%.h5$" ~= nil or sys.kind(word) == "directory"
+end
+
+-- Reads args[i], an option of lstmrun, into `given`; returns the index of the next argument.
+local function read_option(args, i, given)
+  local name, value = args[i]:match "^%-%-([%w-]+)=(.*)$"
+  name = name or args[i]:match "^%-%-([%w-]+)$" or ({ ["-h"] = "help", ["-q"] = "quiet" })[args[i]]
+  local option = host_named[name]
+  if not option then
+    usage(("unknown option '%s'%s"):format(args[i], options.suggestion(name or args[i], host_names, "--")))
+  end
+  local kind = option[2]
+  if kind == "none" and value then usage(("option '--%s' takes no value"):format(name)) end
+  if kind == "needed" and not value then
+    i, value = i + 1, args[i + 1]
+    if not value then usage(("option '--%s' needs a value: --%s%s"):format(name, name, option[3])) end
+  elseif kind == "optional" and not value and is_resume_value(args[i + 1]) then
+    i, value = i + 1, args[i + 1]
+  end
+  if value == "" then usage(("option '--%s' needs a value: --%s%s"):format(name, name, option[3])) end
+  given[name] = value or option[5] or true
+  return i + 1
+end
+
+local function is_option(word)
+  return word:find "^%-." ~= nil
+end
+
+-- Reads arguments into given = { options..., [1] = { key, value }, ... }. Before the script: up to and including its
+-- name, which is returned with the index after it.
+local function read_arguments(args, i, given, before_script)
+  while i <= #args do
+    local word = args[i]
+    local key, value = word:match "^(%a[%w_.]*)=(.*)$"
+    if is_option(word) then
+      i = read_option(args, i, given)
+    elseif key then
+      given[#given + 1] = { key, value }
+      i = i + 1
+    elseif before_script then
+      return word, i + 1
+    else
+      usage(("unexpected argument '%s' (options of the experiment are key=value)"):format(word))
+    end
+  end
+end
+
+local function whole_number(name, text, least)
+  local n = math.tointeger(tonumber(text))
+  if not n or n < least then
+    usage(("option '--%s' needs a whole number of at least %d, got '%s'"):format(name, least, text))
+  end
+  return n
+end
+
+local function set_threads(given)
+  if given.threads then core.threads(whole_number("threads", given.threads, 1)) end
+end
+
+-- ---- what can be asked --------------------------------------------------------------------------------------------
+
+local function print_help()
+  print [[
+usage: lstmrun [options] SCRIPT [key=value ...] [options]
+
+Runs an experiment (a Lua script that returns lstm.experiment {...}), or any Lua
+program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists them.
+]]
+  for _, option in ipairs(host_options) do
+    local left = ("  --%s%s"):format(option[1], option[3])
+    print(#left > 28 and left .. "\n" .. (" "):rep(30) .. option[4] or ("%-28s  %s"):format(left, option[4]))
+  end
+  print [[
+
+Ctrl-C, SIGTERM and SIGUSR1 let the step finish, write a checkpoint and say how to go on; a second one quits at once.
+Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130 interrupted.]]
+end
+
+local function print_version()
+  print(("lstmrun %s\nkernel    %s\nthreads   %d\ncompiler  %s\nLua       %s\nHDF5      %s"):format(core.version,
+    core.kernel(), core.threads(), sys.compiler(), sys.lua_release(), sys.hdf5_version()))
+end
+
+local function print_experiment_help(description, cfg, host)
+  local set = description.options
+  print(("usage: lstmrun %s [key=value ...] [options]\n"):format(host.script))
+  if description.help ~= "" then print(description.help .. "\n") end
+  local lines = set:lines(cfg, true)
+  print "options of this experiment, with their defaults:"
+  for i, line in ipairs(lines) do
+    if i == description.own_options + 1 then print "\noptions of every run:" end
+    print(line)
+  end
+  print "\nlstmrun --help lists the options of lstmrun itself (--resume, --out, --dry-run, ...)."
+end
+
+local function print_config(description, cfg, host)
+  if host.progress == "json" then print(json.encode(description.options:plain(cfg)))
+  else print(table.concat(description.options:lines(cfg), "\n")) end
+end
+
+-- ---- an experiment ------------------------------------------------------------------------------------------------
+
+local function see(host)
+  return (". See: %s %s --help"):format(host.program, host.script)
+end
+
+local function assign(description, cfg, key, value, host)
+  local set = description.options
+  if not set.named[key] then
+    usage(("%s has no option '%s'%s"):format(host.script, key, options.suggestion(key, set:names())) .. see(host))
+  end
+  local ok, problem = set:assign(cfg, key, value)
+  if not ok then usage(problem .. see(host)) end
+end
+
+local function changeable_list(description)
+  local names = {}
+  for _, name in ipairs(description.options:names()) do
+    if description.changeable[name] then names[#names + 1] = name end
+  end
+  return table.concat(names, ", ")
+end
+
+-- A resumed run has the configuration of its checkpoint, but for what may change.
+local function resume_configuration(description, cfg, overrides, saved, host)
+  local set = description.options
+  set:adopt(cfg, saved.config)
+  for _, override in ipairs(overrides) do
+    local key = override[1]
+    local before = set.named[key] and options.show(set:get(cfg, key))
+    assign(description, cfg, key, override[2], host)
+    if options.show(set:get(cfg, key)) ~= before and not description.changeable[key] then
+      usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s); to begin a new run " ..
+        "with its parameters, use --init-from"):format(key, before, changeable_list(description)))
+    end
+  end
+end
+
+local function read_saved(description, given, host)
+  local found = checkpoint.locate(given.resume, host.runs .. "/" .. description.name, host.out)
+  local saved = checkpoint.read(found)
+  saved.directory, saved.in_place = found.directory, found.in_place
+  if saved.experiment ~= description.name then
+    fault.stop(("%s is of experiment '%s', not of '%s'"):format(saved.path, saved.experiment, description.name))
+  end
+  if saved.fallback then
+    io.stderr:write(("lstmrun: %s; going on from %s, step %d\n"):format(saved.fallback, saved.path, saved.state.step))
+  end
+  return saved
+end
+
+local function configure(description, given, host)
+  local overrides = {}
+  for i, pair in ipairs(given) do overrides[i] = pair end
+  if given.seed then overrides[#overrides + 1] = { "seed", given.seed } end
+  local cfg = description.options:defaults()
+  if not given.resume then
+    for _, pair in ipairs(overrides) do assign(description, cfg, pair[1], pair[2], host) end
+    return cfg
+  end
+  if given["init-from"] then usage "--resume and --init-from exclude each other" end
+  local saved = read_saved(description, given, host)
+  resume_configuration(description, cfg, overrides, saved, host)
+  return cfg, saved
+end
+
+local function greet(host)
+  if host.progress == "json" or host.progress == "quiet" then return end
+  io.stdout:write(("lstmrun %s (%s, %s)  %s\n"):format(core.version, core.kernel(),
+    require("lstm.format").plural(core.threads(), "thread"), host.script))
+end
+
+local function make_host(given, program, script, args)
+  local words = table.move(args, 1, #args, 1, {})
+  return {
+    program = program, script = script, command_line = program .. " " .. table.concat(words, " "),
+    runs = "runs", out = given.out and (given.out:gsub("(.)/+$", "%1")), init_from = given["init-from"],
+    dry_run = given["dry-run"] and require "lstm.dryrun",
+    progress = progress.kind(given.json, given.quiet, sys.isatty(1)),
+  }
+end
+
+local function run_experiment(description, given, host)
+  local cfg, saved = configure(description, given, host)
+  if given.help then return print_experiment_help(description, cfg, host) end
+  if given["print-config"] then return print_config(description, cfg, host) end
+  greet(host)
+  local this = run.new { description = description, cfg = cfg, host = host, saved = saved }
+  sys.on_signal "raise"
+  sys.ignore_pipe()
+  local guard <close> = setmetatable({}, { __close = function(_, err) if err ~= nil then this:abort() end end })
+  if host.dry_run then
+    local restore <close> = host.dry_run.watch()
+    description.run(cfg, this)
+    fault.stop(host.script .. " has no loop over run:steps: nothing to plan")
+  end
+  description.run(cfg, this)
+  this:finish()
+end
+
+-- ---- a script -----------------------------------------------------------------------------------------------------
+
+local function first_that_exists(candidates)
+  for _, path in ipairs(candidates) do
+    if sys.kind(path) == "file" then return path end
+  end
+end
+
+-- The script as it is named; else one of those that came with lstmrun (root/experiments), with or without ".lua".
+local function find_script(name, root)
+  local kind = sys.kind(name)
+  if kind == "directory" then fault.stop(("%s is a directory, not a script"):format(name)) end
+  if kind then return name end
+  local found = first_that_exists { name .. ".lua", root .. "/" .. name, root .. "/" .. name .. ".lua",
+    root .. "/experiments/" .. name, root .. "/experiments/" .. name .. ".lua" }
+  if found then return found end
+  fault.stop(("there is no script '%s'"):format(name))
+end
+
+-- Modules are read as text, too: precompiled Lua can crash its interpreter.
+local function search_text(name)
+  local path, reason = package.searchpath(name, package.path)
+  if not path then return reason end
+  local loader, problem = loadfile(path, "t")
+  if not loader then error(("error loading module '%s' from file '%s':\n\t%s"):format(name, path, problem), 0) end
+  return loader, path
+end
+
+local function load_script(path)
+  local chunk, problem = loadfile(path, "t")
+  if not chunk then fault.stop(problem) end
+  return chunk
+end
+
+local function set_arg(args, script_index, script, program)
+  arg = { [0] = script }
+  for i = script_index, #args do arg[i - script_index + 1] = args[i] end
+  arg[-1] = program
+end
+
+local function run_script(args, program, root, given)
+  local name, rest = read_arguments(args, 1, given, true)
+  if given.version then return print_version() end
+  if not name then
+    if given.help then return print_help() end
+    usage "no script is given"
+  end
+  set_threads(given)
+  local script = find_script(name, root)
+  local chunk = load_script(script)
+  set_arg(args, rest, script, program)
+  sys.on_signal "raise"
+  local result = chunk(table.unpack(args, rest))
+  if experiment.is(result) then
+    read_arguments(args, rest, given, false)
+    if given.version then return print_version() end
+    set_threads(given)
+    return run_experiment(result, given, make_host(given, program, script, args))
+  end
+  if given.help or given.resume or given["dry-run"] or given["print-config"] then
+    fault.stop(script .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
+  end
+end
+
+-- ---- the whole ----------------------------------------------------------------------------------------------------
+
+local function complain(message)
+  io.stderr:write((fault.has_position(message) and "%s\n" or "lstmrun: %s\n"):format(message))
+end
+
+-- An error's exit status, once it is told. A signal that raised an error tells its own.
+local function failed(err)
+  if fault.is_stop(err) then
+    if err.message then complain(err.message) end
+    return err.status
+  end
+  local signal, status = sys.stop_signal()
+  if signal and err:find "interrupted" then
+    complain "interrupted"
+    return status
+  end
+  complain(err)
+  return fault.ERROR
+end
+
+--- Runs a command line; returns the exit status. root: the directory with the experiments that came with lstmrun.
+function command.main(args, program, root)
+  local given = {}
+  package.searchers[2] = search_text
+  local always = os.getenv "LSTMRUN_TRACEBACK"
+  for _, word in ipairs(args) do always = always or word == "--traceback" end
+  local ok, err = xpcall(run_script, fault.handler(always), args, program, root, given)
+  local status = ok and 0 or failed(err)
+  if not io.stdout:flush() and status == 0 then status = fault.ERROR end
+  return status
+end
+
+return command

@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: MIT
+--
+-- dryrun.lua - what an experiment would take, before anything of size is made: lstmrun SCRIPT --dry-run
+--
+-- The experiment's function runs up to its loop, but lstm.model and model:trainer only write down what they are asked
+-- for. Then the engine plans for it, and a small model of the same kind is timed to know this machine's speed.
+
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local format = require "lstm.format"
+local json = require "lstm.json"
+
+local sys = core.sys
+local dryrun = {}
+
+local measured_seconds = 0.4
+
+-- Stands in for an object: has the fields of its configuration, and can be closed.
+local function stand_in(typename, config, methods)
+  return setmetatable({}, {
+    __name = typename,
+    __close = function() end,
+    __index = function(_, key)
+      local value = methods[key]
+      if value == nil then value = config[key] end
+      if value == nil then
+        fault.mistake(("a dry run has no '%s' of the %s"):format(tostring(key), typename:match "[^.]*$"))
+      end
+      return value
+    end,
+  })
+end
+
+local function model_stand_in(config)
+  local methods = { config = config, close = function() end }
+  function methods.trainer(_, settings)
+    local plan = core.plan { model = config, trainer = settings } -- raises for what is wrong in either
+    return stand_in("lstm.trainer", settings, { config = settings, model_config = config, plan = plan,
+      close = function() end })
+  end
+  return stand_in("lstm.model", config, methods)
+end
+
+--- Until the result is closed, lstm.model makes stand-ins.
+function dryrun.watch()
+  local lstm = require "lstm"
+  local real = lstm.model
+  lstm.model = model_stand_in
+  return setmetatable({}, { __close = function() lstm.model = real end })
+end
+
+local function with(settings, changes)
+  local result = {}
+  for key, value in pairs(settings) do result[key] = value end
+  for key, value in pairs(changes) do result[key] = value end
+  return result
+end
+
+local function batch(model, trainer)
+  local function normal(width) return core.tensor.normal { trainer.seq, trainer.batch, width, seed = 1 } end
+  return { x = normal(model.input), y = normal(model.output) }
+end
+
+-- Arithmetic operations a second of a small model like the one that is asked for; nil when none can be made.
+local function speed(fit, text)
+  local asked = fit.model_config
+  local small = with(asked, { hidden = math.min(asked.hidden, 256), layers = math.min(asked.layers or 1, 2) })
+  small.init = nil
+  local settings = with(fit.config, { batch = math.min(fit.batch, 64), seq = math.min(fit.seq, 32) })
+  local plan = core.plan { model = small, trainer = settings }
+  local model <close> = core.model(small)
+  local trainer <close> = model:trainer(settings)
+  local source = text or batch(small, settings)
+  trainer:step(source)
+  local started, steps = sys.clock(), 0
+  repeat
+    trainer:step(source)
+    steps = steps + 1
+  until sys.clock() - started > measured_seconds
+  return plan.flops_per_step * steps / (sys.clock() - started)
+end
+
+local function report(run)
+  local fit, plan = run.fit, run.fit.plan
+  local known, rate = pcall(speed, fit, run.text)
+  local seconds = known and plan.flops_per_step / rate
+  if run.host.progress == "json" then
+    io.stdout:write(json.encode { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
+      trainer_bytes = plan.trainer_bytes, steps = run.total, seconds_per_step = seconds or nil,
+      seconds = seconds and seconds * run.total or nil }, "\n")
+    return
+  end
+  print(("parameters  %s"):format(format.count(plan.parameters)))
+  print(("memory      %s (model %s, training %s)%s"):format(format.bytes(plan.model_bytes + plan.trainer_bytes),
+    format.bytes(plan.model_bytes), format.bytes(plan.trainer_bytes),
+    sys.memory() and "; this machine has " .. format.bytes(sys.memory()) or ""))
+  print(seconds and ("time        about %s for %s (%.3g ms a step)"):format(format.duration(seconds * run.total),
+    format.plural(run.total, "step"), 1000 * seconds) or "time        unknown")
+end
+
+--- Says what the run would take, and ends the program.
+function dryrun.report(run)
+  if run.fit then report(run) else print "nothing is trained in this run's loop: no plan" end
+  fault.stop(nil, 0)
+end
+
+return dryrun

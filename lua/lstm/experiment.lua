@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: MIT
+--
+-- experiment.lua - what a script returns to be run by lstmrun, or required by a sweep.
+--
+--     return lstm.experiment {
+--       help    = "A language model of Shakespeare's plays.",
+--       options = { { "hidden", 256, "units in each layer" }, { "lr", 2e-3, "learning rate" } },
+--       run     = function(cfg, run) ... end,
+--     }
+--
+-- Fields:
+--   run         function(cfg, run): cfg has a field for every option, run is described in run.lua
+--   options     list of { name, default, help }: options.lua
+--   name        names the run's directory; default: the script's name
+--   help        a sentence or two for --help
+--   changeable  names of options that may be changed when a run is resumed, beside those of every run
+--   metrics     names of further columns in metrics.csv that are not logged in the first step
+
+local fault = require "lstm.fault"
+local options = require "lstm.options"
+
+local experiment = {}
+local methods = {}
+local meta = { __name = "lstm.experiment", __index = methods }
+
+local fields = { run = "function", options = "table", name = "string", help = "string", changeable = "table",
+  metrics = "table" }
+local field_names = { "run", "options", "name", "help", "changeable", "metrics" }
+
+-- Options of every run. An experiment's own option of the same name replaces one.
+local common = {
+  { "seed", 1, "of everything random" },
+  { "checkpoint_every", 0, "steps from one checkpoint to the next; 0: by time" },
+  { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
+}
+local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds" }
+
+local function wrong(field, text)
+  fault.mistake(("bad argument #1 to 'experiment' (field '%s': %s)"):format(field, text))
+end
+
+local function check_fields(description)
+  if type(description) ~= "table" then
+    fault.mistake("bad argument #1 to 'experiment' (table expected, got " .. type(description) .. ")")
+  end
+  for key, value in pairs(description) do
+    local want = fields[key]
+    if not want then
+      wrong(tostring(key), "unknown field" .. options.suggestion(tostring(key), field_names))
+    elseif type(value) ~= want then
+      wrong(key, ("%s expected, got %s"):format(want, type(value)))
+    end
+  end
+  if not description.run then wrong("run", "function expected, got nil") end
+end
+
+local function make_options(entries)
+  local own, all = {}, {}
+  for _, entry in ipairs(entries) do
+    if type(entry) == "table" and entry[1] then own[entry[1]] = true end
+    all[#all + 1] = entry
+  end
+  for _, entry in ipairs(common) do
+    if not own[entry[1]] then all[#all + 1] = entry end
+  end
+  local set, problem = options.new(all)
+  if not set then wrong("options", problem) end
+  return set
+end
+
+local function make_changeable(names, set)
+  local changeable = {}
+  for _, name in ipairs(common_changeable) do changeable[name] = true end
+  for _, name in ipairs(names) do
+    if not set.named[name] then
+      wrong("changeable", ("no option '%s'%s"):format(tostring(name), options.suggestion(tostring(name), set:names())))
+    end
+    changeable[name] = true
+  end
+  return changeable
+end
+
+-- "shakespeare" for a function from experiments/shakespeare.lua
+local function name_of(run)
+  local source = debug.getinfo(run, "S").source
+  return (source:match "([^/]+)%.lua$" or source:match "([^/@]+)$" or "experiment"):gsub("[^%w_.-]", "_")
+end
+
+local function new(description)
+  check_fields(description)
+  local set = make_options(description.options or {})
+  local name = description.name or name_of(description.run)
+  if name == "" or name:find "[%c/]" or name:find "^%." then
+    wrong("name", ("a name for a directory expected, got '%s'"):format(name))
+  end
+  return setmetatable({
+    name = name,
+    help = description.help or "",
+    options = set,
+    own_options = #(description.options or {}),
+    changeable = make_changeable(description.changeable or {}, set),
+    metrics = description.metrics or {},
+    run = description.run,
+  }, meta)
+end
+
+--- Whether a value is an experiment.
+function experiment.is(value)
+  return getmetatable(value) == meta
+end
+
+return setmetatable(experiment, { __call = function(_, description) return new(description) end })

@@ -1,0 +1,66 @@
+-- SPDX-License-Identifier: MIT
+--
+-- fault.lua - what goes wrong, told to the person it concerns.
+--
+-- Three kinds: a mistake in the user's script is a string with the script's position (fault.mistake); a failure of the
+-- environment, or the regular end of a run before its time, is an object with a sentence and an exit status
+-- (fault.stop); anything else that arises inside our own Lua files is a defect of ours and gets a traceback.
+
+local fault = {}
+
+-- Exit statuses of lstmrun: docs/running.md.
+fault.ERROR, fault.USAGE, fault.DIVERGED, fault.RESUMABLE, fault.INTERRUPTED = 1, 2, 3, 75, 130
+
+local home = debug.getinfo(1, "S").source:match "^(@.*)fault%.lua$" or "@?"
+
+local stop_meta = { __name = "lstm.stop", __tostring = function(stop) return stop.message end }
+
+local function is_ours(info)
+  return info.source:sub(1, #home) == home
+end
+
+--- Ends the program with a sentence and an exit status (default: 1). message nil: silently, all is said.
+function fault.stop(message, status)
+  error(setmetatable({ message = message, status = status or fault.ERROR }, stop_meta), 0)
+end
+
+function fault.is_stop(err)
+  return getmetatable(err) == stop_meta
+end
+
+--- Raises a sentence with the position of the innermost function that is not ours: where the user's mistake is.
+function fault.mistake(message)
+  local level = 2
+  local info = debug.getinfo(level, "Sl")
+  while info and (info.what == "C" or is_ours(info)) do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
+  if info then message = ("%s:%d: %s"):format(info.short_src, info.currentline, message) end
+  error(message, 0)
+end
+
+--- A message handler for xpcall: adds a traceback to defects of ours, or to everything when `always`.
+function fault.handler(always)
+  return function(err)
+    if fault.is_stop(err) then return err end
+    local message, level = tostring(err), 2
+    local info = debug.getinfo(level, "Sl")
+    while info and info.what == "C" do
+      level = level + 1
+      info = debug.getinfo(level, "Sl")
+    end
+    local here = info and is_ours(info) and info.short_src .. ":"
+    if always or here and message:sub(1, #here) == here then
+      message = debug.traceback(message, 2)
+    end
+    return message
+  end
+end
+
+--- Whether a message begins with a script's position.
+function fault.has_position(message)
+  return message:find "^[^\n]-:%d+: " ~= nil
+end
+
+return fault

@@ -1,0 +1,545 @@
+-- SPDX-License-Identifier: MIT
+--
+-- run.lua - one run of an experiment: its directory, log, metrics, checkpoints, progress; how it stops and resumes.
+--
+--     for step in run:steps(cfg.steps, fit, text) do      -- 1 .. steps; restores, shows progress, checkpoints
+--       run:log(step, fit:step(text))                     -- loss and statistics, or { any = number, ... }
+--       if run:every(cfg.eval_every) then run:evaluate(step, fit:evaluate(text)) end
+--       if run:every(cfg.sample_every) then run:sample(step, model:sample { ... }) end
+--     end
+--
+-- run.state is a table for the script's own numbers, strings and tables of these: it is kept in checkpoints.
+-- run.directory is where the run's files are (from run:steps on); run:print(text) prints a line above the progress.
+--
+-- A signal ends the loop between two steps, by an error that closes what is <close> on its way out. A step is counted
+-- when the loop comes round (or ends); everything a checkpoint holds is therefore the state between two steps.
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local format = require "lstm.format"
+local json = require "lstm.json"
+local progress = require "lstm.progress"
+
+local sys = core.sys
+local run = {}
+local methods = {}
+local meta = { __name = "lstm.run", __index = methods }
+
+local smoothing = 0.02 -- weight of a new loss in the smoothed one
+local first_columns = { "loss", "smoothed_loss", "val_loss", "lr", "grad_norm", "clipped_norm", "clipped_share",
+  "update_ratio" }
+local last_columns = { "tokens_per_second", "seconds" } -- what differs from one run to the next of the same bits
+
+--- settings: description (experiment.lua), cfg, host (the command line: command.lua), saved (checkpoint.read) or nil.
+function run.new(settings)
+  return setmetatable({
+    description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
+    config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
+    state = {}, streams = {}, info = {},
+    step = 0, best = nil, smoothed = nil,
+  }, meta)
+end
+
+-- ---- what takes part ----------------------------------------------------------------------------------------------
+
+local function attach(self, ...)
+  for i = 1, select("#", ...) do
+    local object = select(i, ...)
+    local kind = sys.typename(object)
+    if kind == "lstm.trainer" then self.fit = object
+    elseif kind == "lstm.corpus" then self.text = object
+    elseif kind == "lstm.stream" then self.streams[#self.streams + 1] = object
+    elseif kind ~= "lstm.model" then
+      fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, got %s)"):format(i + 1, kind))
+    end
+  end
+end
+
+local function tokens_per_step(self)
+  return self.fit and self.fit.batch * self.fit.seq
+end
+
+local function vocabulary(self)
+  return self.text and self.text.vocab or self.fit and self.fit.model.vocab
+end
+
+-- ---- failures -----------------------------------------------------------------------------------------------------
+
+local function close_files(self)
+  local ok, reason = true, nil
+  if self.journal then ok, reason = self.journal:close() end
+  local ok2, reason2 = true, nil
+  if self.csv then ok2, reason2 = self.csv:close() end
+  self.journal, self.csv = nil, nil
+  return ok and ok2, reason or reason2
+end
+
+local function step_name(step)
+  return "step " .. format.count(step)
+end
+
+-- The disk is full, or worse: say what is safe.
+local function broken(self, reason)
+  self.finished = true
+  self.progress:finish()
+  local committed = self.journal and self.journal:stats().committed_step
+  local log = committed and committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
+  local kept = self.kept_step and "checkpoint at " .. step_name(self.kept_step) or "no checkpoint yet"
+  close_files(self)
+  fault.stop(("cannot write %s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
+end
+
+local function must(self, ok, reason)
+  if not ok then broken(self, reason) end
+  return ok
+end
+
+-- ---- files --------------------------------------------------------------------------------------------------------
+
+local function new_directory(self)
+  local out = self.host.out
+  if out then
+    local made, reason = sys.make_directory(out)
+    if not made then fault.stop("cannot make the run's directory: " .. reason) end
+    for _, name in ipairs { "log.h5", checkpoint.latest } do
+      if sys.kind(out .. "/" .. name) then
+        fault.stop(("%s holds a run already; go on with it by --resume=%s, or choose another --out"):format(out, out))
+      end
+    end
+    return out
+  end
+  local parent = self.host.runs .. "/" .. self.description.name
+  local made, reason = sys.make_directory(parent)
+  if not made then fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR") end
+  local stamp, n, taken = os.date "%Y-%m-%d-%H%M", 1, nil
+  repeat
+    local directory = parent .. "/" .. stamp .. (n > 1 and "-" .. n or "")
+    made, reason, taken = sys.create_directory(directory)
+    if made then return directory end
+    n = n + 1
+  until not taken
+  fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
+end
+
+local function environment(self)
+  local text = self.text
+  return {
+    { "version", core.version }, { "revision", core.revision }, { "compiler", sys.compiler() },
+    { "kernel", core.kernel() }, { "threads", core.threads() }, { "lua", _VERSION },
+    { "experiment", self.description.name }, { "script", self.host.script }, { "command_line", self.host.command_line },
+    { "data", text and text.path }, { "data_sha256", text and text.sha256 },
+  }
+end
+
+local function describe(self)
+  for _, pair in ipairs(environment(self)) do
+    if pair[2] ~= nil then must(self, self.journal:set("environment", pair[1], pair[2])) end
+  end
+  local set = self.description.options
+  for _, option in ipairs(set.list) do
+    local value = set:get(self.cfg, option.name)
+    if option.kind == "list" or option.kind == "boolean" then value = require "lstm.options".show(value) end
+    must(self, self.journal:set("config", option.name, value))
+  end
+  must(self, self.journal:json(json.encode(self.config)))
+end
+
+local function open_files(self)
+  local continued = self.saved and self.saved.in_place
+  self.directory = continued and self.saved.directory or new_directory(self)
+  local function open(module, name)
+    local path = self.directory .. "/" .. name
+    local file, reason
+    if continued then file, reason = module.resume(path, self.step) else file, reason = module.create(path) end
+    if not file then
+      close_files(self)
+      fault.stop("cannot write " .. reason)
+    end
+    return file
+  end
+  self.journal = open(core.log, "log.h5")
+  self.csv = open(core.csv, "metrics.csv")
+  describe(self)
+end
+
+-- ---- checkpoints --------------------------------------------------------------------------------------------------
+
+local function snapshot(self)
+  local cursors = {}
+  for i, stream in ipairs(self.streams) do cursors[i] = stream:cursor() end
+  return {
+    step = self.step, seconds = self:seconds(), best = self.best, smoothed = self.smoothed,
+    val = self.info.val, val_is_best = self.info.val_is_best,
+    lr = self.fit and self.fit.lr, lr_at_start = self.lr_at_start,
+    counters = self.fit and self.fit:counters(), cursor = self.fit and self.fit:stream_cursor(), cursors = cursors,
+    data_sha256 = self.text and self.text.sha256, own = self.state,
+  }
+end
+
+local function save(self, name, previous)
+  must(self, self.journal:flush())
+  must(self, self.csv:flush())
+  local ok, state = pcall(json.encode, snapshot(self))
+  if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
+  must(self, checkpoint.write(self.directory .. "/" .. name, previous and self.directory .. "/" .. previous, {
+    experiment = self.description.name, config = json.encode(self.config), state = state, fit = self.fit, vocab = vocabulary(self),
+  }))
+  self.kept_step = self.step
+end
+
+local function save_latest(self)
+  if self.kept_latest == self.step then return end
+  save(self, checkpoint.latest, checkpoint.previous)
+  self.kept_latest, self.kept_time = self.step, sys.clock()
+end
+
+-- A rate that the script changes as it goes must be carried on; one that was given anew for the resumed run must not
+-- be overwritten.
+local function restore_rate(self, state)
+  if state.lr and self.fit.lr == state.lr_at_start then self.fit.lr = state.lr end
+end
+
+local function restore(self)
+  local saved = self.saved
+  local state = saved.state
+  if self.text and state.data_sha256 and self.text.sha256 ~= state.data_sha256 then
+    fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
+      :format(self.text.path or self.text.name or "text"))
+  end
+  if self.fit then
+    if not state.counters then fault.stop(saved.path .. " has no trainer: it cannot be resumed with one") end
+    checkpoint.restore(saved, self.fit)
+    restore_rate(self, state)
+    if state.cursor then self.fit:set_stream_cursor(self.text, state.cursor) end
+  end
+  for i, stream in ipairs(self.streams) do stream:seek(state.cursors[i]) end
+  self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
+  self.info.val, self.info.val_is_best, self.seconds_before = state.val, state.val_is_best, state.seconds
+  self.kept_latest = saved.in_place and not saved.fallback and state.step or nil
+  self.kept_step = state.step
+end
+
+-- A damaged file must not become the previous generation of the next one.
+local function set_aside(saved)
+  if saved.fallback and saved.in_place then
+    os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
+  end
+end
+
+-- ---- what is said at the beginning --------------------------------------------------------------------------------
+
+local function text_line(text)
+  local name = text.path and text.path:match "[^/]*$" or text.name or "text"
+  local parts = {}
+  for _, part in ipairs { { "train", "to train on" }, { "val", "to validate" }, { "test", "to test" } } do
+    local size = text:part_size(part[1])
+    if size > 0 then parts[#parts + 1] = format.count(size) .. " " .. part[2] end
+  end
+  return ("text    %s, %s, %s; %s"):format(name, format.plural(text.bytes, "byte"), format.plural(#text.vocab, "symbol"),
+    table.concat(parts, ", "))
+end
+
+local function init_name(init)
+  if type(init) == "string" then return init end
+  if type(init) == "table" and type(init[1]) == "string" then return ("%s(%g)"):format(init[1], init[2] or 1) end
+  return "by parameter"
+end
+
+local function model_line(model)
+  local c = model.config
+  local input = c.vocab and c.vocab > 0 and (c.embed and c.embed > 0 and c.vocab .. " -> " .. c.embed or c.vocab) or c.input
+  local line = ("model   %s %s -> %dx%d -> %d, %s (%s)"):format(c.cell, input, c.layers, c.hidden, c.output or c.classes,
+    format.plural(model.size, "parameter"), format.bytes(model.size * (c.precision == "double" and 8 or 4)))
+  if c.dropout > 0 then line = line .. (", dropout %g"):format(c.dropout) end
+  return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
+end
+
+local function run_line(self)
+  local line = ("run     %s (log.h5, metrics.csv, checkpoints)"):format(self.directory)
+  if not self.saved then return line end
+  if self.saved.in_place then return line .. (", going on after %s"):format(step_name(self.step)) end
+  return line .. (", going on from %s, %s"):format(self.saved.path, step_name(self.step))
+end
+
+local function new_progress(self)
+  local host = self.host
+  local text = self.text
+  local unit = text and ({ bytes = "char", chars = "char", words = "word" })[text.vocab.tokens]
+  return progress.new {
+    kind = host.progress, out = io.stdout, clock = sys.clock, width = function() return sys.width(1) end,
+    steps = self.total, first = self.step, tokens = tokens_per_step(self), unit = unit,
+  }
+end
+
+local function announce(self)
+  if self.text then self.progress:print(text_line(self.text)) end
+  if self.fit then self.progress:print(model_line(self.fit.model)) end
+  self.progress:print(run_line(self))
+  self.progress:event("start", { experiment = self.description.name, directory = self.directory, step = self.step,
+    steps = self.total, config = self.config, parameters = self.fit and self.fit.model.size,
+    data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
+end
+
+-- ---- the loop -----------------------------------------------------------------------------------------------------
+
+--- Seconds of training so far, those before a resume included.
+function methods:seconds()
+  return (self.seconds_before or 0) + (self.started and sys.clock() - self.started or 0)
+end
+
+local function begin(self)
+  if self.fit then self.lr_at_start = self.fit.lr end
+  if self.saved then restore(self) end
+  if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, vocabulary(self)) end
+  self.progress = new_progress(self)
+  open_files(self)
+  if self.saved then set_aside(self.saved) end
+  self.started = sys.clock()
+  self.kept_time, self.row_time = self.started, self.started
+  announce(self)
+end
+
+-- How a shell takes a word as it is.
+local function quoted(word)
+  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function resume_command(self)
+  return ("%s %s --resume %s"):format(quoted(self.host.program), quoted(self.host.script), quoted(self.directory))
+end
+
+local function stop(self, signal, status)
+  save_latest(self)
+  must(self, self.journal:event(self.step, "stop", "stopped by SIG" .. signal))
+  self.finished = true
+  must(self, close_files(self))
+  self.progress:event("end", self:summary "stopped")
+  self.progress:say(("stopped at step %d, checkpoint written. Go on with:  %s"):format(self.step, resume_command(self)))
+  fault.stop(nil, status)
+end
+
+local function is_checkpoint_due(self)
+  local cfg = self.description.options
+  local every = cfg:get(self.cfg, "checkpoint_every")
+  if every > 0 then return self.step % every == 0 end
+  return sys.clock() - self.kept_time >= cfg:get(self.cfg, "checkpoint_seconds")
+end
+
+-- A step is over: its row is in the log, its evaluation done.
+local function count_step(self, step)
+  self.step = step
+  if self.new_best then
+    self.new_best = false
+    save(self, checkpoint.best)
+  end
+  self.progress:step(step, self.info)
+  if step < self.total and is_checkpoint_due(self) then save_latest(self) end
+end
+
+local function complete(self)
+  save_latest(self)
+  self.progress:show(self.step, self.info)
+  self.progress:finish()
+  self.finished = true
+  sys.on_signal "raise"
+end
+
+local function next_step(self, step)
+  if self.in_body then count_step(self, step) end
+  if step >= self.total then
+    complete(self)
+    return nil
+  end
+  local signal, status = sys.stop_signal()
+  if signal then stop(self, signal, status) end
+  self.in_body = true
+  self.passes = self.fit and self.fit:counters().passes
+  self.current = step + 1
+  return step + 1
+end
+
+-- The loop was left by break (count the step if it was done), or by an error (keep what is on the disk as it is).
+local function leave(self, err)
+  if self.finished then return end
+  self.progress:finish()
+  if err ~= nil then
+    close_files(self)
+    self.finished = true
+    return
+  end
+  if not self.fit or self.fit:counters().passes > self.passes then count_step(self, self.current) end
+  complete(self)
+end
+
+--- Iterator over the steps that are left: 1 .. steps for a new run. The trainer, text and streams given (in any order)
+-- are what a checkpoint keeps and a resumed run restores.
+function methods:steps(steps, ...)
+  if math.type(steps) ~= "integer" or steps < 0 then
+    fault.mistake(("bad argument #1 to 'steps' (number of steps expected, got %s)"):format(tostring(steps)))
+  end
+  if self.total then fault.mistake "run:steps: a run has one loop over its steps, and this one had it" end
+  attach(self, ...)
+  self.total = steps
+  if self.host.dry_run then return self.host.dry_run.report(self) end
+  begin(self)
+  sys.on_signal "note"
+  local closing = setmetatable({}, { __close = function(_, err) leave(self, err) end })
+  return next_step, self, self.step, closing
+end
+
+--- Whether this is one of the steps n, 2n, 3n, ..., or the last; never when n is 0.
+function methods:every(n)
+  return n > 0 and (self.current % n == 0 or self.current == self.total)
+end
+
+-- ---- what a step reports ------------------------------------------------------------------------------------------
+
+local function announce_columns(self, row)
+  local known, columns, extra = {}, {}, {}
+  local function add(name)
+    if not known[name] then columns[#columns + 1] = name end
+    known[name] = true
+  end
+  for _, name in ipairs(first_columns) do add(name) end
+  for _, name in ipairs(self.description.metrics) do add(name) end
+  for name in pairs(row) do
+    if not known[name] and name ~= last_columns[1] and name ~= last_columns[2] then extra[#extra + 1] = name end
+  end
+  table.sort(extra)
+  for _, name in ipairs(extra) do add(name) end
+  for _, name in ipairs(last_columns) do add(name) end
+  must(self, self.journal:columns(columns))
+  must(self, self.csv:columns(columns))
+  self.columns = columns
+end
+
+local function write_row(self, step, row)
+  if not self.columns then announce_columns(self, row) end
+  must(self, self.journal:row(step, row))
+  must(self, self.csv:row(step, row))
+  local missing = self.csv:left_out()
+  if missing and not self.told_left_out then
+    self.told_left_out = true
+    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
+      :format(missing))
+  end
+end
+
+local function is_finite(x)
+  return x == x and x ~= math.huge and x ~= -math.huge
+end
+
+local function diverged(self, what, value, step)
+  must(self, self.journal:event(step, "diverged", ("%s became %s"):format(what, tostring(value))))
+  self.finished = true
+  must(self, close_files(self))
+  self.progress:finish()
+  self.step = step
+  self.progress:event("end", self:summary "diverged")
+  local kept = "there is no checkpoint yet"
+  if self.best then kept = "the best checkpoint is " .. step_name(self.best.step)
+  elseif self.kept_step then kept = "the last checkpoint is " .. step_name(self.kept_step) end
+  local seed = rawget(self.cfg, "seed")
+  local where = {}
+  if seed then where[#where + 1] = "seed " .. tostring(seed) end
+  if self.fit then where[#where + 1] = ("lr %s"):format(format.rate(self.fit.lr)) end
+  local shown = value ~= value and "NaN" or "infinite"
+  fault.stop(("%s became %s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate")
+    :format(what, shown, step_name(step), table.concat(where, ", "), self.directory, kept), fault.DIVERGED)
+end
+
+local function take(row, name, value)
+  if type(value) == "number" then
+    row[name] = value + 0.0
+  elseif type(value) ~= "boolean" then -- a yes or no among the trainer's statistics
+    fault.mistake(("run:log: '%s' must be a number, got %s"):format(tostring(name), type(value)))
+  end
+end
+
+local function check_step(self, step, name)
+  if step ~= self.current then
+    fault.mistake(("run:%s: this is step %s, got %s"):format(name, tostring(self.current), tostring(step)))
+  end
+end
+
+--- Logs a row: run:log(step, loss, statistics), or run:log(step, { name = number, ... }). Rows of one step add up.
+-- A loss or gradient that is not finite ends the run.
+function methods:log(step, loss, statistics)
+  check_step(self, step, "log")
+  if type(loss) == "table" then statistics, loss = loss, loss.loss end
+  local row = {}
+  for name, value in pairs(statistics or row) do take(row, name, value) end
+  if loss ~= nil then
+    take(row, "loss", loss)
+    local weight = math.max(smoothing, 1 / step)
+    self.smoothed = self.smoothed and self.smoothed + (loss - self.smoothed) * weight or loss
+    row.smoothed_loss = self.smoothed
+    local now = sys.clock()
+    if self.fit then
+      row.lr = self.fit.lr
+      row.tokens_per_second = tokens_per_step(self) / math.max(now - self.row_time, 1e-9)
+    end
+    row.seconds, self.row_time = self:seconds(), now
+  end
+  write_row(self, step, row)
+  local info = self.info
+  info.smoothed, info.lr, info.grad_norm = self.smoothed, row.lr or info.lr, row.grad_norm or info.grad_norm
+  if loss and not is_finite(loss) then diverged(self, "loss", loss, step) end
+  if row.grad_norm and not is_finite(row.grad_norm) then diverged(self, "gradient", row.grad_norm, step) end
+end
+
+--- Reports the loss on the validation text. The smallest so far makes this step's checkpoint the best one.
+function methods:evaluate(step, loss)
+  check_step(self, step, "evaluate")
+  if type(loss) ~= "number" then
+    fault.mistake("run:evaluate: the loss must be a number, got " .. type(loss))
+  end
+  write_row(self, step, { val_loss = loss })
+  if loss == loss and (not self.best or loss < self.best.value) then
+    self.best, self.new_best = { value = loss, step = step }, true
+  end
+  self.info.val, self.info.val_is_best = loss, self.best ~= nil and self.best.step == step
+  self.progress:event("evaluation", { step = step, val_loss = loss, best = self.info.val_is_best })
+end
+
+--- Keeps a text that the model wrote, and shows it.
+function methods:sample(step, text)
+  check_step(self, step, "sample")
+  must(self, self.journal:sample(step, text))
+  self.progress:sample(step, text)
+end
+
+--- Prints a line above the progress (print would write into it).
+function methods:print(text)
+  if self.progress then self.progress:print(tostring(text))
+  elseif self.host.progress ~= "json" and self.host.progress ~= "quiet" then print(text) end
+end
+
+-- ---- the end ------------------------------------------------------------------------------------------------------
+
+--- Numbers of the run for the last line.
+function methods:summary(status)
+  return { status = status, step = self.step, steps = self.total, loss = self.smoothed,
+    val_loss = self.info.val, best_val_loss = self.best and self.best.value, best_step = self.best and self.best.step,
+    seconds = self:seconds(), directory = self.directory }
+end
+
+--- The script's function has returned.
+function methods:finish()
+  if not self.directory then return end -- it never began
+  must(self, close_files(self))
+  self.progress:event("end", self:summary "done")
+  local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
+  if self.smoothed then line = line .. (", loss %.3f"):format(self.smoothed) end
+  if self.best then line = line .. (", best val %.3f at step %d"):format(self.best.value, self.best.step) end
+  self.progress:print(line .. ", in " .. self.directory)
+end
+
+--- The script raised an error, or was interrupted outside of its steps.
+function methods:abort()
+  if self.progress then self.progress:finish() end
+  close_files(self)
+end
+
+return run

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * h5version.h - which libhdf5 this is.
+ */
+#ifndef LSTM_H5VERSION_H
+#define LSTM_H5VERSION_H
+
+/* "1.10.8": of the library in use, not of the headers. A static string; not the first call in two threads at once. */
+const char *h5_version(void);
+
+#endif
