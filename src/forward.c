@@ -94,14 +94,15 @@ static void gather_input(const team *me)
         }
 }
 
-/* out = h after dropout; all blocks of this thread's time steps. Mask `place` (a layer, or L for the head's) differs
- * for each place, pass and element. In evaluation nothing is dropped. */
+/* out = h after dropout (Srivastava et al. 2014, inverted); all blocks of this thread's time steps. Mask `place` (a
+ * layer, or L for the head's) differs for each place, pass and element; the probability is kept to 16 bits. In
+ * evaluation nothing is dropped. */
 static void drop(const team *me, real *out, real *mask, const real *h, size_t place)
 {
     const lstm_model_config *c = &me->tr->m->config;
     const size_t B = me->tr->config.batch, unit = unit_step(me), groups = (c->hidden + 7) / 8;
     const uint32_t threshold = (uint32_t)(c->dropout * 65536 + 0.5);
-    const real keep = (real)(65536.0 / (65536 - threshold));
+    const real keep = (real)(1 / (1 - c->dropout));
     const uint64_t stream = LSTM_STREAM_DROPOUT | (uint64_t)place << 48 | me->tr->counters.passes;
     size_t t0, t1;
     team_share(me, me->tr->steps, &t0, &t1);
