@@ -305,17 +305,22 @@ static void backward(team *me)
     if (tr->counters.accumulated == 0)
         zero_sums(me);
     TEAM_BARRIER
+    team_phase(me, LSTM_PHASE_BACKWARD);
     head_weights(me);
     head_inputs(me);
     undrop(me, tr->layer[me->y->L - 1].dh, tr->head_mask);
+    team_phase(me, LSTM_PHASE_HEAD);
     for (size_t l = me->y->L; l-- > 0;) {
         const lstm_layer_work *w = &tr->layer[l];
         layer_back(me, l);
+        team_phase(me, LSTM_PHASE_BACKWARD);
         if (w->k) {
             layer_inputs(me, l);
+            team_phase(me, LSTM_PHASE_INPUTS_BACK);
             gate_weights(me, l, me->y->wih[l], w->x, (w->k + NB - 1) / NB * tr->config.batch * NB);
         }
         gate_weights(me, l, me->y->whh[l], w->h, unit_step(me));
+        team_phase(me, LSTM_PHASE_WEIGHTS);
     }
 }
 

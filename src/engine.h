@@ -118,6 +118,8 @@ struct lstm_trainer {
     size_t steps;
     double weight_sum, loss, loss_scale;
     lstm_update_stats update;
+    bool profile;
+    double phase[LSTM_PHASES], phase_start; /* seconds, of thread 0 */
 };
 
 /* The passes for one precision. Each opens its own parallel region and leaves results in the trainer. */

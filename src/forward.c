@@ -48,6 +48,8 @@ static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size
     team me = {.tr = tr, .y = &tr->m->layout, .kern = REAL_NAME(kern_select)(), .id = id, .count = count};
     const unsigned saved = lstm_denormals_flush();
     team_share(&me, me.y->G, &me.g0, &me.g1);
+    if (id == 0 && tr->profile)
+        tr->phase_start = team_clock();
     pass(&me);
     lstm_denormals_restore(saved);
 }
@@ -193,12 +195,14 @@ static void layer(const team *me, size_t l)
     for (size_t t = 0; w->k && t < steps; t++)
         gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step,
                      weights(me, me->y->wih[l]), w->k, false);
+    team_phase(me, LSTM_PHASE_INPUT);
     for (size_t t = 0; t < steps; t++) {
         gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
                      weights(me, me->y->whh[l]), me->y->H, w->k > 0);
         cells(me, l, t);
         TEAM_BARRIER
     }
+    team_phase(me, LSTM_PHASE_FORWARD);
 }
 
 /* ---- head and loss ---------------------------------------------------------------------------------------------------- */
@@ -284,6 +288,7 @@ static void forward(team *me)
             sum += tr->loss_at[k];
         tr->loss = sum * tr->loss_scale;
     }
+    team_phase(me, LSTM_PHASE_HEAD);
 }
 
 void REAL_NAME(lstm_forward)(lstm_trainer *tr);

@@ -269,6 +269,24 @@ const char *lstm_what_name(lstm_what w); /* "i", ..., "dh", "logits", "input", "
 /* -1 when this trainer has no such tensor (inference, wrong cell, no forward yet, index too large). */
 int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, lstm_tensor *out, lstm_error *err);
 
+/* ---- where the time goes ------------------------------------------------------------------------------------- */
+
+typedef enum lstm_phase {
+    LSTM_PHASE_INPUT,    /* gathering inputs, dropout, products of dense inputs */
+    LSTM_PHASE_FORWARD,  /* recurrent products and cells */
+    LSTM_PHASE_HEAD,     /* head, softmax, loss; and their way back to dL/dh and the head's gradients */
+    LSTM_PHASE_BACKWARD, /* recurrent products and cells, backwards; transposing weights */
+    LSTM_PHASE_INPUTS_BACK, /* dL/d(input of a layer), embedding */
+    LSTM_PHASE_WEIGHTS,  /* dW */
+    LSTM_PHASE_UPDATE,   /* norm, clipping, optimiser */
+    LSTM_PHASES
+} lstm_phase;
+const char *lstm_phase_name(lstm_phase p);
+/* Seconds spent in each phase since the last call with on = true (which sets them to 0), as thread 0 saw it; measured
+ * only while on. */
+void lstm_trainer_profile(lstm_trainer *tr, bool on);
+double lstm_trainer_phase_seconds(const lstm_trainer *tr, lstm_phase p);
+
 /* ---- sampling ---------------------------------------------------------------------------------------------- */
 
 /* One choice from n logits: softmax(logits/temperature) restricted to the top_k largest (0: all); u in [0,1) picks.

@@ -113,6 +113,7 @@ static void update(team *me)
     TEAM_BARRIER
     if (me->id == 0)
         gather_stats(me->tr);
+    team_phase(me, LSTM_PHASE_UPDATE);
 }
 
 static void run_update(lstm_trainer *tr) { REAL_NAME(lstm_team_run)(tr, update); }

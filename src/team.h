@@ -10,6 +10,8 @@
 #include "kern/kern.h"
 #include "real.h"
 
+#include <time.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #define TEAM_BARRIER _Pragma("omp barrier")
@@ -36,6 +38,23 @@ static inline void team_share(const team *me, size_t n, size_t *first, size_t *l
 /* Elements of [T][block][B][nb] and of [T][panel][B][4][nb] at one time step. */
 static inline size_t unit_step(const team *me) { return me->y->G * me->tr->config.batch * NB; }
 static inline size_t gate_step(const team *me) { return me->y->panels * PANEL * me->tr->config.batch * NB; }
+
+static inline double team_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What thread 0 did since the last call counts to this phase. */
+static inline void team_phase(const team *me, lstm_phase phase)
+{
+    if (me->id == 0 && me->tr->profile) {
+        const double now = team_clock();
+        me->tr->phase[phase] += now - me->tr->phase_start;
+        me->tr->phase_start = now;
+    }
+}
 
 /* Runs the pass in one parallel region, denormals flushed; defined in forward.c. */
 void REAL_NAME(lstm_team_run)(lstm_trainer *tr, void (*pass)(team *me));

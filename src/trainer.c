@@ -479,6 +479,22 @@ int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, ls
     return 0;
 }
 
+/* ---- profile -------------------------------------------------------------------------------------------------------- */
+
+static const char *const phase_names[LSTM_PHASES] = {"input", "forward", "head", "backward", "inputs_back", "weights",
+                                                     "update"};
+
+const char *lstm_phase_name(lstm_phase p) { return (unsigned)p < LSTM_PHASES ? phase_names[p] : NULL; }
+
+void lstm_trainer_profile(lstm_trainer *tr, bool on)
+{
+    tr->profile = on;
+    if (on)
+        memset(tr->phase, 0, sizeof tr->phase);
+}
+
+double lstm_trainer_phase_seconds(const lstm_trainer *tr, lstm_phase p) { return tr->phase[p]; }
+
 /* ---- plan ----------------------------------------------------------------------------------------------------------- */
 
 static double step_flops(const lstm_layout *y, const lstm_trainer_config *c)
