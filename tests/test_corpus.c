@@ -512,6 +512,7 @@ static void test_corpus_file(void)
     tap_ok(lstm_corpus_source_bytes(c) == 8 && lstm_corpus_part_size(c, LSTM_PART_VAL) == 0, "its size, and no more");
     tap_ok(lstm_corpus_read(c, LSTM_PART_TRAIN, 1, 8, ids, &err) == -1
            && lstm_corpus_read(c, LSTM_PART_TRAIN, SIZE_MAX, 2, ids, &err) == -1
+           && lstm_corpus_read(c, LSTM_PART_TRAIN, 1, SIZE_MAX, ids, &err) == -1
            && lstm_corpus_read(c, LSTM_PART_VAL, 0, 1, ids, &err) == -1, "reading past the end is an error");
     lstm_corpus_free(lstm_corpus_ref(c));
     lstm_corpus_free(c);
