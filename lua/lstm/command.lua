@@ -307,10 +307,10 @@ local function run_script(args, program, root, given)
     read_arguments(args, rest, given, false)
     if given.version then return print_version() end
     set_threads(given)
-    return run_experiment(result, given, make_host(given, program, script, args))
+    return run_experiment(result, given, make_host(given, program, name, args))
   end
   if given.help or given.resume or given["dry-run"] or given["print-config"] then
-    fault.stop(script .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
+    fault.stop(name .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
   end
 end
 

@@ -58,11 +58,10 @@ function methods:print(text)
   write(self, text .. "\n")
 end
 
---- A JSON object, with --json only.
+--- A JSON object, with --json only. fields must not be empty.
 function methods:event(name, fields)
   if self.kind ~= "json" then return end
-  fields.event = name
-  write(self, json.encode(fields) .. "\n")
+  write(self, ('{"event": "%s", %s\n'):format(name, json.encode(fields):sub(2)))
 end
 
 -- ---- the line -----------------------------------------------------------------------------------------------------

@@ -203,6 +203,10 @@ end
 local function restore(self)
   local saved = self.saved
   local state = saved.state
+  if state.step > self.total then
+    fault.stop(("cannot resume: the run is at %s already, past steps=%d"):format(step_name(state.step), self.total),
+      fault.USAGE)
+  end
   if self.text and state.data_sha256 and self.text.sha256 ~= state.data_sha256 then
     fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
       :format(self.text.path or self.text.name or "text"))
@@ -276,6 +280,10 @@ local function announce(self)
   if self.text then self.progress:print(text_line(self.text)) end
   if self.fit then self.progress:print(model_line(self.fit.model)) end
   self.progress:print(run_line(self))
+  if self.saved and self.step == self.total then
+    self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
+      :format(format.plural(self.total, "step")))
+  end
   self.progress:event("start", { experiment = self.description.name, directory = self.directory, step = self.step,
     steps = self.total, config = self.config, parameters = self.fit and self.fit.model.size,
     data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })

@@ -21,11 +21,17 @@ local function power(base, n)
   return result
 end
 
--- sin(x) for |x| <= pi/2: Taylor's series, by Horner's rule, to the last bit or two of a double.
-local function sine(x)
-  local square, result = x * x, 1.0
-  for n = 22, 2, -2 do result = 1 - square / (n * (n + 1)) * result end
-  return x * result
+-- sin(x)^2 for |x| <= pi/4: Taylor's series of the sine, by Horner's rule, to the last bit or two of a double.
+local function sine_squared(x)
+  local square, sine = x * x, 1.0
+  for n = 16, 2, -2 do sine = 1 - square / (n * (n + 1)) * sine end
+  return square * sine * sine
+end
+
+-- (1 + cos(pi * share)) / 2: exactly 1 at 0 and 0 at 1.
+local function half_cosine(share)
+  if share < 0.5 then return 1 - sine_squared(math.pi * share / 2) end
+  return sine_squared(math.pi * (1 - share) / 2)
 end
 
 local function check(position, name, value, low, high)
@@ -73,8 +79,7 @@ function schedule.cosine(step, steps, base, shape)
   check(4, "floor", floor, 0, 1)
   if step < warmup then return base * (step / warmup) end
   local done = steps > warmup and math.min(1, (step - warmup) / (steps - warmup)) or 1
-  local high = (1 + sine(math.pi * (0.5 - done))) / 2 -- = (1 + cos(pi * done)) / 2
-  return base * (floor + (1 - floor) * high)
+  return base * (floor + (1 - floor) * half_cosine(done))
 end
 
 return schedule
