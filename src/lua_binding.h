@@ -59,6 +59,10 @@ const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lstm_tensor *view);
  * The pointer is good as long as the value stays on the stack and its owner is open. */
 const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *function, int arg);
 bool lua_tensor_is(lua_State *L, int index);
+/* Pushes a dense tensor made of the nested table at `table`; errors name argument `arg` of `function` and `what`. */
+const lstm_tensor *lua_tensor_push_nested(lua_State *L, int table, lstm_type type, const char *function, int arg,
+                                          const char *what);
+const char *lua_tensor_push_shape(lua_State *L, const lstm_tensor *t); /* pushes "[2,3]" */
 /* Elements [first, first+count) as doubles, and back. */
 void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *values);
 void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const double *values);
@@ -86,9 +90,16 @@ typedef struct lua_stream {
 /* The vocabulary at `index`, or of the text there; NULL when it is neither. */
 lstm_vocab *lua_vocabulary_of(lua_State *L, int index);
 void lua_vocabulary_push(lua_State *L, lstm_vocab *vocab); /* takes a reference of its own */
+/* Pushes the text of ids that are all in the vocabulary. */
+void lua_vocabulary_push_text(lua_State *L, const lstm_vocab *vocab, const int32_t *ids, size_t count,
+                              const char *function);
+/* Pushes a userdata with the ids of the list or tensor at `index`, all checked to be in [0, below), and returns it;
+ * errors name argument `arg` of `function` and `what`. */
+int32_t *lua_ids_push(lua_State *L, int index, size_t below, const char *function, int arg, const char *what,
+                      size_t *count);
 /* The open text at `index`. */
 lstm_corpus *lua_corpus_check(lua_State *L, int index, const char *function);
-/* Pushes a new stream of the text at stack index `corpus`; errors as of `a`, or plain when a is NULL. */
+/* Pushes a new stream of the text at stack index `corpus`; errors name argument `arg` of `function`. */
 lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg);
 void lua_corpus_register(lua_State *L);
 
@@ -109,6 +120,8 @@ typedef struct lua_model {
 } lua_model;
 
 lua_model *lua_model_check(lua_State *L, int index, const char *function);
+extern const char *const lua_model_fields[]; /* names of the fields lstm.model takes */
+lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a); /* checks all but `init` */
 void lua_model_register(lua_State *L);
 
 /* ---- trainers ------------------------------------------------------------------------------------------------ */
@@ -133,17 +146,26 @@ typedef struct lua_trainer {
     struct lua_trainer *next, **link; /* in the model's list */
     size_t bytes;
     lua_carry carry;
-    lstm_batch batch; /* the last one; its arrays are in a user value */
-    bool in_order;    /* it continues the one before */
+    void *arrays;     /* of the last batch; a user value keeps them */
+    lstm_batch batch; /* the last one */
+    bool in_order;    /* it is one of a sequence: carry says what becomes of the state */
     bool ready;       /* it went forward and not yet backward */
 } lua_trainer;
 
 lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function);
 /* Pushes a new trainer of the model at stack index `model`. Engine errors are raised as of `a`. */
 lua_trainer *lua_trainer_push(lua_State *L, int model, const lstm_trainer_config *config, const lua_args *a);
+extern const char *const lua_trainer_fields[];
+lstm_trainer_config lua_trainer_read_config(lua_State *L, const lua_args *a);
+/* Whether the state after the last batch is the next one's initial state. */
+bool lua_trainer_carries(const lua_trainer *t);
 void lua_trainer_close(lua_State *L, lua_trainer *t, const char *why); /* idempotent, never raises */
 void lua_trainer_register(lua_State *L);
 int lua_trainer_new(lua_State *L); /* model:trainer{...} */
+
+/* Pushes the stream that step(text) takes its batches from: the training part of the text at stack index `text`, in
+ * order, for this trainer's batch and seq. It is made the first time, and kept until another text is given. */
+lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int text, const char *function, int arg);
 
 /* Takes the next batch of `source` (stack index: a batch table, a text, a stream, an object with a method next) into
  * trainer t (stack index `self`). Returns false at the end of a stream that ends. */

@@ -237,7 +237,7 @@ static const char *push_shape(lua_State *L, int ndim, const size_t *shape)
     return lua_tostring(L, -1);
 }
 
-static const char *push_shape_of(lua_State *L, const lstm_tensor *t)
+const char *lua_tensor_push_shape(lua_State *L, const lstm_tensor *t)
 {
     size_t shape[LSTM_MAX_DIMS];
     shape_of(t, shape);
@@ -315,9 +315,8 @@ static void fill_nested(nested *n, const lstm_tensor *t, int depth, size_t *flat
     }
 }
 
-/* Pushes a dense tensor made of the nested table at `table`. */
-static const lstm_tensor *push_nested(lua_State *L, int table, lstm_type type, const char *function, int arg,
-                                      const char *what)
+const lstm_tensor *lua_tensor_push_nested(lua_State *L, int table, lstm_type type, const char *function, int arg,
+                                          const char *what)
 {
     nested n = { L, function, arg, what, 0, { 0 }, { 0 } };
     size_t flat = 0;
@@ -340,7 +339,7 @@ void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char
     }
     const lstm_tensor *from = NULL;
     if (lua_istable(L, index)) {
-        from = push_nested(L, index, LSTM_F64, function, arg, what);
+        from = lua_tensor_push_nested(L, index, LSTM_F64, function, arg, what);
     } else if (lua_tensor_is(L, index)) {
         from = lua_tensor_push_copy(L, lua_tensor_check(L, index, function, arg)); /* the two may overlap */
     } else {
@@ -348,9 +347,9 @@ void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char
                        what == NULL ? "" : ": ", lua_args_got(L, index));
     }
     if (!same_shape(t, from)) {
-        const char *expected = push_shape_of(L, t);
+        const char *expected = lua_tensor_push_shape(L, t);
         lua_args_error(L, function, arg, "%s%sshape %s expected, got %s", what == NULL ? "" : what,
-                       what == NULL ? "" : ": ", expected, push_shape_of(L, from));
+                       what == NULL ? "" : ": ", expected, lua_tensor_push_shape(L, from));
     }
     copy_elements(t, from);
     lua_settop(L, top);
@@ -732,7 +731,7 @@ static int tensor_tostring(lua_State *L)
     tensor *box = lua_owner_self(L, 1, LUA_TENSOR, "tostring");
     const lstm_tensor *t = &box->view;
     const char *quote = t->name[0] == '\0' ? "" : " ";
-    const char *shape = push_shape_of(L, t);
+    const char *shape = lua_tensor_push_shape(L, t);
     if (box->owner != NULL && box->owner->closed != NULL) {
         lua_pushfstring(L, "%s %s %s%s%s (of a %s)", LUA_TENSOR, type_names[t->type], shape, quote, t->name,
                         box->owner->closed);
@@ -767,7 +766,7 @@ static int new_from_table(lua_State *L)
         return 1;
     }
     lua_args a = lua_args_open(L, 2, "tensor", 1, names, true);
-    push_nested(L, 2, (lstm_type)lua_args_choice(&a, "type", type_names, LSTM_F64), "tensor", 1, NULL);
+    lua_tensor_push_nested(L, 2, (lstm_type)lua_args_choice(&a, "type", type_names, LSTM_F64), "tensor", 1, NULL);
     return 1;
 }
 
