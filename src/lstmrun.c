@@ -8,6 +8,7 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,9 +114,21 @@ static int complain(const char *message)
     return EXIT_FAILURE;
 }
 
+/* A descriptor 0, 1 or 2 that is closed would be taken by the next file opened, and messages be written into it. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     static places p;
+    hold_standard_descriptors();
     if (find_places(&p) != 0)
         return complain("cannot find its Lua modules, neither beside the program nor in " LSTM_LUADIR
                         "; is the installation complete?");

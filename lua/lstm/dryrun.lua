@@ -31,10 +31,18 @@ local function stand_in(typename, config, methods)
   })
 end
 
+-- The engine's plan. What is wrong in a configuration is told as lstm.model and model:trainer tell it.
+local function plan_for(config, settings)
+  local ok, plan = pcall(core.plan, config, settings)
+  if ok then return plan end
+  fault.mistake((tostring(plan):gsub("^.-:%d+: ", ""):gsub("#1 to 'plan'", "#1 to 'model'")
+    :gsub("#2 to 'plan'", "#1 to 'trainer'")))
+end
+
 local function model_stand_in(config)
   local methods = { config = config, close = function() end }
   function methods.trainer(_, settings)
-    local plan = core.plan { model = config, trainer = settings } -- raises for what is wrong in either
+    local plan = plan_for(config, settings)
     return stand_in("lstm.trainer", settings, { config = settings, model_config = config, plan = plan,
       close = function() end })
   end
@@ -67,7 +75,7 @@ local function speed(fit, text)
   local small = with(asked, { hidden = math.min(asked.hidden, 256), layers = math.min(asked.layers or 1, 2) })
   small.init = nil
   local settings = with(fit.config, { batch = math.min(fit.batch, 64), seq = math.min(fit.seq, 32) })
-  local plan = core.plan { model = small, trainer = settings }
+  local plan = core.plan(small, settings)
   local model <close> = core.model(small)
   local trainer <close> = model:trainer(settings)
   local source = text or batch(small, settings)

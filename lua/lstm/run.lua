@@ -215,7 +215,7 @@ local function restore(self)
     if not state.counters then fault.stop(saved.path .. " has no trainer: it cannot be resumed with one") end
     checkpoint.restore(saved, self.fit)
     restore_rate(self, state)
-    if state.cursor then self.fit:set_stream_cursor(self.text, state.cursor) end
+    if state.cursor then self.fit:stream(self.text):seek(state.cursor) end
   end
   for i, stream in ipairs(self.streams) do stream:seek(state.cursors[i]) end
   self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
@@ -245,6 +245,7 @@ local function text_line(text)
 end
 
 local function init_name(init)
+  if init == nil then return "uniform_hidden" end
   if type(init) == "string" then return init end
   if type(init) == "table" and type(init[1]) == "string" then return ("%s(%g)"):format(init[1], init[2] or 1) end
   return "by parameter"

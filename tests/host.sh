@@ -1,0 +1,328 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The program as a user meets it: options, exit statuses, signals, stopping and resuming. Speaks TAP.
+# LSTMRUN names the program (default: ./lstmrun).
+set -u
+program=${LSTMRUN:-./lstmrun}
+case $program in /*) ;; *) program=$PWD/$program ;; esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/lstmrun-host.XXXXXX") || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 99
+unset LSTMRUN_TRACEBACK LSTMRUN_DATA
+export HOME="$work" XDG_CACHE_HOME="$work/cache" OMP_NUM_THREADS=2
+
+count=0 failed=0
+result() { # STATUS TEXT
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $count - $2"; return; fi
+    failed=1
+    echo "not ok $count - $2"
+    sed 's/^/# out: /' out 2>/dev/null | head -20
+    sed 's/^/# err: /' err 2>/dev/null | head -20
+}
+# run ARGUMENT...: keeps output in out and err, exit status in status
+run() { "$program" "$@" >out 2>err; status=$?; }
+exits() { [ "$status" -eq "$1" ]; result $? "$2 (exit $1)"; }
+says() { grep -qF -e "$1" err; result $? "  says: $1"; }
+prints() { grep -qF -e "$1" out; result $? "  prints: $1"; }
+silent() { [ ! -s err ]; result $? "  no complaint"; }
+
+# ---- material -------------------------------------------------------------------------------------------------------
+
+i=0
+while [ $i -lt 60 ]; do
+    echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
+    i=$((i + 1))
+done >text
+
+# Sends itself a signal at step stop_at, as many times as there are words in $SIGNALS.
+cat >tiny.lua <<'END'
+local lstm = require "lstm"
+local function signal(cfg, step)
+  if step ~= cfg.stop_at then return end
+  for name in os.getenv "SIGNALS":gmatch "%S+" do io.popen("kill -" .. name .. " $PPID"):close() end
+end
+local function train(cfg, run)
+  local text = assert(lstm.corpus { path = cfg.data, split = { 0.8, 0.2 } })
+  local model <close> = lstm.model { vocab = text.vocab, hidden = cfg.hidden, layers = 2, dropout = 0.3, seed = cfg.seed }
+  local fit <close> = model:trainer { batch = 4, seq = cfg.seq, clip_norm = 1, accumulate = 2 }
+  run.state.sum = 0
+  for step in run:steps(cfg.steps, model, fit, text) do
+    fit.lr = cfg.lr / step
+    local loss, statistics = fit:step(text)
+    run.state.sum = run.state.sum + loss
+    statistics.sum = run.state.sum
+    run:log(step, loss, statistics)
+    if run:every(3) then run:evaluate(step, fit:evaluate(text)) end
+    if run:every(4) then run:sample(step, model:sample { prime = "line", length = 40, seed = step }) end
+    signal(cfg, step)
+  end
+end
+return lstm.experiment {
+  help = "A tiny experiment.", run = train,
+  options = { { "data", "text", "a file" }, { "hidden", 12, "units" }, { "seq", 10, "length" }, { "lr", 0.01, "rate" },
+    { "steps", 12, "steps" }, { "stop_at", 0, "sends $SIGNALS" } },
+  changeable = { "stop_at" },
+}
+END
+
+# same_checkpoint A B: every tensor equal, bit for bit
+cat >same.lua <<'END'
+local lstm, core = require "lstm", require "lstm.core"
+local a, b = assert(core.checkpoint.read(arg[1])), assert(core.checkpoint.read(arg[2]))
+local names = a:names()
+assert(#names > 10 and table.concat(names, " ") == table.concat(b:names(), " "), "other tensors")
+for _, name in ipairs(names) do
+  local x, y = lstm.tensor.zeros(a:shape(name)), lstm.tensor.zeros(b:shape(name))
+  assert(a:load(name, x))
+  assert(b:load(name, y))
+  assert(x:equal(y), name .. " differs")
+end
+END
+same_checkpoint() { "$program" same.lua "$1" "$2"; }
+# Metrics without the last two columns, which tell of time.
+same_metrics() {
+    sed 's/,[^,]*,[^,]*$//' "$1" >metrics-1 && sed 's/,[^,]*,[^,]*$//' "$2" >metrics-2 && cmp metrics-1 metrics-2
+}
+reports() { grep -h -e '"event": "sample"' -e '"event": "evaluation"' "$@"; }
+
+# ---- options --------------------------------------------------------------------------------------------------------
+
+run --help
+exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; silent
+run --version
+exits 0 "--version"; prints "lstmrun "; prints "HDF5"; prints "kernel"; silent
+run
+exits 2 "no script"; says "no script is given"
+run tiny.lua --help
+exits 0 "an experiment's --help"; prints "hidden=12"; prints "units"; prints "A tiny experiment."; prints "checkpoint_every=0"
+run --help tiny.lua
+exits 0 "the same before the script"; prints "hidden=12"
+run tiny.lua hiden=3
+exits 2 "an option mistyped"; says "tiny.lua has no option 'hiden' (did you mean 'hidden'?)"; says "tiny.lua --help"
+run tiny.lua hidden=many
+exits 2 "a value of the wrong type"; says "option 'hidden' must be an integer, got 'many'"
+run tiny.lua hidden
+exits 2 "a word too many"; says "unexpected argument 'hidden'"
+run tiny.lua --resum
+exits 2 "an unknown option"; says "unknown option '--resum' (did you mean '--resume'?)"
+run --quite tiny.lua
+exits 2 "an unknown option before the script"; says "did you mean '--quiet'"
+run tiny.lua --seed
+exits 2 "a value missing"; says "option '--seed' needs a value"
+run tiny.lua --quiet=yes
+exits 2 "a value too many"; says "takes no value"
+run tiny.lua --threads=none
+exits 2 "threads that are no number"; says "option '--threads' needs a whole number"
+run tiny.lua --seed=x
+exits 2 "a seed that is no number"; says "option 'seed' must be an integer, got 'x'"
+run tiny.lua --print-config lr=1e-5 --seed=9
+exits 0 "--print-config"; prints "lr=1e-05"; prints "seed=9"; prints "hidden=12"
+run tiny.lua --dry-run
+exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
+[ ! -e runs ]; result $? "  makes no run"
+run tiny.lua --dry-run hidden=0
+exits 1 "--dry-run of what cannot be"; says "tiny.lua:"; says "bad argument #1 to 'model' (field 'hidden'"
+run tiny.lua --dry-run hidden=100000
+exits 0 "--dry-run of what is too large for any machine"; prints "GiB"
+
+# ---- scripts --------------------------------------------------------------------------------------------------------
+
+run nosuch.lua
+exits 1 "no such script"; says "there is no script 'nosuch.lua'"
+run "$work"
+exits 1 "a directory"; says "is a directory, not a script"
+echo 'print(arg[0], arg[1], arg[2], select("#", ...), math.type(1))' >plain.lua
+run plain.lua a --flag
+exits 0 "a plain program"; prints "plain.lua	a	--flag	2	integer"; silent
+run plain.lua key=value
+prints "key=value"
+run --dry-run plain.lua
+exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment"
+echo 'os.exit(7)' >seven.lua
+run seven.lua
+exits 7 "a program's own exit status"
+echo 'local x = = 1' >syntax.lua
+run syntax.lua
+exits 1 "a syntax error"; says "syntax.lua:1:"
+printf 'local lstm = require "lstm"\n\nlstm.model { vocab = 5, hidden = -4 }\n' >mine.lua
+run mine.lua
+exits 1 "a wrong argument"; says "mine.lua:3: bad argument #1 to 'model' (field 'hidden'"
+! grep -q traceback err; result $? "  without a traceback"
+run --traceback mine.lua
+says "stack traceback"
+printf 'local lstm = require "lstm"\nreturn lstm.experiment { run = function(cfg) print(cfg.hiden) end, options = { { "hidden", 1 } } }\n' >typo.lua
+run typo.lua
+exits 1 "an option that the script misspells"; says "typo.lua:2: there is no option 'hiden' (did you mean 'hidden'?)"
+printf 'io.open("binary.lua", "wb"):write(string.dump(function() print "loaded" end)):close()' >dump.lua
+run dump.lua
+run binary.lua
+exits 1 "precompiled Lua"; says "attempt to load a binary chunk"
+echo 'require "binary"' >requires.lua
+run requires.lua
+exits 1 "precompiled Lua by require"; says "attempt to load a binary chunk"
+echo 'return require("experiments.shakespeare")' >borrowed.lua
+run borrowed.lua --help
+exits 0 "an experiment that came with lstmrun, by require"; prints "hidden="
+run shakespeare --help
+exits 0 "and by its name"; prints "hidden="
+
+# ---- a run ----------------------------------------------------------------------------------------------------------
+
+run tiny.lua --json --out=whole
+exits 0 "a run"; prints '"event": "start"'; prints '"status": "done"'; silent
+cp out whole.json
+for file in log.h5 metrics.csv checkpoint-latest.h5 checkpoint-best.h5; do
+    [ -s whole/$file ]; result $? "  writes $file"
+done
+[ "$(wc -l <whole/metrics.csv)" -eq 13 ]; result $? "  a line of metrics for each step"
+head -1 whole/metrics.csv | grep -q '^step,loss,.*val_loss,.*,sum,tokens_per_second,seconds$'; result $? "  with their names"
+run tiny.lua
+exits 0 "a run with lines of progress"; prints "step 12/12"; prints "bit/char"; prints "done    12 steps"; prints "runs/tiny/20"
+prints "text    text, "; prints "model   lstm "; silent
+run tiny.lua
+[ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  every run has a directory of its own"
+run tiny.lua --quiet --out=quiet
+exits 0 "--quiet"; [ ! -s out ]; result $? "  says nothing"
+run tiny.lua --quiet --out=threads --threads=1
+same_checkpoint whole/checkpoint-latest.h5 threads/checkpoint-latest.h5; result $? "one thread or two: the same bits"
+run tiny.lua --quiet --out=seed2 --seed=2
+! same_checkpoint whole/checkpoint-latest.h5 seed2/checkpoint-latest.h5 2>/dev/null; result $? "another seed: others"
+run tiny.lua --out=whole
+exits 1 "a directory that has a run"; says "whole holds a run already"
+run tiny.lua --out=/proc/none
+exits 1 "a directory that cannot be made"; says "cannot make the run's directory: /proc/none"
+mkdir elsewhere; (cd elsewhere && touch runs && "$program" ../tiny.lua data=../text >../out 2>../err)
+status=$?
+exits 1 "a file where runs should be"; says "cannot make the run's directory"; says "--out=DIR"
+run tiny.lua data=nothing.txt
+exits 1 "a text that is not there"; says "nothing.txt: No such file or directory"
+run tiny.lua --init-from=whole/checkpoint-best.h5 --quiet --out=init
+exits 0 "--init-from"
+run tiny.lua --init-from=whole/checkpoint-best.h5 hidden=13 --quiet --out=init13
+exits 1 "  into a model that is too large"; says "does not fit this model"
+run tiny.lua --init-from=text --quiet --out=init-text
+exits 1 "  from what is no checkpoint"; says "cannot begin with these parameters: text"
+
+# ---- stopping and resuming ------------------------------------------------------------------------------------------
+
+for stop in 1 2 3 4 5 6 7 8 9 10 11; do
+    rm -rf part
+    SIGNALS=TERM run tiny.lua --json --out=part stop_at=$stop
+    exits 75 "SIGTERM at step $stop"
+    cp out part.json
+    run tiny.lua --json --resume part stop_at=0
+    exits 0 "  resumed"
+    same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5 >out 2>err; result $? "  the same tensors"
+    same_checkpoint whole/checkpoint-best.h5 part/checkpoint-best.h5 >out 2>err; result $? "  the same best tensors"
+    same_metrics whole/metrics.csv part/metrics.csv >out 2>err; result $? "  the same metrics"
+    "$program" tiny.lua --json --resume part >/dev/null 2>&1
+done
+rm -rf part
+SIGNALS=TERM run tiny.lua --json --out=part stop_at=5
+cp out part-1.json
+SIGNALS=USR1 run tiny.lua --json --resume=part stop_at=9
+exits 75 "resumed and stopped again, by SIGUSR1"
+cp out part-2.json
+run tiny.lua --json --resume=part/checkpoint-latest.h5 stop_at=0 --threads=1
+exits 0 "  and again, with other threads"
+reports whole.json >expected; reports part-1.json part-2.json out >got
+[ -s expected ] && cmp expected got >out 2>err; result $? "  the same samples and evaluations"
+same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  the same tensors"
+same_metrics whole/metrics.csv part/metrics.csv; result $? "  the same metrics"
+
+rm -rf part
+SIGNALS=INT run tiny.lua --out=part stop_at=5
+exits 130 "Ctrl-C"; says "stopped at step 5, checkpoint written. Go on with:"
+says "$program tiny.lua --resume part"
+command=$(sed -n 's/.*Go on with:  //p' err)
+$command stop_at=0 --quiet >out 2>err
+same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  and its line goes on: the same tensors"
+rm -rf part
+SIGNALS="INT INT" run tiny.lua --out=part stop_at=5
+exits 130 "Ctrl-C twice"; [ ! -e part/checkpoint-latest.h5 ]; result $? "  quits at once"
+rm -rf part
+SIGNALS=KILL run tiny.lua --quiet --out=part stop_at=8 checkpoint_every=3
+[ "$status" -eq 137 ]; result $? "SIGKILL"
+run tiny.lua --quiet --resume part stop_at=0
+exits 0 "  resumed from the checkpoint before"
+same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  the same tensors"
+same_metrics whole/metrics.csv part/metrics.csv; result $? "  the same metrics"
+
+run tiny.lua --resume part
+exits 0 "resuming what is done"; prints "all of its 12 steps are done"
+run tiny.lua --resume part steps=5
+exits 2 "to fewer steps than are done"; says "past steps=5"
+run tiny.lua --resume part steps=14
+exits 0 "to more steps"; prints "step 14/14"
+run tiny.lua --resume part hidden=13
+exits 2 "with another model"; says "option 'hidden' is 12 in this run and cannot change"; says "--init-from"
+run tiny.lua --resume part hidden=12 --print-config
+exits 0 "with the same"; prints "steps=14"
+run tiny.lua --resume part data=tiny.lua
+exits 2 "with another text"; says "option 'data' is text in this run"
+run tiny.lua --resume nowhere
+exits 1 "from nowhere"; says "nowhere: No such file"
+mkdir empty
+run tiny.lua --resume empty
+exits 1 "from a directory without a run"; says "empty has no checkpoint"
+sed 's/help = "A tiny experiment."/name = "other"/' tiny.lua >other.lua
+run other.lua --resume part
+exits 1 "a run of another experiment"; says "is of experiment 'tiny', not of 'other'"
+echo more >>text
+run tiny.lua --resume part steps=20
+exits 1 "after the text was changed"; says "is not the text that this run began with"
+sed '$d' text >text.new && mv text.new text
+rm -rf runs
+run tiny.lua --resume
+exits 1 "the latest when there is none"; says "no run with a checkpoint below runs/tiny"
+SIGNALS=TERM run tiny.lua stop_at=6
+run tiny.lua --resume stop_at=0
+exits 0 "the latest run"; prints "going on after step 6"
+run tiny.lua --resume=best
+exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
+[ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
+
+# ---- when things go wrong -------------------------------------------------------------------------------------------
+
+rm -rf part
+SIGNALS=TERM run tiny.lua --quiet --out=part stop_at=8 checkpoint_every=3
+printf 'x' | dd of=part/checkpoint-latest.h5 bs=1 seek=4000 conv=notrunc 2>/dev/null
+run tiny.lua --resume part stop_at=0
+exits 0 "a damaged checkpoint"; says "going on from part/checkpoint-previous.h5, step 6"; says "checkpoint-latest.h5"
+same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  the same tensors in the end"
+same_metrics whole/metrics.csv part/metrics.csv; result $? "  the same metrics"
+rm -rf part
+SIGNALS=TERM run tiny.lua --quiet --out=part stop_at=8 checkpoint_every=3
+: >part/checkpoint-latest.h5; : >part/checkpoint-previous.h5
+run tiny.lua --resume part stop_at=0
+exits 1 "both generations damaged"; says "cannot resume"; says "part/checkpoint-latest.h5"
+
+rm -rf part
+run tiny.lua --out=part lr=1e30 steps=50 checkpoint_every=1
+exits 3 "a learning rate that is too high"; says "became"; says "seed 1"; says "Log flushed"; says "smaller learning rate"
+head -c 8 part/checkpoint-latest.h5 | grep -q HDF; result $? "  leaves the checkpoints alone"
+rm -rf part
+run tiny.lua --json --out=part lr=1e30 steps=50
+prints '"status": "diverged"'
+
+run tiny.lua --quiet --out=closed >&-
+exits 0 "standard output closed"
+{ "$program" tiny.lua --json --out=pipe 2>err; echo $? >status; } | true
+status=$(cat status)
+exits 0 "nobody reads standard output"
+same_checkpoint whole/checkpoint-latest.h5 pipe/checkpoint-latest.h5 >out 2>&1; result $? "  the run went on to its end"
+
+sed 's/run:every(3)/step == 7/; s/run:evaluate(step, fit:evaluate(text))/error "mine"/' tiny.lua >raises.lua
+run raises.lua --quiet --out=raises checkpoint_every=5
+exits 1 "an error in the script"; says "raises.lua:"; says "mine"
+[ "$(wc -l <raises/metrics.csv)" -eq 8 ]; result $? "  the metrics are there"
+sed 's/run:every(3)/step == 7/; s/run:evaluate(step, fit:evaluate(text))/break/' tiny.lua >breaks.lua
+run breaks.lua --out=breaks
+exits 0 "a loop that is left"; prints "done    7 steps"
+run breaks.lua --out=again --resume=breaks/checkpoint-latest.h5
+prints "step 7"
+
+echo "1..$count"
+exit $failed
