@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_exact.c - what must not depend on how the work is done: the number of threads, the instruction set, where a
+ * sequence is cut, an evaluation in between, a stop and a restart. All of it to the last bit.
+ *
+ * usage: test_exact [--hash]       --hash: prints a hash of some training runs (used by the test itself, per kernel)
+ */
+#include "support.h"
+#include "tap.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- training runs to compare ----------------------------------------------------------------------------------- */
+
+typedef struct recipe {
+    const char *name;
+    lstm_model_config net;
+    lstm_trainer_config train;
+    bool masked;
+} recipe;
+
+enum { RECIPES = 6 };
+
+static void make_recipes(recipe *r, lstm_type type)
+{
+    static const char *name[RECIPES] = {"one-hot, clipped",      "embedding, 2 layers, dropout, carry",
+                                        "dense rnn, mse, last",  "wide batch, masked",
+                                        "3 layers, accumulated", "many classes, rmsprop"};
+
+    for (size_t k = 0; k < RECIPES; k++) {
+        r[k] = (recipe){.name = name[k], .net = config_lstm(7, 18, 1)};
+        r[k].net.type = type;
+        lstm_trainer_defaults(&r[k].train);
+        r[k].train.batch = 3;
+        r[k].train.seq = 5;
+        r[k].train.lr = 0.01;
+    }
+    r[0].train.clip = LSTM_CLIP_NORM;
+    r[0].train.clip_at = 0.1;
+    r[1].net.input = LSTM_INPUT_EMBEDDING;
+    r[1].net.embed = 6;
+    r[1].net.layers = 2;
+    r[1].net.dropout = 0.3;
+    r[1].train.carry = true;
+    r[2].net.cell = LSTM_CELL_RNN;
+    r[2].net.input = LSTM_INPUT_DENSE;
+    r[2].net.loss = LSTM_LOSS_MSE;
+    r[2].net.vocab = 0;
+    r[2].net.inputs = 3;
+    r[2].net.outputs = 2;
+    r[2].train.loss_at = LSTM_LOSS_AT_LAST;
+    r[2].train.optimizer = LSTM_SGD;
+    r[2].train.momentum = 0.9;
+    r[3].net.hidden = 65;
+    r[3].train.batch = 37;
+    r[3].train.seq = 3;
+    r[3].train.clip = LSTM_CLIP_VALUE;
+    r[3].train.clip_at = 0.001;
+    r[3].masked = true;
+    r[4].net.layers = 3;
+    r[4].net.hidden = 9;
+    r[4].train.accumulate = 3;
+    r[4].train.reduction = LSTM_SUM;
+    r[4].train.optimizer = LSTM_ADAM;
+    r[5].net.vocab = r[5].net.outputs = 70;
+    r[5].train.batch = 1;
+    r[5].train.seq = 17;
+    r[5].train.optimizer = LSTM_RMSPROP;
+}
+
+static data *batch_of(const recipe *r, uint64_t number)
+{
+    return data_new(&r->net, r->train.seq, r->train.batch, r->masked, 77 + number);
+}
+
+static lstm_model *start_model(const recipe *r)
+{
+    lstm_model *m = must_model(&r->net);
+
+    randomize(m, 0.3, 11);
+    return m;
+}
+
+/* Steps first .. last-1 of a training run; adds the losses to the hash. */
+static uint64_t train(uint64_t hash, const recipe *r, lstm_trainer *tr, uint64_t first, uint64_t last)
+{
+    for (uint64_t k = first; k < last; k++) {
+        data *d = batch_of(r, k % 5);
+        lstm_batch batch = data_batch(d);
+        lstm_step_stats stats = must_step(tr, &batch);
+
+        hash = hash_bytes(hash, &stats.loss, sizeof stats.loss);
+        hash = hash_bytes(hash, &stats.update.grad_norm, sizeof stats.update.grad_norm);
+        data_free(d);
+    }
+    return hash;
+}
+
+/* A whole run: losses, norms, parameters, moments, state, counters, and everything of the last pass. */
+static uint64_t run(const recipe *r, int threads, uint64_t steps)
+{
+    lstm_trainer_config c = r->train;
+    lstm_model *m = start_model(r);
+
+    c.threads = threads;
+    lstm_trainer *tr = must_trainer(m, &c);
+    uint64_t hash = hash_pass(hash_training(train(HASH_START, r, tr, 0, steps), tr), tr);
+
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+    return hash;
+}
+
+static const char *type_name(lstm_type type)
+{
+    return type == LSTM_F64 ? "float64" : "float32";
+}
+
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
+
+/* Wide enough for the engine to give seven threads work in either precision: it takes no more threads than there are
+ * blocks of units, nor for less than 100,000 operations a time step each. */
+static void widen(recipe *r)
+{
+    r->net.hidden = 100;
+    r->train.batch = r->net.cell == LSTM_CELL_LSTM ? 9 : 36;
+    r->train.seq = 2;
+}
+
+static void check_threads(lstm_type type)
+{
+    static const int threads[] = {2, 3, 4, 7};
+    static const size_t which[] = {1, 2, 3};
+    recipe r[RECIPES];
+
+    make_recipes(r, type);
+    for (size_t k = 0; k < sizeof which / sizeof *which; k++) {
+        recipe *wide = &r[which[k]];
+
+        widen(wide);
+        uint64_t one = run(wide, 1, 50);
+
+        for (size_t j = 0; j < sizeof threads / sizeof *threads; j++)
+            tap_ok(run(wide, threads[j], 50) == one, "%s, %s: %d threads, 50 steps: the bits of one thread",
+                   wide->name, type_name(type), threads[j]);
+    }
+}
+
+/* ---- instruction sets ------------------------------------------------------------------------------------------- */
+
+enum { NO_SUCH_KERNEL = 77 };
+
+/* What the helper process does. */
+static int print_hashes(void)
+{
+    recipe r[RECIPES];
+    lstm_error err;
+    lstm_model_config probe = config_lstm(2, 1, 1);
+    lstm_model *m = lstm_model_new(&probe, &err);
+
+    if (!m)
+        return NO_SUCH_KERNEL;
+    lstm_model_free(m);
+    printf("%s", lstm_kernel());
+    for (int type = LSTM_F32; type <= LSTM_F64; type++) {
+        make_recipes(r, (lstm_type)type);
+        for (size_t k = 0; k < RECIPES; k++)
+            printf(" %016llx", (unsigned long long)run(&r[k], 1, 8));
+    }
+    putchar('\n');
+    return EXIT_SUCCESS;
+}
+
+/* Runs this program with that kernel: its line without the kernel's name, or "" when the machine hasn't got it. */
+static void hashes_of(const char *program, const char *kernel, char *line, size_t size)
+{
+    char command[4200];
+    size_t length = strlen(kernel);
+
+    snprintf(command, sizeof command, "LSTM_KERNEL=%s '%s' --hash", kernel, program);
+    FILE *pipe = popen(command, "r");
+
+    if (!pipe)
+        bail("%s cannot be run", program);
+    if (!fgets(line, (int)size, pipe))
+        *line = 0;
+    int status = pclose(pipe);
+
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SUCH_KERNEL)
+        *line = 0;
+    else if (status || strncmp(line, kernel, length))
+        bail("helper for kernel %s ended with status %d and '%s'", kernel, status, line);
+    else
+        memmove(line, line + length, strlen(line + length) + 1);
+}
+
+static void check_kernels(const char *program)
+{
+    static const char *other[] = {"avx2", "avx512"};
+    char scalar[1024], line[1024];
+
+    hashes_of(program, "scalar", scalar, sizeof scalar);
+    tap_ok(*scalar, "the scalar kernel runs everywhere");
+    for (int k = 0; k < 2; k++) {
+        hashes_of(program, other[k], line, sizeof line);
+        if (*line)
+            tap_string(line, scalar, "kernel %s: the bits of the scalar kernel, %d runs in both precisions", other[k],
+                       RECIPES);
+        else
+            tap_skip("no %s here", other[k]);
+    }
+}
+
+/* ---- cut sequences ---------------------------------------------------------------------------------------------- */
+
+/* Steps first .. first+steps-1 of a batch of tokens. */
+static lstm_batch cut(const data *d, size_t first, size_t steps)
+{
+    return (lstm_batch){.steps = steps, .ids = d->ids + first * d->B, .target_ids = d->target_ids + first * d->B};
+}
+
+/* Adds every activation of the last forward to a sum of hashes, one for each time step, layer and kind; `first` is the
+ * place of its first step in the sequence. A sum, so that pieces add up to the whole. */
+static uint64_t sum_activations(const lstm_trainer *tr, size_t layer, size_t first)
+{
+    static const lstm_what what[] = {LSTM_I, LSTM_F, LSTM_G, LSTM_O, LSTM_C, LSTM_H};
+    uint64_t sum = 0;
+
+    for (size_t k = 0; k < 6; k++) {
+        lstm_tensor t = must_tensor(tr, what[k], layer);
+        size_t steps = t.axis[0].size, n = lstm_tensor_size(&t) / steps;
+        double *v = values(&t);
+
+        for (size_t s = 0; s < steps; s++) {
+            size_t key[] = {first + s, layer, k};
+
+            sum += hash_bytes(hash_bytes(HASH_START, key, sizeof key), v + s * n, n * sizeof *v);
+        }
+        free(v);
+    }
+    return sum;
+}
+
+/* A hash of every activation of the sequence, computed in pieces of this many steps, and of the state at the end. */
+static uint64_t forward_in_pieces(lstm_trainer *tr, const data *d, size_t piece)
+{
+    size_t layers = lstm_model_settings(lstm_trainer_model(tr))->layers;
+    uint64_t sum = 0;
+
+    lstm_trainer_reset(tr);
+    for (size_t t = 0; t < d->T; t += piece) {
+        lstm_batch batch = cut(d, t, d->T - t < piece ? d->T - t : piece);
+
+        must_forward(tr, &batch, false);
+        for (size_t l = 0; l < layers; l++)
+            sum += sum_activations(tr, l, t);
+        lstm_trainer_carry(tr);
+    }
+    for (size_t l = 0; l < layers; l++) {
+        lstm_tensor h = must_tensor(tr, LSTM_STATE_H, l), c = must_tensor(tr, LSTM_STATE_C, l);
+
+        sum = hash_tensor(hash_tensor(sum, &h), &c);
+    }
+    return sum;
+}
+
+static void check_cut_forward(void)
+{
+    static const size_t pieces[] = {1, 2, 4, 5, 11};
+    recipe r[RECIPES];
+
+    make_recipes(r, LSTM_F64);
+    for (size_t k = 0; k < 2; k++) {
+        recipe whole = r[3 * k + 1];
+
+        whole.train.seq = 12;
+        whole.train.batch = 4;
+        lstm_model *m = start_model(&whole);
+        lstm_trainer *tr = must_trainer(m, &whole.train);
+        data *d = batch_of(&whole, 0);
+        uint64_t hash = forward_in_pieces(tr, d, 12);
+
+        for (size_t j = 0; j < sizeof pieces / sizeof *pieces; j++)
+            tap_ok(forward_in_pieces(tr, d, pieces[j]) == hash, "%s: 12 steps in pieces of %zu: the bits of the whole",
+                   whole.name, pieces[j]);
+        data_free(d);
+        lstm_trainer_free(tr);
+        lstm_model_free(m);
+    }
+}
+
+/* Gradients of one parameter after backward passes over pieces of the sequence. */
+static double *gradient_in_pieces(lstm_trainer *tr, const data *d, size_t piece, const char *parameter)
+{
+    size_t k;
+
+    lstm_trainer_zero(tr);
+    lstm_trainer_reset(tr);
+    for (size_t t = 0; t < d->T; t += piece) {
+        lstm_batch batch = cut(d, t, piece);
+
+        must_forward(tr, &batch, true);
+        must_backward(tr);
+        lstm_trainer_carry(tr);
+    }
+    if (lstm_model_find(lstm_trainer_model(tr), parameter, &k))
+        bail("no parameter %s", parameter);
+    lstm_tensor g = must_tensor(tr, LSTM_GRAD, k);
+
+    return values(&g);
+}
+
+/* Truncated backpropagation: what stays inside a time step (the head) has the whole gradient; what reaches back in time
+ * loses the paths across the cuts, and only those. */
+static void check_cut_backward(void)
+{
+    recipe r = {.net = config_lstm(6, 10, 1)};
+
+    lstm_trainer_defaults(&r.train);
+    r.train.batch = 3;
+    r.train.seq = 8;
+    r.train.reduction = LSTM_SUM;
+    lstm_model *m = start_model(&r);
+    lstm_trainer *tr = must_trainer(m, &r.train);
+    data *d = batch_of(&r, 1);
+    double *head = gradient_in_pieces(tr, d, 8, "head.weight"), *cut_head = gradient_in_pieces(tr, d, 4, "head.weight");
+    double *recurrent = gradient_in_pieces(tr, d, 8, "lstm.weight_hh_l0");
+    double *cut_recurrent = gradient_in_pieces(tr, d, 4, "lstm.weight_hh_l0");
+
+    tap_ok(relative_error(cut_head, head, 60) < 1e-13, "cut in two: the head's gradients add up to the whole's");
+    tap_ok(relative_error(cut_recurrent, recurrent, 400) > 1e-3, "cut in two: the recurrent gradient is truncated");
+    free(head);
+    free(cut_head);
+    free(recurrent);
+    free(cut_recurrent);
+    data_free(d);
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------------------- */
+
+static uint64_t run_with_evaluation(const recipe *r, bool evaluate)
+{
+    lstm_model *m = start_model(r);
+    lstm_trainer *tr = must_trainer(m, &r->train), *other = NULL;
+    lstm_trainer_config c = r->train;
+    uint64_t hash = HASH_START;
+
+    c.inference = true;
+    c.batch = 2;
+    c.seq = 9;
+    if (evaluate)
+        other = must_trainer(m, &c);
+    for (uint64_t k = 0; k < 10; k++) {
+        data *d = data_new(&r->net, 9, 2, r->masked, k);
+        lstm_batch batch = data_batch(d);
+
+        hash = train(hash, r, tr, k, k + 1);
+        if (other && !isfinite(must_forward(other, &batch, false)))
+            bail("the evaluation has no finite loss");
+        if (other)
+            lstm_trainer_carry(other);
+        data_free(d);
+    }
+    hash = hash_training(hash, tr);
+    lstm_trainer_free(other);
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+    return hash;
+}
+
+static void check_evaluation(lstm_type type)
+{
+    recipe r[RECIPES];
+
+    make_recipes(r, type);
+    for (size_t k = 0; k < RECIPES; k++)
+        tap_ok(run_with_evaluation(&r[k], true) == run_with_evaluation(&r[k], false),
+               "%s, %s: evaluation after every step changes nothing", r[k].name, type_name(type));
+}
+
+/* An inference trainer computes what the training one does. */
+static void check_inference_loss(lstm_type type)
+{
+    recipe r[RECIPES];
+
+    make_recipes(r, type);
+    for (size_t k = 0; k < RECIPES; k++) {
+        lstm_model *m = start_model(&r[k]);
+        lstm_trainer_config c = r[k].train;
+        lstm_trainer *tr = must_trainer(m, &c);
+        data *d = batch_of(&r[k], 4);
+        lstm_batch batch = data_batch(d);
+
+        c.inference = true;
+        lstm_trainer *other = must_trainer(m, &c);
+        double a = must_forward(tr, &batch, false), b = must_forward(other, &batch, false);
+        lstm_tensor y = must_tensor(tr, LSTM_LOGITS, 0), z = must_tensor(other, LSTM_LOGITS, 0);
+
+        tap_ok(a == b && hash_tensor(1, &y) == hash_tensor(1, &z), "%s, %s: inference gives training's logits and loss",
+               r[k].name, type_name(type));
+        lstm_trainer_free(other);
+        lstm_trainer_free(tr);
+        lstm_model_free(m);
+        data_free(d);
+    }
+}
+
+/* ---- stop and go on --------------------------------------------------------------------------------------------- */
+
+static void copy_tensor(lstm_tensor from, lstm_tensor to)
+{
+    size_t n = lstm_tensor_size(&from);
+    void *dense = must_alloc(n * lstm_type_size(from.type));
+
+    lstm_tensor_read(&from, 0, n, dense);
+    lstm_tensor_write(&to, 0, n, dense);
+    free(dense);
+}
+
+static void copy_what(const lstm_trainer *from, const lstm_trainer *to, lstm_what what, size_t index)
+{
+    lstm_tensor t;
+
+    if (!lstm_trainer_tensor(from, what, index, &t, NULL))
+        copy_tensor(t, must_tensor(to, what, index));
+}
+
+/* Everything a checkpoint has, from one trainer to another of the same configuration. */
+static void copy_training(const lstm_trainer *from, lstm_trainer *to)
+{
+    lstm_model *a = lstm_trainer_model(from), *b = lstm_trainer_model(to);
+
+    for (size_t k = 0; k < lstm_model_params(a); k++) {
+        copy_tensor(lstm_model_param(a, k), lstm_model_param(b, k));
+        copy_what(from, to, LSTM_MOMENT1, k);
+        copy_what(from, to, LSTM_MOMENT2, k);
+        copy_what(from, to, LSTM_GRAD, k);
+    }
+    for (size_t l = 0; l < lstm_model_settings(a)->layers; l++) {
+        copy_what(from, to, LSTM_STATE_H, l);
+        copy_what(from, to, LSTM_STATE_C, l);
+    }
+    lstm_trainer_set_counters(to, lstm_trainer_counters(from));
+}
+
+static uint64_t run_stopped_at(const recipe *r, uint64_t stop, uint64_t steps)
+{
+    lstm_model *m = start_model(r), *fresh = must_model(&r->net);
+    lstm_trainer *tr = must_trainer(m, &r->train);
+    uint64_t hash = train(HASH_START, r, tr, 0, stop);
+    lstm_trainer *next = must_trainer(fresh, &r->train);
+
+    copy_training(tr, next);
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+    hash = hash_training(train(hash, r, next, stop, steps), next);
+    lstm_trainer_free(next);
+    lstm_model_free(fresh);
+    return hash;
+}
+
+static void check_restart(lstm_type type)
+{
+    recipe r[RECIPES];
+
+    make_recipes(r, type);
+    for (size_t k = 0; k < RECIPES; k++) {
+        uint64_t whole = run_stopped_at(&r[k], 0, 10);
+        int same = 0;
+
+        for (uint64_t stop = 1; stop <= 10; stop++)
+            same += run_stopped_at(&r[k], stop, 10) == whole;
+        tap_ok(same == 10, "%s, %s: stopped at any of 10 steps and gone on in a new trainer: the same bits (%d of 10)",
+               r[k].name, type_name(type), same);
+    }
+}
+
+/* Seven threads on two processors must not spin at barriers; OpenMP reads its wish only when a program starts. */
+static void wait_passively(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY"))
+        return;
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv(argv[0], argv);
+    bail("%s cannot be run again", argv[0]);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "--hash"))
+        return print_hashes();
+    wait_passively(argv);
+    check_threads(LSTM_F64);
+    check_threads(LSTM_F32);
+    check_kernels(argv[0]);
+    check_cut_forward();
+    check_cut_backward();
+    check_evaluation(LSTM_F64);
+    check_evaluation(LSTM_F32);
+    check_inference_loss(LSTM_F64);
+    check_inference_loss(LSTM_F32);
+    check_restart(LSTM_F64);
+    check_restart(LSTM_F32);
+    return tap_done();
+}
