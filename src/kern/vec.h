@@ -108,8 +108,8 @@ INLINE vec v_sqrt(vec a) { EACH_LANE(SQRT1(a[i])); }
 INLINE vec v_zero(void) { return v_set(0); }
 
 /* ---- exp, log, sigmoid, tanh -----------------------------------------------------------------------------------
- * Polynomials: Chebyshev interpolation of (e^r - 1)/r on |r| <= ln(2)/2 and of (log(1+f) in s = f/(2+f)) on
- * [sqrt(1/2), sqrt(2)]; their errors are below 1e-8 (float) and 1e-17 (double). Range reduction as in Cody & Waite,
+ * Polynomials: Chebyshev interpolation of (e^r - 1 - r)/r^2 on |r| <= ln(2)/2, of (log(1+f) in s = f/(2+f)) on
+ * [sqrt(1/2), sqrt(2)] and of (tanh(x)/x - 1)/x^2 in x^2; their errors are below 1e-8 (float) and 1e-17 (double). Range reduction as in Cody & Waite,
  * Software Manual for the Elementary Functions (1980), with the product fused. */
 
 #if LSTM_REAL == 64
@@ -122,11 +122,15 @@ INLINE vec v_zero(void) { return v_set(0); }
 #define SQRT_HALF_BITS UINT64_C(0x3fe6a09e667f3bcd)
 #define MANTISSA_MASK UINT64_C(0x000fffffffffffff)
 #define SIGN_MASK UINT64_C(0x8000000000000000)
-static const real exp_poly[] = {1.6088928283552838e-10, 2.0921588938971491e-09, 2.5052063494607451e-08,
-                                2.7557251877225084e-07, 2.7557319256348671e-06, 2.4801587350139931e-05,
-                                0.000198412698412585,   0.0013888888888871874,  0.008333333333333335,
-                                0.041666666666666692,   0.16666666666666666,    0.5,
-                                1.0};
+static const real exp_poly[] = {1.6086627956780369e-10, 2.0918137737642736e-09, 2.5052071094293548e-08,
+                                2.7557263279088498e-07, 2.7557319247218731e-06, 2.4801587336442236e-05,
+                                0.00019841269841263298, 0.0013888888888879073,  0.0083333333333333332,
+                                0.041666666666666678,   0.16666666666666666,    0.5};
+static const real tanh_poly[] = {-2.4366763192580152e-06, 1.2205070696543997e-05, -3.7076300627988617e-05,
+                                 9.6038403942704716e-05,  -0.00023888848777076985, 0.00058998159053386611,
+                                 -0.0014558283645951344,  0.0035921275039821881,  -0.0088632354995673533,
+                                 0.021869488535124274,    -0.053968253968235728,  0.13333333333333319,
+                                 -0.33333333333333331};
 static const real log_poly[] = {0.1188345239410786,  0.11687962997542156, 0.13335645841949378,
                                 0.15384574966460907, 0.18181818595769064, 0.22222222219844232,
                                 0.28571428571435409, 0.39999999999999991, 0.66666666666666663};
@@ -140,8 +144,10 @@ static const real log_poly[] = {0.1188345239410786,  0.11687962997542156, 0.1333
 #define SQRT_HALF_BITS UINT32_C(0x3f3504f3)
 #define MANTISSA_MASK UINT32_C(0x007fffff)
 #define SIGN_MASK UINT32_C(0x80000000)
-static const real exp_poly[] = {0.0013933649996309251f, 0.008369155667697397f, 0.041666464925285904f,
-                                0.16666505195758111f,   0.50000000134658096f,  1.0f};
+static const real exp_poly[] = {0.0013926183587713494f, 0.0083631790527225781f, 0.041666554617204574f,
+                                0.16666576989698775f, 0.5f};
+static const real tanh_poly[] = {-0.0060946413153564393f, 0.020995753890295579f, -0.053850609108377682f,
+                                 0.13332767760291209f, -0.33333328924525096f};
 static const real log_poly[] = {0.19363884986633198f, 0.22191337428065783f, 0.28571755535032944f, 0.39999998792441688f,
                                 0.66666666667378682f};
 #endif
@@ -158,7 +164,7 @@ INLINE vec exp_parts(vec x, vec *q)
     UNROLL
     for (size_t i = 1; i < POLY_TERMS(exp_poly); i++)
         p = v_fma(p, r, v_set(exp_poly[i]));
-    *q = p * r;
+    *q = v_fma(r * r, p, r);
     return (vec)(((ivec)shifted << MANTISSA) + ONE_BITS);
 }
 
@@ -169,16 +175,44 @@ INLINE vec v_exp(vec x)
     return v_fma(scale, q, scale);
 }
 
-INLINE vec v_sigmoid(vec x) { return v_set(1) / (v_set(1) + v_exp(-x)); }
+/* 1 + e^x = (1 + scale) + scale q. `low` is what the first sum loses, so that little more than one rounding remains. */
+INLINE vec one_plus_exp(vec x)
+{
+    vec q, scale = exp_parts(x, &q), sum = scale + v_set(1), low = v_set(1) - (sum - scale);
+    return v_fma(scale, q, low) + sum;
+}
 
-/* tanh |x| = expm1(2|x|) / (expm1(2|x|) + 2), which loses nothing near 0. */
+INLINE vec v_sigmoid(vec x) { return v_set(1) / one_plus_exp(-x); }
+
+#if defined(KERN_AVX512) && LSTM_REAL == 32
+INLINE vec v_below(vec a, vec b, vec yes, vec no)
+{
+    return (vec)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ), (__m512)no, (__m512)yes);
+}
+#elif defined(KERN_AVX512)
+INLINE vec v_below(vec a, vec b, vec yes, vec no)
+{
+    return (vec)_mm512_mask_blend_pd(_mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ), (__m512d)no, (__m512d)yes);
+}
+#else
+/* a < b ? yes : no, lane by lane */
+INLINE vec v_below(vec a, vec b, vec yes, vec no)
+{
+    ivec mask = (ivec)(a < b);
+    return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask));
+}
+#endif
+
+/* |x| < 5/8: x + x^3 p(x^2), which loses nothing near 0; beyond: 1 - 2 / (1 + e^2|x|). */
 INLINE vec v_tanh(vec x)
 {
     ivec sign = (ivec)x & SIGN_MASK;
-    vec a = v_min(v_set(TANH_MAX), (vec)((ivec)x ^ sign));
-    vec q, scale = exp_parts(a + a, &q);
-    vec e = v_fma(scale, q, scale - v_set(1));
-    return (vec)((ivec)(e / (e + v_set(2))) | sign);
+    vec a = v_min(v_set(TANH_MAX), (vec)((ivec)x ^ sign)), z = a * a, p = v_set(tanh_poly[0]);
+    UNROLL
+    for (size_t i = 1; i < POLY_TERMS(tanh_poly); i++)
+        p = v_fma(p, z, v_set(tanh_poly[i]));
+    vec near = v_fma(a * z, p, a), far = v_set(1) - v_set(2) / one_plus_exp(a + a);
+    return (vec)((ivec)v_below(a, v_set((real)0.625), near, far) | sign);
 }
 
 /* For positive, finite, normal x. */

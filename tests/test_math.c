@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_math.c - exp, log, sigmoid and tanh of the kernels: at most 2 ulp from the true value, never an overflow, and
+ * the same bits for every instruction set. Compiled for float and for double (LSTM_REAL).
+ *
+ * usage: test_math [STRIDE]      float: every STRIDE-th of all 2^32 bit patterns (default 1009; 1 takes minutes)
+ *
+ * The true value is libm's in the next wider type (double for float, long double for double), far better than what
+ * is measured.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kern/kern.h"
+#include "tap.h"
+
+#if LSTM_REAL == 64
+typedef uint64_t bits;
+typedef long double wide;
+#define WIDE(f) f##l
+#define SMALLEST 0x1p-1022
+#define EXP_RANGE 708.0
+#define ULP_BITS 52
+#else
+typedef uint32_t bits;
+typedef double wide;
+#define WIDE(f) f
+#define SMALLEST 0x1p-126f
+#define EXP_RANGE 87.0
+#define ULP_BITS 23
+#endif
+#define LOT 4096
+#define MOST_ULP 2.0
+
+extern const kern REAL_NAME(kern_scalar);
+#ifdef LSTM_X86_KERNELS
+extern const kern REAL_NAME(kern_avx2), REAL_NAME(kern_avx512);
+#endif
+
+static wide true_exp(wide x) { return WIDE(exp)(x); }
+static wide true_log(wide x) { return WIDE(log)(x); }
+static wide true_sigmoid(wide x) { return 1 / (1 + WIDE(exp)(-x)); }
+static wide true_tanh(wide x) { return WIDE(tanh)(x); }
+
+typedef struct function {
+    const char *name;
+    size_t offset; /* of the kernel's function in kern */
+    wide (*truth)(wide x);
+    bool positive; /* defined for positive x only */
+} function;
+
+static const function functions[] = {
+    {"exp", offsetof(kern, exp), true_exp, false},
+    {"log", offsetof(kern, log), true_log, true},
+    {"sigmoid", offsetof(kern, sigmoid), true_sigmoid, false},
+    {"tanh", offsetof(kern, tanh), true_tanh, false},
+};
+
+typedef void (*mapping)(real *out, const real *in, size_t n);
+
+static mapping of(const kern *k, const function *f)
+{
+    mapping m;
+    memcpy(&m, (const char *)k + f->offset, sizeof m);
+    return m;
+}
+
+/* |got - want| in units of the last place of want. */
+static double ulps(real got, wide want)
+{
+    int e;
+    WIDE(frexp)(want, &e);
+    return (double)(WIDE(fabs)((wide)got - want) / WIDE(ldexp)(1, e - 1 - ULP_BITS));
+}
+
+typedef struct worst {
+    double ulp;
+    real at;
+    size_t measured, overflows, moved;
+} worst;
+
+/* Arguments whose true result is a normal number are measured; all others must still give finite results. */
+static void measure(const function *f, const kern *k, const real *x, size_t n, worst *w)
+{
+    static real y[LOT], scalar[LOT];
+    of(k, f)(y, x, n);
+    of(&REAL_NAME(kern_scalar), f)(scalar, x, n);
+    w->moved += memcmp(y, scalar, n * sizeof *y) != 0;
+    for (size_t i = 0; i < n; i++) {
+        const wide want = f->truth(x[i]);
+        const bool inside = f->truth != true_exp || WIDE(fabs)((wide)x[i]) <= EXP_RANGE;
+        w->overflows += !isfinite(y[i]);
+        if (!inside || WIDE(fabs)(want) < SMALLEST)
+            continue;
+        const double off = ulps(y[i], want);
+        w->measured++;
+        if (off > w->ulp) {
+            w->ulp = off;
+            w->at = x[i];
+        }
+    }
+}
+
+/* All finite numbers (positive normal ones where asked for), `stride` bit patterns apart. Denormal arguments are left
+ * out for log: the engine flushes them. */
+static void sweep(const function *f, const kern *k, bits stride, worst *w)
+{
+    static real x[LOT];
+    size_t n = 0;
+    for (bits b = 0, next; ; b = next) {
+        real v;
+        memcpy(&v, &b, sizeof v);
+        if (isfinite(v) && (!f->positive || v >= SMALLEST))
+            x[n++] = v;
+        next = b + stride;
+        if (n == LOT || next < b) {
+            measure(f, k, x, n, w);
+            n = 0;
+        }
+        if (next < b)
+            return;
+    }
+}
+
+/* The arguments that matter most, densely: where range reduction changes over, and around 0. */
+static void dense(const function *f, const kern *k, worst *w)
+{
+    static real x[LOT];
+    for (int lot = 0; lot < 500; lot++) {
+        for (size_t i = 0; i < LOT; i++) {
+            const double u = (lot * LOT + (double)i) / (500.0 * LOT);
+            x[i] = (real)(f->positive ? exp(40 * u - 20) : 24 * u - 12);
+        }
+        measure(f, k, x, LOT, w);
+    }
+}
+
+static void check(const kern *k, bits stride)
+{
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        const function *f = &functions[i];
+        worst w = {0};
+        sweep(f, k, stride, &w);
+        dense(f, k, &w);
+        tap_ok(w.measured > 100000 && w.ulp <= MOST_ULP, "%s %d bits, %s: at most %.3f ulp (at %.9g) over %zu values",
+               k->name, LSTM_REAL, f->name, w.ulp, (double)w.at, w.measured);
+        tap_ok(w.overflows == 0, "%s %d bits, %s: finite everywhere", k->name, LSTM_REAL, f->name);
+        tap_ok(w.moved == 0, "%s %d bits, %s: same bits as the scalar kernel", k->name, LSTM_REAL, f->name);
+    }
+}
+
+static void check_nan(const kern *k)
+{
+    const real nan = (real)NAN;
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        real y = 0;
+        if (functions[i].positive)
+            continue;
+        of(k, &functions[i])(&y, &nan, 1);
+        tap_ok(isnan(y), "%s %d bits, %s: NaN stays NaN", k->name, LSTM_REAL, functions[i].name);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const bits stride = LSTM_REAL == 64 ? (bits)(UINT64_C(1) << 43) + 12345
+                                        : (bits)(argc > 1 ? strtoul(argv[1], NULL, 10) : 1009);
+    check(&REAL_NAME(kern_scalar), stride ? stride : 1);
+    check_nan(&REAL_NAME(kern_scalar));
+#ifdef LSTM_X86_KERNELS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        check(&REAL_NAME(kern_avx2), stride ? stride : 1);
+        check_nan(&REAL_NAME(kern_avx2));
+    }
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
+        check(&REAL_NAME(kern_avx512), stride ? stride : 1);
+        check_nan(&REAL_NAME(kern_avx512));
+    }
+#endif
+    return tap_done();
+}
