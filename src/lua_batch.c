@@ -39,15 +39,16 @@ static size_t bytes_for(size_t positions, size_t width, size_t size)
 /* Where the arrays of trainer t (stack index `self`) lie; makes room for the longest batch the first time. */
 static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
 {
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    const lstm_model_config *m = lstm_model_settings(t->model->model);
-    size_t n = c->batch * c->seq, real = lstm_type_size(m->type);
-    size_t x = bytes_for(n, m->inputs, real), ids = bytes_for(n, 1, sizeof(int32_t)), mask = bytes_for(n, 1, sizeof(float));
-    size_t y = m->loss == LSTM_LOSS_MSE ? bytes_for(n, m->outputs, real) : 0;
+    lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    lstm_model_config m = *lstm_model_settings(t->model->model);
+    size_t n = c.batch * c.seq, real = lstm_type_size(m.type);
+    size_t x = bytes_for(n, m.inputs, real), ids = bytes_for(n, 1, sizeof(int32_t));
+    size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(float));
     if (t->arrays == NULL) {
         void *room = lua_newuserdatauv(L, x + y + 2 * ids + mask, 0);
         lua_setiuservalue(L, self, LUA_TRAINER_ARRAYS);
         t->arrays = room;
+        lua_owner_recheck(L, &t->owner, "step");
     }
     char *at = t->arrays;
     return (arrays){ at, at + x, (int32_t *)(at + x + y), (int32_t *)(at + x + y + ids), (float *)(at + x + y + 2 * ids) };
@@ -184,18 +185,18 @@ static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, voi
 
 static void take_inputs(lua_State *L, int table, field *f, const lua_trainer *t, const arrays *to, lstm_batch *batch)
 {
-    const lstm_model_config *m = lstm_model_settings(t->model->model);
-    bool dense = m->input == LSTM_INPUT_DENSE;
+    lstm_model_config m = *lstm_model_settings(t->model->model);
+    bool dense = m.input == LSTM_INPUT_DENSE;
     int top = lua_gettop(L);
     f->name = dense ? "x" : "ids";
-    f->width = dense ? m->inputs : 1;
+    f->width = dense ? m.inputs : 1;
     const lstm_tensor *values = push_values(L, table, f, lstm_trainer_settings(t->trainer)->seq, false);
     if (values == NULL)
         lua_args_error(L, f->function, f->arg, "field '%s': table or tensor expected, got nil", f->name);
     if (dense)
-        copy_reals(f, values, m->type, to->x);
+        copy_reals(f, values, m.type, to->x);
     else
-        copy_ids(f, values, m->vocab, to->ids);
+        copy_ids(f, values, m.vocab, to->ids);
     batch->steps = f->steps;
     batch->x = dense ? to->x : NULL;
     batch->ids = dense ? NULL : to->ids;
@@ -204,23 +205,24 @@ static void take_inputs(lua_State *L, int table, field *f, const lua_trainer *t,
 
 static void take_targets(lua_State *L, int table, field *f, const lua_trainer *t, const arrays *to, lstm_batch *batch)
 {
-    const lstm_model_config *m = lstm_model_settings(t->model->model);
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    bool linear = m->loss == LSTM_LOSS_MSE, last = c->loss_at == LSTM_LOSS_AT_LAST;
+    lua_owner_recheck(L, &t->owner, f->function);
+    lstm_model_config m = *lstm_model_settings(t->model->model);
+    lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    bool linear = m.loss == LSTM_LOSS_MSE, last = c.loss_at == LSTM_LOSS_AT_LAST;
     int top = lua_gettop(L);
     f->name = linear ? "y" : "targets";
-    f->width = linear ? m->outputs : 1;
-    const lstm_tensor *values = push_values(L, table, f, c->seq, last);
+    f->width = linear ? m.outputs : 1;
+    const lstm_tensor *values = push_values(L, table, f, c.seq, last);
     if (values == NULL && !linear) { /* classes may be called y, too */
         f->name = "y";
-        values = push_values(L, table, f, c->seq, last);
+        values = push_values(L, table, f, c.seq, last);
     }
     if (values == NULL)
         return;
     if (linear)
-        copy_reals(f, values, m->type, to->y);
+        copy_reals(f, values, m.type, to->y);
     else
-        copy_ids(f, values, m->outputs, to->targets);
+        copy_ids(f, values, m.outputs, to->targets);
     batch->target = linear ? to->y : NULL;
     batch->target_ids = linear ? NULL : to->targets;
     lua_settop(L, top);
@@ -254,6 +256,7 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     batch.reset = lua_args_boolean(&a, "reset", false);
     t->in_order = lua_args_has(&a, "reset");
     t->batch = batch;
+    lua_owner_recheck(L, &t->owner, function);
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------------------ */
@@ -280,6 +283,7 @@ static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const
 
 static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, const char *function, int arg)
 {
+    arrays to = arrays_of(L, self, t);
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     if (s->owner.closed != NULL)
         lua_raise(L, "attempt to call '%s' with a %s", function, s->owner.closed);
@@ -288,7 +292,6 @@ static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, c
         lua_args_error(L, function, arg, "stream of batch=%I and seq up to %I expected, got batch=%I, seq=%I",
                        (LUAI_UACINT)c->batch, (LUAI_UACINT)c->seq, (LUAI_UACINT)sc->batch, (LUAI_UACINT)sc->seq);
     check_vocabulary(L, self, t, lstm_stream_corpus(s->stream), function, arg);
-    arrays to = arrays_of(L, self, t);
     lstm_batch batch = { .ids = to.ids, .target_ids = to.targets };
     if (!lstm_stream_next(s->stream, to.ids, to.targets, &batch.steps, &batch.reset))
         return false;

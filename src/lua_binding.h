@@ -32,6 +32,9 @@ typedef struct lua_owner {
 void *lua_owner_self(lua_State *L, int index, const char *tname, const char *function);
 /* The same, and raises "attempt to call 'function' on a closed model" when it is closed. */
 void *lua_owner_check(lua_State *L, int index, const char *tname, const char *function);
+/* The same for one already fetched. Whatever allocates in Lua may run finalizers, and those may close anything: what is
+ * behind an owner is fetched after the last allocation, or again. NULL is always open. */
+void lua_owner_recheck(lua_State *L, const lua_owner *owner, const char *function);
 /* Makes metatable `tname` with these metamethods (including __gc and __close) and methods; leaves nothing. When the
  * metamethods have no __index, methods are looked up directly. */
 void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamethods, const luaL_Reg *methods);
@@ -53,8 +56,8 @@ void lua_memory_register(lua_State *L);
 void lua_tensor_push_view(lua_State *L, int owner, const lstm_tensor *view);
 /* Pushes a new dense tensor of zeros; returns its view, whose data may be written. */
 const lstm_tensor *lua_tensor_push_new(lua_State *L, const char *name, lstm_type type, int ndim, const size_t *shape);
-/* Pushes a dense copy of a view and returns it. */
-const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lstm_tensor *view);
+/* Pushes a dense copy of a view of the owner's (NULL: of nobody's) and returns it. */
+const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lua_owner *owner, const lstm_tensor *view);
 /* The tensor at `index`, argument `arg` of `function`: raises when it is something else, or its owner is closed.
  * The pointer is good as long as the value stays on the stack and its owner is open. */
 const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *function, int arg);
@@ -66,9 +69,10 @@ const char *lua_tensor_push_shape(lua_State *L, const lstm_tensor *t); /* pushes
 /* Elements [first, first+count) as doubles, and back. */
 void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *values);
 void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const double *values);
-/* Assigns the value at `index` (a number, a tensor or a nested table of the same shape); errors name argument `arg`
- * of `function` and, unless NULL, `what`. */
-void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char *function, int arg, const char *what);
+/* Assigns the value at `index` (a number, a tensor or a nested table of the same shape) to a view of the owner's (NULL:
+ * of nobody's); errors name argument `arg` of `function` and, unless NULL, `what`. */
+void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *t, int index, const char *function,
+                       int arg, const char *what);
 void lua_tensor_register(lua_State *L); /* adds lstm.tensor to the table on top of the stack */
 
 /* ---- vocabularies, texts, streams ------------------------------------------------------------------------------ */
@@ -89,7 +93,8 @@ typedef struct lua_stream {
 
 /* The vocabulary at `index`, or of the text there; NULL when it is neither. */
 lstm_vocab *lua_vocabulary_of(lua_State *L, int index);
-void lua_vocabulary_push(lua_State *L, lstm_vocab *vocab); /* takes a reference of its own */
+/* Pushes a vocabulary of its own for what lua_vocabulary_of finds at `index`; nil when that is nothing. */
+void lua_vocabulary_push(lua_State *L, int index);
 /* Pushes the text of ids that are all in the vocabulary. */
 void lua_vocabulary_push_text(lua_State *L, const lstm_vocab *vocab, const int32_t *ids, size_t count,
                               const char *function);
@@ -101,6 +106,8 @@ int32_t *lua_ids_push(lua_State *L, int index, size_t below, const char *functio
 lstm_corpus *lua_corpus_check(lua_State *L, int index, const char *function);
 /* Pushes a new stream of the text at stack index `corpus`; errors name argument `arg` of `function`. */
 lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg);
+/* Pushes another stream like the one at stack index `stream`, at its beginning. */
+lua_stream *lua_stream_push_like(lua_State *L, int stream, const char *function, int arg);
 void lua_corpus_register(lua_State *L);
 
 /* ---- models -------------------------------------------------------------------------------------------------- */

@@ -44,11 +44,6 @@ static lua_vocabulary *push_no_vocabulary(lua_State *L)
     return v;
 }
 
-void lua_vocabulary_push(lua_State *L, lstm_vocab *vocab)
-{
-    push_no_vocabulary(L)->vocab = lstm_vocab_ref(vocab);
-}
-
 lstm_vocab *lua_vocabulary_of(lua_State *L, int index)
 {
     lua_vocabulary *v = luaL_testudata(L, index, LUA_VOCABULARY);
@@ -56,6 +51,19 @@ lstm_vocab *lua_vocabulary_of(lua_State *L, int index)
         return v->vocab;
     lua_corpus *c = luaL_testudata(L, index, LUA_CORPUS);
     return c != NULL && c->owner.closed == NULL ? lstm_corpus_vocab(c->corpus) : NULL;
+}
+
+void lua_vocabulary_push(lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    lua_vocabulary *v = push_no_vocabulary(L);
+    lstm_vocab *vocab = lua_vocabulary_of(L, index);
+    if (vocab != NULL) {
+        v->vocab = lstm_vocab_ref(vocab);
+        return;
+    }
+    lua_pushnil(L);
+    lua_replace(L, -2);
 }
 
 static lstm_vocab *check_vocabulary(lua_State *L, const char *function)
@@ -343,6 +351,9 @@ static int corpus_new(lua_State *L)
     lua_corpus *c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = (lua_corpus){ .owner.closed = "closed text" };
     luaL_setmetatable(L, LUA_CORPUS);
+    lua_getfield(L, 1, "vocab"); /* again: a finalizer may have closed the text it is of */
+    config.vocab = lua_vocabulary_of(L, -1);
+    lua_pop(L, 1);
     c->corpus = lstm_corpus_new(&config, &err);
     if (c->corpus == NULL && err.field[0] != '\0')
         lua_args_engine_error(&a, &err);
@@ -370,13 +381,14 @@ static int corpus_gc(lua_State *L)
 /* text:ids(part, first, count) -> list of ids; first counts from 1 */
 static int corpus_ids(lua_State *L)
 {
-    lstm_corpus *corpus = lua_corpus_check(L, 1, "ids");
     lstm_error err;
+    lua_corpus_check(L, 1, "ids");
     lua_settop(L, 4);
     int part = luaL_checkoption(L, 2, "train", part_names);
     lua_Integer first = lua_args_to_integer(L, 3, "ids", 2, "first", 1, LUA_MAXINTEGER);
     lua_Integer count = lua_args_to_integer(L, 4, "ids", 3, "count", 1, LUA_ARGS_SIZE_MAX);
     int32_t *ids = lua_newuserdatauv(L, (size_t)count * sizeof *ids, 0);
+    lstm_corpus *corpus = lua_corpus_check(L, 1, "ids");
     if (lstm_corpus_read(corpus, (lstm_part)part, (size_t)first - 1, (size_t)count, ids, &err) != 0)
         lua_args_error(L, "ids", 2, "%s", err.message);
     lua_createtable(L, (int)count, 0);
@@ -389,9 +401,12 @@ static int corpus_ids(lua_State *L)
 
 static int push_sizes(lua_State *L, const lstm_corpus *corpus)
 {
+    size_t sizes[LSTM_PARTS];
+    for (int k = 0; k < LSTM_PARTS; k++)
+        sizes[k] = lstm_corpus_part_size(corpus, (lstm_part)k);
     lua_createtable(L, 0, LSTM_PARTS);
     for (int k = 0; k < LSTM_PARTS; k++)
-        set_integer(L, part_names[k], lstm_corpus_part_size(corpus, (lstm_part)k));
+        set_integer(L, part_names[k], sizes[k]);
     return 1;
 }
 
@@ -414,7 +429,7 @@ static int corpus_index(lua_State *L)
     lstm_corpus *corpus = lua_corpus_check(L, 1, key);
     switch (field) {
     case 0:
-        lua_vocabulary_push(L, lstm_corpus_vocab(corpus));
+        lua_vocabulary_push(L, 1);
         return 1;
     case 1:
         lua_pushinteger(L, (lua_Integer)lstm_corpus_size(corpus));
@@ -451,16 +466,20 @@ static int corpus_tostring(lua_State *L)
 
 /* ---- streams -------------------------------------------------------------------------------------------------------- */
 
-lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg)
+static lua_stream *push_no_stream(lua_State *L, int corpus)
 {
-    lstm_error err;
-    corpus = lua_absindex(L, corpus);
-    lstm_corpus *text = lua_corpus_check(L, corpus, function);
     lua_stream *s = lua_newuserdatauv(L, sizeof *s, 1);
     *s = (lua_stream){ .owner.closed = "closed stream" };
     luaL_setmetatable(L, LUA_STREAM);
     lua_pushvalue(L, corpus);
     lua_setiuservalue(L, -2, 1);
+    return s;
+}
+
+static lua_stream *open_stream(lua_State *L, lua_stream *s, lstm_corpus *text, const lstm_stream_config *config,
+                               const char *function, int arg)
+{
+    lstm_error err;
     s->stream = lstm_stream_new(text, config, &err);
     if (s->stream == NULL && err.field[0] != '\0')
         lua_args_error(L, function, arg, "field '%s': %s", err.field, err.message);
@@ -468,6 +487,25 @@ lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *
         lua_raise(L, "%s", err.message);
     s->owner.closed = NULL;
     return s;
+}
+
+lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg)
+{
+    corpus = lua_absindex(L, corpus);
+    lua_stream *s = push_no_stream(L, corpus);
+    return open_stream(L, s, lua_corpus_check(L, corpus, function), config, function, arg);
+}
+
+lua_stream *lua_stream_push_like(lua_State *L, int stream, const char *function, int arg)
+{
+    lua_stream *model = lua_touserdata(L, stream);
+    lua_getiuservalue(L, stream, 1);
+    lua_stream *s = push_no_stream(L, lua_gettop(L));
+    lua_replace(L, -2);
+    if (model->owner.closed != NULL)
+        lua_raise(L, "attempt to call '%s' with a %s", function, model->owner.closed);
+    lstm_stream_config config = *lstm_stream_settings(model->stream);
+    return open_stream(L, s, lstm_stream_corpus(model->stream), &config, function, arg);
 }
 
 static lua_stream *check_stream(lua_State *L, const char *function)
@@ -549,17 +587,18 @@ static void set_ids(lua_State *L, const char *field, const int32_t *ids, size_t 
 static int stream_next(lua_State *L)
 {
     lua_stream *s = check_stream(L, "next");
-    const lstm_stream_config *c = lstm_stream_settings(s->stream);
-    size_t n = c->batch * c->seq, steps;
+    lstm_stream_config c = *lstm_stream_settings(s->stream);
+    size_t n = c.batch * c.seq, steps;
     bool reset;
     int32_t *ids = lua_newuserdatauv(L, 2 * n * sizeof *ids, 0), *targets = ids + n;
     lua_createtable(L, 0, 3);
+    check_stream(L, "next");
     if (!lstm_stream_next(s->stream, ids, targets, &steps, &reset)) {
         lua_pushnil(L);
         return 1;
     }
-    set_ids(L, "ids", ids, steps, c->batch);
-    set_ids(L, "targets", targets, steps, c->batch);
+    set_ids(L, "ids", ids, steps, c.batch);
+    set_ids(L, "targets", targets, steps, c.batch);
     lua_pushboolean(L, reset);
     lua_setfield(L, -2, "reset");
     return 1;

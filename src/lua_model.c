@@ -193,7 +193,7 @@ static void call_initialisers(lua_State *L, const lua_args *a, int self, const l
         if (m->owner.closed != NULL)
             lua_raise(L, "init function for '%s' closed its model", view.name);
         if (!lua_isnil(L, -1))
-            lua_tensor_assign(L, &view, -1, "model", 1, "field 'init': result for a parameter");
+            lua_tensor_assign(L, &m->owner, &view, -1, "model", 1, "field 'init': result for a parameter");
     }
     lua_pop(L, 1);
 }
@@ -261,11 +261,8 @@ static lua_model *push_closed(lua_State *L)
 static void keep_settings(lua_State *L, const lua_args *a, int self, const lstm_init *init)
 {
     lua_getfield(L, a->table, "vocab");
-    lstm_vocab *vocab = lua_vocabulary_of(L, -1);
-    if (vocab != NULL) {
-        lua_vocabulary_push(L, vocab);
-        lua_setiuservalue(L, self, LUA_MODEL_VOCAB);
-    }
+    lua_vocabulary_push(L, -1);
+    lua_setiuservalue(L, self, LUA_MODEL_VOCAB);
     lua_pop(L, 1);
     lua_createtable(L, 0, 2);
     push_init_description(L, a);
@@ -321,6 +318,7 @@ static int refuse_parameter(lua_State *L, const lua_model *m, const char *name)
     size_t params = lstm_model_params(m->model);
     const char **names = lua_newuserdatauv(L, (params + 1) * sizeof *names, 0);
     lstm_tensor *views = lua_newuserdatauv(L, params * sizeof *views, 0);
+    lua_owner_recheck(L, &m->owner, "parameter");
     for (size_t k = 0; k < params; k++) {
         views[k] = lstm_model_param(m->model, k);
         names[k] = views[k].name;
@@ -388,23 +386,20 @@ static void set_string(lua_State *L, const char *field, const char *value)
 /* A table that lstm.model would take for a model of the same shape. */
 static int push_config(lua_State *L, const lua_model *m)
 {
-    const lstm_model_config *c = lstm_model_settings(m->model);
+    lstm_model_config c = *lstm_model_settings(m->model);
     lua_createtable(L, 0, 14);
-    set_string(L, "cell", cell_names[c->cell]);
-    set_string(L, "precision", precision_names[c->type]);
-    set_size(L, "hidden", c->hidden);
-    set_size(L, "layers", c->layers);
-    set_size(L, "seed", (size_t)c->seed);
-    set_size(L, "max_memory", c->max_memory);
-    lua_pushnumber(L, c->dropout);
+    set_string(L, "cell", cell_names[c.cell]);
+    set_string(L, "precision", precision_names[c.type]);
+    set_size(L, "hidden", c.hidden);
+    set_size(L, "layers", c.layers);
+    set_size(L, "seed", (size_t)c.seed);
+    set_size(L, "max_memory", c.max_memory);
+    lua_pushnumber(L, c.dropout);
     lua_setfield(L, -2, "dropout");
-    if (c->input == LSTM_INPUT_DENSE)
-        set_size(L, "input", c->inputs);
-    else
-        set_size(L, "vocab", c->vocab);
-    if (c->input != LSTM_INPUT_DENSE)
-        set_size(L, "embed", c->embed);
-    set_size(L, c->loss == LSTM_LOSS_MSE ? "output" : "classes", c->outputs);
+    set_size(L, c.input == LSTM_INPUT_DENSE ? "input" : "vocab", c.input == LSTM_INPUT_DENSE ? c.inputs : c.vocab);
+    if (c.input != LSTM_INPUT_DENSE)
+        set_size(L, "embed", c.embed);
+    set_size(L, c.loss == LSTM_LOSS_MSE ? "output" : "classes", c.outputs);
     lua_getiuservalue(L, 1, LUA_MODEL_INIT);
     lua_getfield(L, -1, "init");
     lua_setfield(L, -3, "init");

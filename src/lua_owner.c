@@ -15,9 +15,14 @@ void *lua_owner_self(lua_State *L, int index, const char *tname, const char *fun
 void *lua_owner_check(lua_State *L, int index, const char *tname, const char *function)
 {
     lua_owner *owner = lua_owner_self(L, index, tname, function);
-    if (owner->closed != NULL)
-        lua_raise(L, "attempt to call '%s' on a %s", function, owner->closed);
+    lua_owner_recheck(L, owner, function);
     return owner;
+}
+
+void lua_owner_recheck(lua_State *L, const lua_owner *owner, const char *function)
+{
+    if (owner != NULL && owner->closed != NULL)
+        lua_raise(L, "attempt to call '%s' on a %s", function, owner->closed);
 }
 
 void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamethods, const luaL_Reg *methods)

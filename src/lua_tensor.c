@@ -175,11 +175,12 @@ static void shape_of(const lstm_tensor *t, size_t *shape)
         shape[d] = t->axis[d].size;
 }
 
-const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lstm_tensor *view)
+const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lua_owner *owner, const lstm_tensor *view)
 {
     size_t shape[LSTM_MAX_DIMS];
     shape_of(view, shape);
     const lstm_tensor *copy = lua_tensor_push_new(L, view->name, view->type, view->ndim, shape);
+    lua_owner_recheck(L, owner, "copy");
     copy_elements(copy, view);
     return copy;
 }
@@ -204,6 +205,11 @@ const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *functio
     if (t == NULL)
         lua_args_error(L, function, arg, "%s expected, got %s", LUA_TENSOR, lua_args_got(L, index));
     return check_open(L, t);
+}
+
+static const lua_owner *owner_of(lua_State *L, int index)
+{
+    return ((const tensor *)lua_touserdata(L, index))->owner;
 }
 
 static const lstm_tensor *self(lua_State *L, const char *function)
@@ -330,7 +336,8 @@ const lstm_tensor *lua_tensor_push_nested(lua_State *L, int table, lstm_type typ
     return t;
 }
 
-void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char *function, int arg, const char *what)
+void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *t, int index, const char *function,
+                       int arg, const char *what)
 {
     int top = lua_gettop(L);
     if (lua_type(L, index) == LUA_TNUMBER) {
@@ -341,7 +348,8 @@ void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char
     if (lua_istable(L, index)) {
         from = lua_tensor_push_nested(L, index, LSTM_F64, function, arg, what);
     } else if (lua_tensor_is(L, index)) {
-        from = lua_tensor_push_copy(L, lua_tensor_check(L, index, function, arg)); /* the two may overlap */
+        const lstm_tensor *given = lua_tensor_check(L, index, function, arg);
+        from = lua_tensor_push_copy(L, owner_of(L, index), given); /* the two may overlap */
     } else {
         lua_args_error(L, function, arg, "%s%snumber, table or tensor expected, got %s", what == NULL ? "" : what,
                        what == NULL ? "" : ": ", lua_args_got(L, index));
@@ -351,6 +359,7 @@ void lua_tensor_assign(lua_State *L, const lstm_tensor *t, int index, const char
         lua_args_error(L, function, arg, "%s%sshape %s expected, got %s", what == NULL ? "" : what,
                        what == NULL ? "" : ": ", expected, lua_tensor_push_shape(L, from));
     }
+    lua_owner_recheck(L, owner, function);
     copy_elements(t, from);
     lua_settop(L, top);
 }
@@ -424,7 +433,7 @@ static int tensor_newindex(lua_State *L)
     if (lua_type(L, 2) == LUA_TSTRING)
         lua_raise(L, "attempt to set field '%s' of a tensor", lua_tostring(L, 2));
     lstm_tensor inner = inner_view(t, index_at(L, t, 2, 0, "newindex", 1));
-    lua_tensor_assign(L, &inner, 3, "newindex", 2, NULL);
+    lua_tensor_assign(L, owner_of(L, 1), &inner, 3, "newindex", 2, NULL);
     return 0;
 }
 
@@ -456,7 +465,7 @@ static int tensor_set(lua_State *L)
 {
     const lstm_tensor *t = self(L, "set");
     lstm_tensor view = view_at(L, t, 3, lua_gettop(L) - 2, "set");
-    lua_tensor_assign(L, &view, 2, "set", 1, NULL);
+    lua_tensor_assign(L, owner_of(L, 1), &view, 2, "set", 1, NULL);
     return 0;
 }
 
@@ -558,41 +567,44 @@ static int tensor_reshape(lua_State *L)
 
 static int tensor_copy(lua_State *L)
 {
-    lua_tensor_push_copy(L, self(L, "copy"));
+    const lstm_tensor *t = self(L, "copy");
+    lua_tensor_push_copy(L, owner_of(L, 1), t);
     return 1;
 }
 
 static int tensor_assign(lua_State *L)
 {
     const lstm_tensor *t = self(L, "assign");
-    lua_tensor_assign(L, t, 2, "assign", 1, NULL);
+    lua_tensor_assign(L, owner_of(L, 1), t, 2, "assign", 1, NULL);
     lua_settop(L, 1);
     return 1;
 }
 
-static void push_nested_table(lua_State *L, const lstm_tensor *t)
+static void push_nested_table(lua_State *L, const lua_owner *owner, const lstm_tensor *t)
 {
     if (t->ndim == 0) {
         lua_pushnumber(L, element(t, 0));
         return;
     }
     lua_createtable(L, t->axis[0].size > INT32_MAX ? 0 : (int)t->axis[0].size, 0);
+    lua_owner_recheck(L, owner, "totable");
     for (size_t i = 0; i < t->axis[0].size; i++) {
         lstm_tensor inner = inner_view(t, i);
-        push_nested_table(L, &inner);
+        push_nested_table(L, owner, &inner);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
 }
 
 static int tensor_totable(lua_State *L)
 {
-    push_nested_table(L, self(L, "totable"));
+    const lstm_tensor *t = self(L, "totable");
+    push_nested_table(L, owner_of(L, 1), t);
     return 1;
 }
 
 static int tensor_abs(lua_State *L)
 {
-    const lstm_tensor *copy = lua_tensor_push_copy(L, self(L, "abs"));
+    const lstm_tensor *copy = lua_tensor_push_copy(L, owner_of(L, 1), self(L, "abs"));
     size_t size = lstm_tensor_size(copy); /* dense: flat index and offset are the same */
     for (size_t k = 0; k < size; k++)
         set_element(copy, k, fabs(element(copy, k)));
@@ -762,7 +774,8 @@ static int new_from_table(lua_State *L)
     static const char *const names[] = { "type", NULL };
     lua_settop(L, 2); /* lstm.tensor itself, and the table */
     if (lua_tensor_is(L, 2)) {
-        lua_tensor_push_copy(L, lua_tensor_check(L, 2, "tensor", 1));
+        const lstm_tensor *t = lua_tensor_check(L, 2, "tensor", 1);
+        lua_tensor_push_copy(L, owner_of(L, 2), t);
         return 1;
     }
     lua_args a = lua_args_open(L, 2, "tensor", 1, names, true);

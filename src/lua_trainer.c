@@ -349,6 +349,7 @@ static lstm_tensor state_of(lua_State *L, const lua_trainer *t, const char *func
 {
     lstm_tensor view;
     lstm_error err;
+    lua_owner_recheck(L, &t->owner, function);
     if (lstm_trainer_tensor(t->trainer, what, layer, &view, &err) != 0)
         engine_error(L, function, &err);
     return view;
@@ -373,7 +374,7 @@ static int trainer_state(lua_State *L)
         lua_newtable(L);
         for (size_t layer = 0; layer < layers; layer++) {
             lstm_tensor view = state_of(L, t, "state", states[k].what, layer);
-            lua_tensor_push_copy(L, &view);
+            lua_tensor_push_copy(L, &t->owner, &view);
             lua_rawseti(L, -2, (lua_Integer)layer);
         }
         lua_setfield(L, -2, states[k].name);
@@ -393,8 +394,8 @@ static void set_state(lua_State *L, const lua_trainer *t, const lua_args *a, siz
     lua_geti(L, -1, (lua_Integer)layer);
     int value = lua_gettop(L);
     if (check)
-        view = *lua_tensor_push_copy(L, &view);
-    lua_tensor_assign(L, &view, value, "set_state", 1, what);
+        view = *lua_tensor_push_copy(L, &t->owner, &view);
+    lua_tensor_assign(L, &t->owner, &view, value, "set_state", 1, what);
     lua_settop(L, top);
 }
 
@@ -446,6 +447,7 @@ static void append(lua_State *L, const lua_trainer *t, lstm_what what, size_t in
 {
     lstm_tensor view;
     lstm_error err;
+    lua_owner_recheck(L, &t->owner, "checkpoint_tensors");
     if (lstm_trainer_tensor(t->trainer, what, index, &view, &err) != 0) {
         lua_pop(L, 1);
         return;
@@ -462,6 +464,7 @@ static void append_parameters(lua_State *L, int model, const lua_model *m)
 {
     size_t params = lstm_model_params(m->model);
     for (size_t k = 0; k < params; k++) {
+        lua_owner_recheck(L, &m->owner, "checkpoint_tensors");
         lstm_tensor view = lstm_model_param(m->model, k);
         lua_createtable(L, 2, 0);
         lua_pushstring(L, view.name);
@@ -486,6 +489,7 @@ static int trainer_checkpoint_tensors(lua_State *L)
     append_parameters(L, 2, t->model);
     for (const named_what *w = per_parameter; w->name != NULL; w++)
         for (size_t k = 0; k < params && (w->what != LSTM_GRAD || accumulating); k++) {
+            lua_owner_recheck(L, &t->owner, "checkpoint_tensors");
             lstm_tensor parameter = lstm_model_param(t->model->model, k);
             lua_pushfstring(L, "%s%s", w->name, parameter.name);
             append(L, t, w->what, k);
@@ -502,7 +506,7 @@ static int trainer_checkpoint_tensors(lua_State *L)
 
 lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int text, const char *function, int arg)
 {
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+    lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     lua_getiuservalue(L, self, LUA_TRAINER_TEXT);
     bool same = lua_rawequal(L, -1, text);
     lua_pop(L, 1);
@@ -511,7 +515,7 @@ lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int 
     if (stream != NULL && stream->owner.closed == NULL)
         return stream;
     lua_pop(L, 1);
-    lstm_stream_config sc = { .part = LSTM_PART_TRAIN, .order = LSTM_ORDER_CONTIGUOUS, .batch = c->batch, .seq = c->seq };
+    lstm_stream_config sc = { .part = LSTM_PART_TRAIN, .order = LSTM_ORDER_CONTIGUOUS, .batch = c.batch, .seq = c.seq };
     stream = lua_stream_push(L, text, &sc, function, arg);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, self, LUA_TRAINER_STREAM);
@@ -562,28 +566,30 @@ static void set_string(lua_State *L, const char *field, const char *value)
 /* A table that model:trainer would take for a trainer of the same kind. */
 static int push_config(lua_State *L, const lua_trainer *t)
 {
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+    lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    double lr = lstm_trainer_lr(t->trainer);
+    lua_carry carry = t->carry;
     lua_createtable(L, 0, 18);
-    set_integer(L, "batch", c->batch);
-    set_integer(L, "seq", c->seq);
-    set_string(L, "optimizer", optimizer_names[c->optimizer]);
-    set_number(L, "lr", lstm_trainer_lr(t->trainer));
-    set_number(L, "beta1", c->beta1);
-    set_number(L, "beta2", c->beta2);
-    set_number(L, "eps", c->eps);
-    set_number(L, "momentum", c->momentum);
-    set_number(L, "alpha", c->alpha);
-    set_number(L, "weight_decay", c->weight_decay);
-    lua_pushboolean(L, c->decay_biases);
+    set_integer(L, "batch", c.batch);
+    set_integer(L, "seq", c.seq);
+    set_string(L, "optimizer", optimizer_names[c.optimizer]);
+    set_number(L, "lr", lr);
+    set_number(L, "beta1", c.beta1);
+    set_number(L, "beta2", c.beta2);
+    set_number(L, "eps", c.eps);
+    set_number(L, "momentum", c.momentum);
+    set_number(L, "alpha", c.alpha);
+    set_number(L, "weight_decay", c.weight_decay);
+    lua_pushboolean(L, c.decay_biases);
     lua_setfield(L, -2, "decay_biases");
-    if (c->clip != LSTM_CLIP_NONE)
-        set_number(L, c->clip == LSTM_CLIP_NORM ? "clip_norm" : "clip_value", c->clip_at);
-    set_integer(L, "accumulate", c->accumulate);
-    set_string(L, "loss_at", loss_at_names[c->loss_at]);
-    set_string(L, "reduction", reduction_names[c->reduction]);
-    set_integer(L, "threads", (size_t)c->threads);
-    if (t->carry != LUA_CARRY_AUTO) {
-        lua_pushboolean(L, t->carry == LUA_CARRY_ON);
+    if (c.clip != LSTM_CLIP_NONE)
+        set_number(L, c.clip == LSTM_CLIP_NORM ? "clip_norm" : "clip_value", c.clip_at);
+    set_integer(L, "accumulate", c.accumulate);
+    set_string(L, "loss_at", loss_at_names[c.loss_at]);
+    set_string(L, "reduction", reduction_names[c.reduction]);
+    set_integer(L, "threads", (size_t)c.threads);
+    if (carry != LUA_CARRY_AUTO) {
+        lua_pushboolean(L, carry == LUA_CARRY_ON);
         lua_setfield(L, -2, "carry");
     }
     return 1;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_core.c - the module lstm.core: what lua/lstm/init.lua builds on. Preloaded by lstmrun, loaded by a plain lua5.4.
+ */
+#include "lua_binding.h"
+#include "lua_run.h"
+
+/* lstm.kernel() -> name of the instruction set in use */
+static int kernel(lua_State *L)
+{
+    lua_pushstring(L, lstm_kernel());
+    return 1;
+}
+
+/* lstm.threads([n]) -> number of threads an engine call may use */
+static int threads(lua_State *L)
+{
+    if (!lua_isnoneornil(L, 1))
+        lstm_set_threads((int)lua_args_to_integer(L, 1, "threads", 1, NULL, 1, 4096));
+    lua_pushinteger(L, lstm_threads());
+    return 1;
+}
+
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
+int luaopen_lstm_core(lua_State *L);
+
+int luaopen_lstm_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = { { "kernel", kernel }, { "threads", threads }, { NULL, NULL } };
+    luaL_checkversion(L);
+    luaL_newlib(L, functions);
+    lua_pushliteral(L, LSTM_VERSION);
+    lua_setfield(L, -2, "version");
+    lua_memory_register(L);
+    lua_tensor_register(L);
+    lua_corpus_register(L);
+    lua_model_register(L);
+    lua_trainer_register(L);
+    lua_run_register(L);
+    return 1;
+}

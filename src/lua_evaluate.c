@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lua_evaluate.c - mean losses without training: model:evaluate and fit:evaluate.
+ *
+ * Runs in a workspace of its own, with dropout off, from zero state, on a stream of its own: neither the training state
+ * nor the place in the caller's stream changes.
+ */
+#include "lua_binding.h"
+
+/* ---- workers ------------------------------------------------------------------------------------------------------- */
+
+static bool same_shape(const lua_trainer *t, size_t batch, size_t seq, lstm_loss_at loss_at)
+{
+    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+    return c->batch == batch && c->seq == seq && c->loss_at == loss_at;
+}
+
+/* A model keeps two: one for sampling, and the one it was last evaluated with. */
+lua_trainer *lua_worker_push(lua_State *L, int model, size_t batch, size_t seq, lstm_loss_at loss_at,
+                             const char *function)
+{
+    lua_Integer slot = batch == 1 && seq == 1 ? 1 : 2;
+    model = lua_absindex(L, model);
+    lua_getiuservalue(L, model, LUA_MODEL_WORKERS);
+    lua_rawgeti(L, -1, slot);
+    lua_trainer *worker = luaL_testudata(L, -1, LUA_TRAINER);
+    if (worker == NULL || worker->owner.closed != NULL || !same_shape(worker, batch, seq, loss_at)) {
+        lua_args a = { L, function, 1, 0, "" };
+        lstm_trainer_config config;
+        lstm_trainer_defaults(&config);
+        config.batch = batch;
+        config.seq = seq;
+        config.inference = true;
+        config.loss_at = loss_at;
+        config.reduction = LSTM_SUM;
+        config.carry = false;
+        if (worker != NULL)
+            lua_trainer_close(L, worker, "closed trainer");
+        worker = lua_trainer_push(L, model, &config, &a);
+        lua_replace(L, -2);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, slot);
+    }
+    lua_replace(L, -2);
+    lstm_trainer_reset(worker->trainer);
+    return worker;
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------------------------ */
+
+typedef struct evaluation {
+    lua_State *L;
+    const char *function;
+    int worker;           /* stack index */
+    lua_trainer *trainer; /* that worker */
+    double loss, weight;  /* sums over positions */
+} evaluation;
+
+/* What the positions of the last batch weigh together. */
+static double batch_weight(const lua_trainer *t)
+{
+    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+    size_t end = t->batch.steps * c->batch, first = c->loss_at == LSTM_LOSS_AT_LAST ? end - c->batch : 0;
+    if (t->batch.mask == NULL)
+        return (double)(end - first);
+    double weight = 0;
+    for (size_t k = first; k < end; k++)
+        weight += t->batch.mask[k];
+    return weight;
+}
+
+/* Adds the next batch of the source at a stack index; false at its end. */
+static bool add_batch(evaluation *e, int source)
+{
+    lua_trainer *t = e->trainer;
+    lstm_error err;
+    double loss;
+    if (!lua_batch_take(e->L, e->worker, t, source, e->function, 1))
+        return false;
+    if (t->batch.target == NULL && t->batch.target_ids == NULL)
+        lua_args_error(e->L, e->function, 1, "batch with targets expected");
+    if (lstm_trainer_forward(t->trainer, &t->batch, false, &loss, &err) != 0)
+        lua_raise(e->L, "%s: %s", e->function, err.message);
+    if (lua_trainer_carries(t))
+        lstm_trainer_carry(t->trainer);
+    e->loss += loss;
+    e->weight += batch_weight(t);
+    return true;
+}
+
+/* Calls a method without arguments, if the object has it. */
+static void call_if_there(lua_State *L, int object, const char *method)
+{
+    if (lua_getfield(L, object, method) == LUA_TFUNCTION) {
+        lua_pushvalue(L, object);
+        lua_call(L, 1, 0);
+    } else {
+        lua_pop(L, 1);
+    }
+}
+
+/* A pass over a stream (ours, or an object of the script's with next and, unless it ends by itself, batches). */
+static void add_stream(evaluation *e, int stream)
+{
+    lua_Integer batches = LUA_MAXINTEGER;
+    call_if_there(e->L, stream, "rewind");
+    if (lua_getfield(e->L, stream, "batches") != LUA_TNIL)
+        batches = lua_args_to_integer(e->L, -1, e->function, 1, "field 'batches'", 1, LUA_MAXINTEGER);
+    lua_pop(e->L, 1);
+    for (lua_Integer k = 0; k < batches && add_batch(e, stream); k++)
+        continue;
+}
+
+static void add_list(evaluation *e, int list)
+{
+    size_t count = lua_rawlen(e->L, list);
+    for (size_t k = 1; k <= count; k++) {
+        lua_rawgeti(e->L, list, (lua_Integer)k);
+        add_batch(e, lua_gettop(e->L));
+        lua_pop(e->L, 1);
+    }
+}
+
+static void add_source(evaluation *e, int source)
+{
+    lua_State *L = e->L;
+    bool list = lua_istable(L, source) && lua_rawgeti(L, source, 1) != LUA_TNIL;
+    lua_settop(L, e->worker);
+    if (list)
+        add_list(e, source);
+    else if (luaL_testudata(L, source, LUA_STREAM) != NULL)
+        add_stream(e, source);
+    else if (lua_istable(L, source) && lua_getfield(L, source, "next") == LUA_TNIL)
+        add_batch(e, source);
+    else
+        add_stream(e, source);
+}
+
+typedef struct shape {
+    size_t batch, seq;
+} shape;
+
+/* Shape of the batches: of the options, else of the stream, else of the trainer (fit; zeros when there is none). */
+static shape read_shape(lua_State *L, const lua_args *a, int source, const lstm_trainer_config *fit)
+{
+    lua_stream *stream = luaL_testudata(L, source, LUA_STREAM);
+    shape s = { fit->batch, fit->seq };
+    if (luaL_testudata(L, source, LUA_CORPUS) != NULL)
+        s = (shape){ 1, fit->seq > 0 ? fit->seq : 64 };
+    if (stream != NULL && stream->owner.closed == NULL) {
+        const lstm_stream_config *c = lstm_stream_settings(stream->stream);
+        s = (shape){ c->batch, c->seq };
+    }
+    s.batch = (size_t)lua_args_integer(a, "batch", 1, LUA_ARGS_SIZE_MAX, (lua_Integer)s.batch);
+    s.seq = (size_t)lua_args_integer(a, "seq", 1, LUA_ARGS_SIZE_MAX, (lua_Integer)s.seq);
+    if (s.batch == 0 || s.seq == 0)
+        lua_args_field_error(a, s.batch == 0 ? "batch" : "seq", "positive integer expected, got nil");
+    return s;
+}
+
+/* Replaces a text or stream at a stack index by a stream of our own over the same tokens, from their beginning. */
+static void use_own_stream(lua_State *L, const lua_args *a, int source, shape s)
+{
+    static const char *const parts[] = { "train", "val", "test", NULL };
+    bool text = luaL_testudata(L, source, LUA_CORPUS) != NULL;
+    lstm_stream_config c = { .order = LSTM_ORDER_ONCE, .batch = s.batch, .seq = s.seq };
+    if (lua_args_has(a, "part") && !text)
+        lua_args_field_error(a, "part", "only with a text");
+    c.part = (lstm_part)lua_args_choice(a, "part", parts, LSTM_PART_VAL);
+    if (text)
+        lua_stream_push(L, source, &c, a->function, 1);
+    else if (luaL_testudata(L, source, LUA_STREAM) != NULL)
+        lua_stream_push_like(L, source, a->function, 1);
+    else
+        return;
+    lua_replace(L, source);
+}
+
+/* Self is at 1, source at 2, options at 3, the model at stack index `model`. fit: the trainer's configuration, or zeros:
+ * its shape and loss are the defaults. */
+static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
+{
+    static const char *const names[] = { "batch", "seq", "part", "carry", "loss_at", NULL };
+    static const char *const loss_at_names[] = { "all", "last", NULL };
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    }
+    lua_args a = lua_args_open(L, 3, "evaluate", 2, names, false);
+    if (!lua_istable(L, 2) && !lua_isuserdata(L, 2))
+        lua_args_error(L, "evaluate", 1, "batch table, text or stream expected, got %s", lua_args_got(L, 2));
+    shape s = read_shape(L, &a, 2, fit);
+    lstm_loss_at loss_at = (lstm_loss_at)lua_args_choice(&a, "loss_at", loss_at_names, (int)fit->loss_at);
+    lstm_model_config m = *lstm_model_settings(lua_model_check(L, model, "evaluate")->model);
+    use_own_stream(L, &a, 2, s);
+    evaluation e = { .L = L, .function = "evaluate" };
+    e.trainer = lua_worker_push(L, model, s.batch, s.seq, loss_at, "evaluate");
+    e.worker = lua_gettop(L);
+    e.trainer->carry = LUA_CARRY_AUTO;
+    if (lua_args_has(&a, "carry"))
+        e.trainer->carry = lua_args_boolean(&a, "carry", true) ? LUA_CARRY_ON : LUA_CARRY_OFF;
+    add_source(&e, 2);
+    lua_pushnumber(L, e.loss / (e.weight * (m.loss == LSTM_LOSS_MSE ? (double)m.outputs : 1)));
+    lua_pushnumber(L, e.weight);
+    return 2;
+}
+
+int lua_model_evaluate(lua_State *L)
+{
+    const lstm_trainer_config none = { 0 };
+    lua_model_check(L, 1, "evaluate");
+    lua_settop(L, 3);
+    return evaluate(L, 1, &none);
+}
+
+int lua_trainer_evaluate(lua_State *L)
+{
+    const lstm_trainer_config fit = *lstm_trainer_settings(lua_trainer_check(L, 1, "evaluate")->trainer);
+    lua_settop(L, 3);
+    lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
+    return evaluate(L, 4, &fit);
+}
