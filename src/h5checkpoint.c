@@ -457,11 +457,20 @@ static int write_contents(const h5checkpoint *cp, hid_t file)
     return 0;
 }
 
+/* libhdf5 takes two open files of one name for the same file, in memory, too: each image has a name of its own. */
+static const char *image_name(void)
+{
+    static char name[48];
+    static unsigned long number;
+    snprintf(name, sizeof name, "checkpoint in memory %lu", ++number);
+    return name;
+}
+
 /* Writes everything into the image by way of libhdf5 and sets its size. */
 static int fill_image(const h5checkpoint *cp, image *im)
 {
     hid_t fapl = image_access(im);
-    hid_t file = fapl >= 0 ? H5Fcreate("checkpoint in memory", H5F_ACC_TRUNC, H5P_DEFAULT, fapl) : -1;
+    hid_t file = fapl >= 0 ? H5Fcreate(image_name(), H5F_ACC_TRUNC, H5P_DEFAULT, fapl) : -1;
     h5_close(fapl);
     if (file < 0)
         return -1;
@@ -778,7 +787,7 @@ static int open_image(h5checkpoint *cp)
 {
     hid_t fapl = image_access(&cp->image);
     if (fapl >= 0 && H5Pset_file_image(fapl, cp->image.bytes, cp->image.size) >= 0)
-        cp->file = H5Fopen("checkpoint in memory", H5F_ACC_RDONLY, fapl);
+        cp->file = H5Fopen(image_name(), H5F_ACC_RDONLY, fapl);
     h5_close(fapl);
     if (cp->file < 0)
         return -1;
