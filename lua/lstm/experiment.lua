@@ -83,7 +83,7 @@ end
 -- "shakespeare" for a function from experiments/shakespeare.lua
 local function name_of(run)
   local source = debug.getinfo(run, "S").source
-  return (source:match "([^/]+)%.lua$" or source:match "([^/@]+)$" or "experiment"):gsub("[^%w_.-]", "_")
+  return (source:match "([^/@]+)%.lua$" or source:match "([^/@]+)$" or "experiment"):gsub("[^%w_.-]", "_")
 end
 
 local function new(description)

@@ -87,7 +87,7 @@ local function broken(self, reason)
   local log = committed and committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
   local kept = self.kept_step and "checkpoint at " .. step_name(self.kept_step) or "no checkpoint yet"
   close_files(self)
-  fault.stop(("cannot write %s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
+  fault.stop(("%s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
 end
 
 local function must(self, ok, reason)
@@ -154,7 +154,7 @@ local function open_files(self)
     if continued then file, reason = module.resume(path, self.step) else file, reason = module.create(path) end
     if not file then
       close_files(self)
-      fault.stop("cannot write " .. reason)
+      fault.stop(reason)
     end
     return file
   end
@@ -209,7 +209,7 @@ local function restore(self)
   end
   if self.text and state.data_sha256 and self.text.sha256 ~= state.data_sha256 then
     fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
-      :format(self.text.path or self.text.name or "text"))
+      :format(self.text.name))
   end
   if self.fit then
     if not state.counters then fault.stop(saved.path .. " has no trainer: it cannot be resumed with one") end
@@ -220,6 +220,7 @@ local function restore(self)
   for i, stream in ipairs(self.streams) do stream:seek(state.cursors[i]) end
   self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
   self.info.val, self.info.val_is_best, self.seconds_before = state.val, state.val_is_best, state.seconds
+  saved.file:close()
   self.kept_latest = saved.in_place and not saved.fallback and state.step or nil
   self.kept_step = state.step
 end
@@ -234,13 +235,13 @@ end
 -- ---- what is said at the beginning --------------------------------------------------------------------------------
 
 local function text_line(text)
-  local name = text.path and text.path:match "[^/]*$" or text.name or "text"
+  local name = text.name:match "[^/]*$"
   local parts = {}
   for _, part in ipairs { { "train", "to train on" }, { "val", "to validate" }, { "test", "to test" } } do
-    local size = text:part_size(part[1])
+    local size = text.sizes[part[1]]
     if size > 0 then parts[#parts + 1] = format.count(size) .. " " .. part[2] end
   end
-  return ("text    %s, %s, %s; %s"):format(name, format.plural(text.bytes, "byte"), format.plural(#text.vocab, "symbol"),
+  return ("text    %s, %s, %s; %s"):format(name ~= "" and name or "given", format.plural(text.bytes, "byte"), format.plural(#text.vocab, "symbol"),
     table.concat(parts, ", "))
 end
 
