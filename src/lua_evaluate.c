@@ -88,27 +88,33 @@ static bool add_batch(evaluation *e, int source)
     return true;
 }
 
-/* Calls a method without arguments, if the object has it. */
-static void call_if_there(lua_State *L, int object, const char *method)
+/* Pushes what object:method(argument) returns; nil when it has no such method. argument 0: none. */
+static void call_if_there(lua_State *L, int object, const char *method, int argument)
 {
-    if (lua_getfield(L, object, method) == LUA_TFUNCTION) {
-        lua_pushvalue(L, object);
-        lua_call(L, 1, 0);
-    } else {
-        lua_pop(L, 1);
-    }
+    if (lua_getfield(L, object, method) != LUA_TFUNCTION)
+        return;
+    lua_pushvalue(L, object);
+    if (argument != 0)
+        lua_pushvalue(L, argument);
+    lua_call(L, argument != 0 ? 2 : 1, 1);
 }
 
-/* A pass over a stream (ours, or an object of the script's with next and, unless it ends by itself, batches). */
+/* A pass over a stream from its beginning: ours, or an object of the script's with next and, unless it ends by itself,
+ * batches. Where it has cursor and seek, it stands afterwards where it stood. */
 static void add_stream(evaluation *e, int stream)
 {
+    lua_State *L = e->L;
     lua_Integer batches = LUA_MAXINTEGER;
-    call_if_there(e->L, stream, "rewind");
-    if (lua_getfield(e->L, stream, "batches") != LUA_TNIL)
-        batches = lua_args_to_integer(e->L, -1, e->function, 1, "field 'batches'", 1, LUA_MAXINTEGER);
-    lua_pop(e->L, 1);
+    call_if_there(L, stream, "cursor", 0);
+    int cursor = lua_gettop(L);
+    call_if_there(L, stream, "rewind", 0);
+    if (lua_getfield(L, stream, "batches") != LUA_TNIL)
+        batches = lua_args_to_integer(L, -1, e->function, 1, "field 'batches'", 1, LUA_MAXINTEGER);
     for (lua_Integer k = 0; k < batches && add_batch(e, stream); k++)
         continue;
+    if (!lua_isnil(L, cursor))
+        call_if_there(L, stream, "seek", cursor);
+    lua_settop(L, cursor - 1);
 }
 
 static void add_list(evaluation *e, int list)

@@ -1,0 +1,31 @@
+-- SPDX-License-Identifier: MIT
+--
+-- init.lua - the module: require "lstm". The engine's part is in C (lstm.core); the rest are modules of their own, which
+-- are loaded when first used, so that lstm.schedule.cosine(...) needs no require.
+
+local core = require "lstm.core"
+
+local lstm = {
+  version = core.version,
+  kernel = core.kernel,
+  threads = core.threads,
+  tensor = core.tensor,
+  corpus = core.corpus,
+  vocabulary = core.vocabulary,
+  sha256 = core.sha256,
+  model = core.model,
+  plan = core.plan,
+}
+
+local modules = {
+  data = true, experiment = true, schedule = true, sequences = true,
+}
+
+return setmetatable(lstm, {
+  __index = function(self, name)
+    if not modules[name] then return nil end
+    local module = require("lstm." .. name)
+    self[name] = module
+    return module
+  end,
+})
