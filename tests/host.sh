@@ -178,7 +178,7 @@ cp out whole.json
 for file in log.h5 metrics.csv checkpoint-latest.h5 checkpoint-best.h5; do
     [ -s whole/$file ]; result $? "  writes $file"
 done
-[ "$(wc -l <whole/metrics.csv)" -eq 13 ]; result $? "  a line of metrics for each step"
+[ "$(cat whole/metrics.csv | wc -l)" -eq 13 ]; result $? "  a line of metrics for each step"
 head -1 whole/metrics.csv | grep -q '^step,loss,.*val_loss,.*,sum,tokens_per_second,seconds$'; result $? "  with their names"
 run tiny.lua
 exits 0 "a run with lines of progress"; prints "step 12/12"; prints "bit/char"; prints "done    12 steps"; prints "runs/tiny/20"
@@ -319,7 +319,7 @@ same_checkpoint whole/checkpoint-latest.h5 pipe/checkpoint-latest.h5 >out 2>&1; 
 sed 's/run:every(3)/step == 7/; s/run:evaluate(step, fit:evaluate(text))/error "mine"/' tiny.lua >raises.lua
 run raises.lua --quiet --out=raises checkpoint_every=5
 exits 1 "an error in the script"; says "raises.lua:"; says "mine"
-[ "$(wc -l <raises/metrics.csv)" -eq 8 ]; result $? "  the metrics are there"
+[ "$(cat raises/metrics.csv | wc -l)" -eq 8 ]; result $? "  the metrics are there"
 sed 's/run:every(3)/step == 7/; s/run:evaluate(step, fit:evaluate(text))/break/' tiny.lua >breaks.lua
 run breaks.lua --out=breaks
 exits 0 "a loop that is left"; prints "done    7 steps"

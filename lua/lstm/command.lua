@@ -46,14 +46,15 @@ local function usage(message)
   fault.stop(message .. (message:find "See: " and "" or ". See: lstmrun --help"), fault.USAGE)
 end
 
--- "--resume runs/x": whether the word after an optional value's option belongs to it.
-local function is_resume_value(word)
-  if not word then return false end
-  return word == "latest" or word == "best" or word:find "%.h5$" ~= nil or sys.kind(word) == "directory"
+-- "--resume runs/x": whether the word after the option is its value. Before the script it may be the script's name.
+local function is_resume_value(word, before_script)
+  if not word or word:find "^%-" or word:find "=" then return false end
+  return not before_script or word == "latest" or word == "best" or word:find "%.h5$" ~= nil
+    or sys.kind(word) == "directory"
 end
 
 -- Reads args[i], an option of lstmrun, into `given`; returns the index of the next argument.
-local function read_option(args, i, given)
+local function read_option(args, i, given, before_script)
   local name, value = args[i]:match "^%-%-([%w-]+)=(.*)$"
   name = name or args[i]:match "^%-%-([%w-]+)$" or ({ ["-h"] = "help", ["-q"] = "quiet" })[args[i]]
   local option = host_named[name]
@@ -65,7 +66,7 @@ local function read_option(args, i, given)
   if kind == "needed" and not value then
     i, value = i + 1, args[i + 1]
     if not value then usage(("option '--%s' needs a value: --%s%s"):format(name, name, option[3])) end
-  elseif kind == "optional" and not value and is_resume_value(args[i + 1]) then
+  elseif kind == "optional" and not value and is_resume_value(args[i + 1], before_script) then
     i, value = i + 1, args[i + 1]
   end
   if value == "" then usage(("option '--%s' needs a value: --%s%s"):format(name, name, option[3])) end
@@ -84,7 +85,7 @@ local function read_arguments(args, i, given, before_script)
     local word = args[i]
     local key, value = word:match "^(%a[%w_.]*)=(.*)$"
     if is_option(word) then
-      i = read_option(args, i, given)
+      i = read_option(args, i, given, before_script)
     elseif key then
       given[#given + 1] = { key, value }
       i = i + 1

@@ -29,6 +29,7 @@ local meta = { __name = "lstm.run", __index = methods }
 local smoothing = 0.02 -- weight of a new loss in the smoothed one
 local first_columns = { "loss", "smoothed_loss", "val_loss", "lr", "grad_norm", "clipped_norm", "clipped_share",
   "update_ratio" }
+local of_updates = { grad_norm = true, clipped_norm = true, clipped_share = true, update_ratio = true }
 local last_columns = { "tokens_per_second", "seconds" } -- what differs from one run to the next of the same bits
 
 --- settings: description (experiment.lua), cfg, host (the command line: command.lua), saved (checkpoint.read) or nil.
@@ -459,6 +460,11 @@ local function diverged(self, what, value, step)
     :format(what, shown, step_name(step), table.concat(where, ", "), self.directory, kept), fault.DIVERGED)
 end
 
+-- While gradients accumulate over several steps, the trainer has nothing to tell of an update.
+local function is_about_no_update(statistics, name)
+  return statistics.updated == false and statistics.grad_norm == 0 and of_updates[name]
+end
+
 local function take(row, name, value)
   if type(value) == "number" then
     row[name] = value + 0.0
@@ -479,7 +485,9 @@ function methods:log(step, loss, statistics)
   check_step(self, step, "log")
   if type(loss) == "table" then statistics, loss = loss, loss.loss end
   local row = {}
-  for name, value in pairs(statistics or row) do take(row, name, value) end
+  for name, value in pairs(statistics or row) do
+    if not is_about_no_update(statistics, name) then take(row, name, value) end
+  end
   if loss ~= nil then
     take(row, "loss", loss)
     local weight = math.max(smoothing, 1 / step)
@@ -496,7 +504,8 @@ function methods:log(step, loss, statistics)
   local info = self.info
   info.smoothed, info.lr, info.grad_norm = self.smoothed, row.lr or info.lr, row.grad_norm or info.grad_norm
   if loss and not is_finite(loss) then diverged(self, "loss", loss, step) end
-  if row.grad_norm and not is_finite(row.grad_norm) then diverged(self, "gradient", row.grad_norm, step) end
+  if not is_finite(row.grad_norm or 0) then diverged(self, "the gradient", row.grad_norm, step) end
+  if not is_finite(row.update_ratio or 0) then diverged(self, "the weights' change", row.update_ratio, step) end
 end
 
 --- Reports the loss on the validation text. The smallest so far makes this step's checkpoint the best one.
