@@ -19,9 +19,9 @@ static lstm_error err;
 
 static const char *in_dir(const char *name)
 {
-    static char path[4][256];
+    static char path[32][256];
     static int turn;
-    char *p = path[turn++ % 4];
+    char *p = path[turn++ % 32];
     snprintf(p, sizeof path[0], "%s/%s", dir, name);
     return p;
 }

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "h5records.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What else grows with the records: "<dimension>_size", the actual sizes of records that are smaller than announced
+ * (the announced size fills the rest), and whatever was there when the group was opened. */
+typedef struct column {
+    struct column *next;
+    char *name;
+    h5dataset data;
+} column;
+
+struct h5records {
+    char *path;
+    hid_t group;
+    int deflate;
+    h5dataset record, step;
+    hsize_t rows; /* with those in new_steps, which the file does not have yet */
+    int64_t last_step;
+    int64_t *new_steps;
+    size_t nnew, room;
+    h5series *series;
+    column *columns;
+};
+
+static void no_message(lstm_error *err)
+{
+    if (err)
+        err->field[0] = err->message[0] = 0;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static int make_integers(h5dataset *d, hid_t group, const char *name, int64_t fill, int deflate)
+{
+    h5dataset_config c = {H5T_STD_I64LE, H5T_NATIVE_INT64, 0, NULL, &fill, deflate};
+    return h5dataset_create(d, group, name, &c);
+}
+
+static int make_columns(h5records *g)
+{
+    const char *axes[] = {"record"};
+    if (make_integers(&g->record, g->group, "record", -1, g->deflate) || h5_set_scale(&g->record, "record") ||
+        make_integers(&g->step, g->group, "step", -1, g->deflate) || h5_attach_scale(&g->step, &g->record, 0))
+        return -1;
+    if (h5_put_text(g->step.id, "long_name", "training step") || h5_put_text(g->group, "NX_class", "NXdata"))
+        return -1;
+    return h5_put_texts(g->group, "axes", 1, axes);
+}
+
+static column *new_column(h5records *g, const char *name)
+{
+    column *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->data = (h5dataset)H5DATASET_NONE;
+    if (!(c->name = strdup(name))) {
+        free(c);
+        return NULL;
+    }
+    c->next = g->columns;
+    return g->columns = c;
+}
+
+/* Whether this link of a group leads to a dataset that grows; -1: it cannot be read. */
+static htri_t grows(hid_t group, const char *name)
+{
+    hsize_t size[H5S_MAX_RANK], most[H5S_MAX_RANK];
+    hid_t object = H5Oopen(group, name, H5P_DEFAULT);
+    bool is_dataset = object >= 0 && H5Iget_type(object) == H5I_DATASET;
+    hid_t space = is_dataset ? H5Dget_space(object) : -1;
+    int ndim = space >= 0 ? H5Sget_simple_extent_dims(space, size, most) : -1;
+    h5_close(space);
+    h5_close(object);
+    if (object < 0 || (is_dataset && ndim < 0))
+        return -1;
+    return ndim >= 1 && most[0] == H5S_UNLIMITED;
+}
+
+static herr_t open_column(hid_t group, const char *name, const H5L_info_t *info, void *data)
+{
+    h5records *g = data;
+    (void)info;
+    htri_t growing = grows(group, name);
+    if (growing <= 0 || strcmp(name, "record") == 0 || strcmp(name, "step") == 0)
+        return growing < 0 ? -1 : 0;
+    column *c = new_column(g, name);
+    return c ? h5dataset_open(&c->data, group, name) : -1;
+}
+
+static int open_columns(h5records *g)
+{
+    if (h5dataset_open(&g->record, g->group, "record") || h5dataset_open(&g->step, g->group, "step"))
+        return -1;
+    g->rows = g->step.rows;
+    if (g->rows && h5dataset_read(&g->step, g->rows - 1, 1, &g->last_step))
+        return -1;
+    return H5Literate(g->group, H5_INDEX_NAME, H5_ITER_INC, NULL, open_column, g) < 0 ? -1 : 0;
+}
+
+h5records *h5records_open(hid_t file, const char *path, int deflate)
+{
+    h5records *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->deflate = deflate;
+    g->last_step = INT64_MIN;
+    g->record = g->step = (h5dataset)H5DATASET_NONE;
+    g->path = strdup(path);
+    g->group = h5_make_group(file, path);
+    htri_t there = g->path && g->group >= 0 ? H5Lexists(g->group, "step", H5P_DEFAULT) : -1;
+    if (there < 0 || (there ? open_columns(g) : make_columns(g))) {
+        h5records_close(g);
+        return NULL;
+    }
+    return g;
+}
+
+static int free_series(h5series *s)
+{
+    int result = h5dataset_close(&s->data);
+    for (int d = 0; d < s->ndim; d++)
+        free(s->dim[d]);
+    free(s->name);
+    free(s);
+    return result;
+}
+
+static int free_column(column *c)
+{
+    int result = h5dataset_close(&c->data);
+    free(c->name);
+    free(c);
+    return result;
+}
+
+int h5records_close(h5records *g)
+{
+    if (!g)
+        return 0;
+    int result = 0;
+    for (h5series *s = g->series, *next; s; s = next) {
+        next = s->next;
+        result |= free_series(s);
+    }
+    for (column *c = g->columns, *next; c; c = next) {
+        next = c->next;
+        result |= free_column(c);
+    }
+    result |= h5dataset_close(&g->record);
+    result |= h5dataset_close(&g->step);
+    h5_close(g->group);
+    free(g->new_steps);
+    free(g->path);
+    free(g);
+    return result;
+}
+
+const char *h5records_path(const h5records *g)
+{
+    return g->path;
+}
+
+int64_t h5records_last_step(const h5records *g)
+{
+    return g->last_step;
+}
+
+/* ---- dimensions --------------------------------------------------------------------------------------------------- */
+
+static int write_indexes(h5dataset *d, hid_t group, const h5log_dim *dim)
+{
+    int32_t *index = malloc(dim->size * sizeof *index + 1);
+    for (size_t k = 0; index && k < dim->size; k++)
+        index[k] = (int32_t)k;
+    int result = !index || h5dataset_create_fixed(d, group, dim->name, H5T_STD_I32LE, H5T_NATIVE_INT32, dim->size, index);
+    free(index);
+    return result ? -1 : 0;
+}
+
+static int write_labels(h5dataset *d, hid_t group, const h5log_dim *dim)
+{
+    size_t width = 1;
+    for (size_t k = 0; k < dim->size; k++)
+        width = strlen(dim->labels[k]) > width ? strlen(dim->labels[k]) : width;
+    char *all = calloc(dim->size + 1, width);
+    hid_t type = h5_string_type(width);
+    for (size_t k = 0; all && k < dim->size; k++)
+        memcpy(all + k * width, dim->labels[k], strlen(dim->labels[k]));
+    int result = !all || type < 0 || h5dataset_create_fixed(d, group, dim->name, type, type, dim->size, all);
+    h5_close(type);
+    free(all);
+    return result ? -1 : 0;
+}
+
+/* Opens the scale of a dimension, which other series of the group may share, or makes it. To be closed. */
+static int open_dimension(h5records *g, const h5log_dim *dim, h5dataset *d, lstm_error *err)
+{
+    htri_t there = H5Lexists(g->group, dim->name, H5P_DEFAULT);
+    if (there < 0)
+        return -1;
+    if (!there) {
+        int result;
+        if (dim->labels)
+            result = write_labels(d, g->group, dim);
+        else if (dim->values)
+            result = h5dataset_create_fixed(d, g->group, dim->name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, dim->size,
+                                            dim->values);
+        else
+            result = write_indexes(d, g->group, dim);
+        return result || h5_set_scale(d, dim->name) ? -1 : 0;
+    }
+    if (h5dataset_open(d, g->group, dim->name))
+        return -1;
+    if (d->rows == dim->size)
+        return 0;
+    h5dataset_close(d);
+    return lstm_fail(err, "dim", "dimension '%s' of group '%s' has size %llu already, not %zu: use another name or group",
+                     dim->name, g->path, (unsigned long long)d->rows, dim->size);
+}
+
+/* ---- series ------------------------------------------------------------------------------------------------------- */
+
+static h5series *new_series(h5records *g, const char *name, h5type type, int keepbits)
+{
+    h5series *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->group = g;
+    s->type = type;
+    s->keepbits = keepbits;
+    s->data = (h5dataset)H5DATASET_NONE;
+    if (!(s->name = strdup(name))) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* NeXus: what to plot, and against what. The first series of a group is what is plotted unasked. */
+static int describe_plot(h5records *g, const h5log_series *c, hid_t dataset)
+{
+    const char *axes[1 + H5_MAX_DIMS] = {"record"};
+    for (int d = 0; d < c->ndim; d++)
+        axes[1 + d] = c->dim[d].name;
+    if (c->units && h5_put_text(dataset, "units", c->units))
+        return -1;
+    if (c->title && h5_put_text(dataset, "long_name", c->title))
+        return -1;
+    if (h5_put_text(dataset, "coordinates", "step")) /* the CF conventions' name for it; xarray follows */
+        return -1;
+    if (H5Aexists(g->group, "signal") > 0)
+        return 0;
+    const char *leaf = strrchr(c->name, '/');
+    return h5_put_text(g->group, "signal", leaf ? leaf + 1 : c->name) ||
+           h5_put_texts(g->group, "axes", 1 + c->ndim, axes) ? -1 : 0;
+}
+
+static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_error *err)
+{
+    static const int64_t minus_one = -1;
+    static const int32_t minus_one_32 = -1;
+    const float nan_32 = NAN;
+    const double nan_64 = NAN;
+    const void *fill[H5_TYPES] = {[H5_F32] = &nan_32, [H5_F64] = &nan_64, [H5_I32] = &minus_one_32,
+                                  [H5_I64] = &minus_one};
+    h5dataset_config dc = {h5_type_in_file(c->type), h5_type_in_memory(c->type), c->ndim, s->shape, fill[c->type],
+                           g->deflate};
+    if (h5dataset_create(&s->data, g->group, s->name, &dc) || h5_attach_scale(&s->data, &g->record, 0))
+        return -1;
+    for (int d = 0; d < c->ndim; d++) {
+        h5dataset scale = H5DATASET_NONE;
+        int result = open_dimension(g, &c->dim[d], &scale, err) || h5_attach_scale(&s->data, &scale, 1 + d);
+        h5dataset_close(&scale);
+        if (result)
+            return -1;
+    }
+    return describe_plot(g, c, s->data.id);
+}
+
+static int open_dataset(h5records *g, h5series *s, lstm_error *err)
+{
+    if (h5dataset_open(&s->data, g->group, s->name))
+        return -1;
+    bool same = s->data.ndim == s->ndim && H5Tequal(s->data.memory_type, h5_type_in_memory(s->type)) > 0;
+    for (int d = 0; same && d < s->ndim; d++)
+        same = s->data.shape[d] == s->shape[d];
+    return same ? 0 : lstm_fail(err, "", "series '%s/%s' of the log has another type or shape than the one announced",
+                                g->path, s->name);
+}
+
+/* All dimensions that are there already must have the right size, before anything is made. */
+static int check_dimensions(h5records *g, const h5log_series *c, lstm_error *err)
+{
+    for (int d = 0; d < c->ndim; d++) {
+        h5dataset scale = H5DATASET_NONE;
+        if (H5Lexists(g->group, c->dim[d].name, H5P_DEFAULT) == 0)
+            continue;
+        int result = open_dimension(g, &c->dim[d], &scale, err);
+        h5dataset_close(&scale);
+        if (result)
+            return -1;
+    }
+    return 0;
+}
+
+static int fill_series(h5records *g, h5series *s, const h5log_series *c, lstm_error *err)
+{
+    for (int d = 0; d < c->ndim; d++) {
+        s->shape[d] = c->dim[d].size;
+        if (!(s->dim[d] = strdup(c->dim[d].name)))
+            return lstm_fail(err, "", "out of memory");
+        s->ndim++;
+    }
+    htri_t there = H5Lexists(g->group, s->name, H5P_DEFAULT);
+    if (there < 0 || check_dimensions(g, c, err))
+        return -1;
+    return there ? open_dataset(g, s, err) : make_dataset(g, s, c, err);
+}
+
+h5series *h5records_announce(h5records *g, const h5log_series *c, lstm_error *err)
+{
+    const char *leaf = strrchr(c->name, '/');
+    no_message(err);
+    h5series *s = new_series(g, leaf ? leaf + 1 : c->name, c->type, c->keepbits);
+    if (!s || fill_series(g, s, c, err)) {
+        if (s)
+            free_series(s);
+        return NULL;
+    }
+    s->next = g->series;
+    return g->series = s;
+}
+
+static int make_text(h5records *g, h5series *s, size_t bytes)
+{
+    hid_t type = h5_string_type(bytes);
+    h5dataset_config c = {type, type, 0, NULL, NULL, g->deflate};
+    int result = type < 0 || h5dataset_create(&s->data, g->group, s->name, &c) ||
+                 h5_attach_scale(&s->data, &g->record, 0) || h5_put_text(s->data.id, "coordinates", "step");
+    h5_close(type);
+    return result ? -1 : 0;
+}
+
+h5series *h5records_text(h5records *g, const char *name, size_t bytes, lstm_error *err)
+{
+    no_message(err);
+    h5series *s = new_series(g, name, H5_U8, 0);
+    htri_t there = s ? H5Lexists(g->group, name, H5P_DEFAULT) : -1;
+    if (there < 0 || (there ? h5dataset_open(&s->data, g->group, name) : make_text(g, s, bytes))) {
+        if (s)
+            free_series(s);
+        return NULL;
+    }
+    s->next = g->series;
+    return g->series = s;
+}
+
+/* ---- records ------------------------------------------------------------------------------------------------------ */
+
+int h5records_row(h5records *g, int64_t step, bool merge, hsize_t *row)
+{
+    if (!(merge && g->rows && g->last_step == step)) {
+        if (g->nnew == g->room) {
+            size_t room = g->room ? 2 * g->room : 64;
+            int64_t *steps = realloc(g->new_steps, room * sizeof *steps);
+            if (!steps)
+                return -1;
+            g->new_steps = steps;
+            g->room = room;
+        }
+        g->new_steps[g->nnew++] = step;
+        g->last_step = step;
+        g->rows++;
+    }
+    *row = g->rows - 1;
+    return 0;
+}
+
+/* The column of actual sizes of this dimension, made when it is needed first. NULL: failed. */
+static column *find_size(h5records *g, const char *dim, size_t announced)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s_size", dim);
+    for (column *c = g->columns; c; c = c->next)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    column *c = new_column(g, name);
+    if (!c || make_integers(&c->data, g->group, name, (int64_t)announced, g->deflate) ||
+        h5_attach_scale(&c->data, &g->record, 0))
+        return NULL;
+    return c;
+}
+
+int h5records_write(h5series *s, hsize_t row, const size_t *shape, const void *data)
+{
+    for (int d = 0; shape && d < s->ndim; d++) {
+        if (shape[d] == s->shape[d])
+            continue;
+        int64_t actual = (int64_t)shape[d];
+        column *size = find_size(s->group, s->dim[d], s->shape[d]);
+        if (!size || h5dataset_write(&size->data, row, 1, NULL, &actual))
+            return -1;
+    }
+    return h5dataset_write(&s->data, row, 1, shape, data);
+}
+
+int h5records_write_text(h5series *s, hsize_t row, const char *text, size_t length)
+{
+    size_t width = H5Tget_size(s->data.memory_type);
+    char *padded = calloc(1, width + 1);
+    if (!padded)
+        return -1;
+    memcpy(padded, text, length < width ? length : width);
+    int result = h5dataset_write(&s->data, row, 1, NULL, padded);
+    free(padded);
+    return result;
+}
+
+/* Writes numbers and steps of the new records. */
+static int write_new_steps(h5records *g)
+{
+    hsize_t first = g->rows - g->nnew;
+    int64_t *numbers = malloc(g->nnew * sizeof *numbers + 1);
+    for (size_t k = 0; numbers && k < g->nnew; k++)
+        numbers[k] = (int64_t)(first + k);
+    int result = !numbers || h5dataset_write(&g->record, first, g->nnew, NULL, numbers) ||
+                 h5dataset_write(&g->step, first, g->nnew, NULL, g->new_steps);
+    free(numbers);
+    g->nnew = 0;
+    return result ? -1 : 0;
+}
+
+int h5records_settle(h5records *g)
+{
+    if (g->nnew && write_new_steps(g))
+        return -1;
+    for (h5series *s = g->series; s; s = s->next)
+        if (h5dataset_set_rows(&s->data, g->rows))
+            return -1;
+    for (column *c = g->columns; c; c = c->next)
+        if (h5dataset_set_rows(&c->data, g->rows))
+            return -1;
+    return 0;
+}
+
+/* ---- cutting ------------------------------------------------------------------------------------------------------ */
+
+/* Number of leading records of which the step is at most this one; steps never decrease. */
+static int count_until(const h5dataset *steps, int64_t step, hsize_t *count)
+{
+    hsize_t low = 0, high = steps->rows;
+    while (low < high) {
+        hsize_t middle = low + (high - low) / 2;
+        int64_t there;
+        if (h5dataset_read(steps, middle, 1, &there))
+            return -1;
+        if (there <= step)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *count = low;
+    return 0;
+}
+
+static herr_t cut_dataset(hid_t group, const char *name, const H5L_info_t *info, void *data)
+{
+    const hsize_t *rows = data;
+    h5dataset d = H5DATASET_NONE;
+    (void)info;
+    htri_t growing = grows(group, name);
+    if (growing <= 0)
+        return growing < 0 ? -1 : 0;
+    if (h5dataset_open(&d, group, name))
+        return -1;
+    int result = d.rows > *rows ? h5dataset_set_rows(&d, *rows) : 0;
+    return h5dataset_close(&d) || result ? -1 : 0;
+}
+
+static int cut_group(hid_t group, int64_t step)
+{
+    h5dataset steps;
+    hsize_t rows;
+    if (h5dataset_open(&steps, group, "step"))
+        return -1;
+    int result = count_until(&steps, step, &rows);
+    h5dataset_close(&steps);
+    return result || H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, cut_dataset, &rows) < 0 ? -1 : 0;
+}
+
+static herr_t cut_link(hid_t file, const char *name, const H5L_info_t *info, void *data)
+{
+    const int64_t *step = data;
+    (void)info;
+    hid_t object = H5Oopen(file, name, H5P_DEFAULT);
+    int result = object < 0 ? -1 : 0;
+    if (object >= 0 && H5Iget_type(object) == H5I_GROUP && H5Lexists(object, "step", H5P_DEFAULT) > 0)
+        result = cut_group(object, *step);
+    h5_close(object);
+    return result;
+}
+
+int h5records_cut_all(hid_t file, int64_t step)
+{
+    return H5Lvisit(file, H5_INDEX_NAME, H5_ITER_INC, cut_link, &step) < 0 ? -1 : 0;
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The run log: what is logged can be read back with plain libhdf5; resume cuts and goes on; what cannot be logged is
+ * refused in a sentence. (Kills and failing disks: test_faults.sh. Other readers: check_log.py.)
+ *
+ *     test_log [FILE]     with FILE: keeps there the log that check_log.py looks at
+ */
+#define _GNU_SOURCE
+#include "h5log.h"
+#include "tap.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/test_log_XXXXXX";
+static lstm_error err;
+
+static const char *in_dir(const char *name)
+{
+    static char path[32][256];
+    static int turn;
+    char *p = path[turn++ % 32];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+static bool says(const char *text)
+{
+    bool yes = strstr(err.message, text) != NULL;
+    if (!yes)
+        tap_note("message: %s", err.message);
+    return yes;
+}
+
+static bool good(int result)
+{
+    if (result)
+        tap_note("message: %s", err.message);
+    return result == 0;
+}
+
+/* ---- reading back ------------------------------------------------------------------------------------------------- */
+
+/* Reads a whole dataset as doubles into out (room for n of them); returns how many there are, -1 when unreadable. */
+static long read_doubles(const char *path, const char *name, double *out, size_t n)
+{
+    long count = -1;
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t data = file >= 0 ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+    hid_t space = data >= 0 ? H5Dget_space(data) : -1;
+    if (space >= 0) {
+        count = (long)H5Sget_simple_extent_npoints(space);
+        if (count > (long)n || H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
+            count = -1;
+        H5Sclose(space);
+    }
+    if (data >= 0)
+        H5Dclose(data);
+    if (file >= 0)
+        H5Fclose(file);
+    return count;
+}
+
+static bool reads(const char *path, const char *name, size_t n, const double *want)
+{
+    static double got[1 << 16];
+    long count = read_doubles(path, name, got, 1 << 16);
+    bool same = count == (long)n;
+    for (size_t k = 0; same && k < n; k++)
+        same = got[k] == want[k] || (isnan(got[k]) && isnan(want[k]));
+    if (!same) {
+        tap_note("%s: %ld values, expected %zu", name, count, n);
+        for (long k = 0; k < count && k < 20; k++)
+            tap_note("  [%ld] %g", k, got[k]);
+    }
+    return same;
+}
+#define READS(path, name, ...) \
+    reads(path, name, sizeof((double[])__VA_ARGS__) / sizeof(double), (double[])__VA_ARGS__)
+
+static double attribute(const char *path, const char *object, const char *name)
+{
+    double value = NAN;
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t a = file >= 0 ? H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT) : -1;
+    if (a >= 0) {
+        H5Aread(a, H5T_NATIVE_DOUBLE, &value);
+        H5Aclose(a);
+    }
+    if (file >= 0)
+        H5Fclose(file);
+    return value;
+}
+
+/* Row k of a dataset of strings. */
+static const char *read_text(const char *path, const char *name, hsize_t k)
+{
+    static char text[70000];
+    memset(text, 0, sizeof text);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t type = H5Dget_type(data), space = H5Dget_space(data);
+    hsize_t one = 1;
+    hid_t memory = H5Screate_simple(1, &one, NULL);
+    bool scalar = H5Sget_simple_extent_ndims(space) == 0;
+    if (!scalar)
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, &k, NULL, &one, NULL);
+    H5Dread(data, type, scalar ? H5S_ALL : memory, scalar ? H5S_ALL : space, H5P_DEFAULT, text);
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(data);
+    H5Fclose(file);
+    return text;
+}
+
+/* ---- short forms ----------------------------------------------------------------------------------------------------- */
+
+static int row1(h5log *log, int64_t step, const char *name, double value)
+{
+    return h5log_row(log, step, 1, &name, &value, &err);
+}
+
+static int close_and_free(h5log *log)
+{
+    return h5log_close(log, &err);
+}
+
+/* ---- what is logged is there ------------------------------------------------------------------------------------------ */
+
+static void test_metrics(void)
+{
+    const char *path = in_dir("metrics.h5");
+    h5log *log = h5log_create(path, NULL, &err);
+    tap_ok(log != NULL, "a new log");
+    const char *announced[] = {"loss", "val_loss"}, *both[] = {"loss", "lr"};
+    tap_ok(good(h5log_columns(log, 2, announced, &err)), "columns are announced");
+    tap_ok(good(h5log_row(log, 1, 2, both, (double[]){4, 0.1}, &err)), "a row with a column that is new");
+    tap_ok(good(row1(log, 2, "loss", NAN)), "a NaN");
+    tap_ok(good(row1(log, 2, "loss", 3)) && good(row1(log, 2, "val_loss", 3.5)), "the same step again");
+    tap_ok(good(h5log_flush(log, &err)), "flush");
+    tap_ok(READS(path, "metrics/loss", {4, 3}), "a second program reads it while it is open");
+    tap_ok(good(row1(log, 2, "grad_norm", -INFINITY)), "the same step after a flush, and a column that is new");
+    tap_ok(good(h5log_row(log, 5, 0, NULL, NULL, &err)), "a row without values");
+    tap_ok(row1(log, 4, "loss", 1) && says("step 4 after step 5"), "a step that decreases is refused");
+    tap_ok(good(close_and_free(log)), "close");
+    tap_ok(READS(path, "metrics/step", {1, 2, 5}), "steps");
+    tap_ok(READS(path, "metrics/loss", {4, 3, NAN}), "the later value of a step counts");
+    tap_ok(READS(path, "metrics/val_loss", {NAN, 3.5, NAN}), "two calls of a step share a row");
+    tap_ok(READS(path, "metrics/lr", {0.1, NAN, NAN}), "missing values are NaN");
+    tap_ok(READS(path, "metrics/grad_norm", {NAN, -INFINITY, NAN}), "rows before a column's first are NaN");
+    tap_ok(attribute(path, "/", "commits") >= 3, "commits are counted in the file");
+    tap_ok(access(in_dir("metrics.h5.journal"), F_OK) != 0, "no journal stays behind");
+    tap_ok(!h5log_create(path, NULL, &err) && says("File exists"), "an existing file is not overwritten");
+}
+
+static void test_many_rows(void)
+{
+    const char *path = in_dir("rows.h5");
+    static double want[5000], steps[5000];
+    h5log *log = h5log_create(path, &(h5log_options){.deflate = 0, .commit_seconds = 0.01, .queue_bytes = 4096,
+                                                     .commit_records = 700, .text_bytes = 100}, &err);
+    bool fine = true;
+    for (int k = 0; k < 5000; k++) {
+        steps[k] = 3 * k;
+        want[k] = k % 7 ? 1.0 / (k + 1) : NAN;
+        fine = fine && !(k % 7 ? row1(log, 3 * k, "x", want[k]) : row1(log, 3 * k, "y", k));
+    }
+    h5log_stats stats;
+    h5log_get_stats(log, &stats);
+    tap_ok(fine && stats.rows == 5000 && stats.waits > 0 && stats.dropped == 0, "5000 rows through a small queue wait");
+    tap_ok(good(close_and_free(log)), "close");
+    tap_ok(reads(path, "metrics/step", 5000, steps) && reads(path, "metrics/x", 5000, want), "and all are there");
+}
+
+static void announce_f(h5log *log, const char *name, int keepbits)
+{
+    const char *gates[] = {"i", "f"};
+    h5log_series s = {.name = name, .type = H5_F32, .ndim = 3, .keepbits = keepbits, .title = "forget gate",
+                      .dim = {{"layer", 2, NULL, gates}, {"time", 3, (double[]){0, 0.5, 1}, NULL}, {"unit", 2, NULL, NULL}}};
+    tap_ok(good(h5log_announce(log, &s, &err)), "series %s is announced", name);
+}
+
+static void test_records(void)
+{
+    const char *path = in_dir("records.h5");
+    h5log *log = h5log_create(path, NULL, &err);
+    announce_f(log, "activations/f", 0);
+    announce_f(log, "activations/g", 0);
+    announce_f(log, "gradients/deep/f", 7);
+    float a[12], b[6], strided[2][24];
+    for (int k = 0; k < 12; k++)
+        a[k] = (float)k + 0.123f;
+    tap_ok(good(h5log_array(log, "activations/f", 10, NULL, a, &err)), "a whole record");
+    lstm_tensor part[2];
+    for (int l = 0; l < 2; l++) {
+        for (int k = 0; k < 24; k++)
+            strided[l][k] = (float)(100 * l + k);
+        lstm_tensor_dense(&part[l], "g", LSTM_F32, 2, (size_t[]){3, 2}, strided[l]);
+        part[l].axis[0].stride = 8;
+        part[l].axis[0].group_stride = part[l].axis[0].block_stride = 0;
+    }
+    tap_ok(good(h5log_tensors(log, "activations/g", 10, 2, part, &err)), "a record from a tensor per layer, same step");
+    for (int k = 0; k < 6; k++)
+        b[k] = (float)k;
+    tap_ok(good(h5log_array(log, "activations/f", 20, (size_t[]){2, 1, 2}, b, &err)), "a record with a shorter time");
+    tap_ok(good(h5log_array(log, "gradients/deep/f", 7, NULL, a, &err)), "a record of another group, another step");
+    tap_ok(h5log_array(log, "activations/f", 30, (size_t[]){2, 4, 2}, a, &err) && says("more than the 3 announced"),
+           "a longer one is refused");
+    tap_ok(h5log_array(log, "activations/x", 30, NULL, a, &err) && says("'activations/x' was not announced"),
+           "one that was not announced is refused");
+    tap_ok(h5log_tensors(log, "activations/f", 30, 1, part, &err) == 0, "fewer layers are a smaller record");
+    part[1].type = LSTM_F64;
+    tap_ok(h5log_tensors(log, "activations/f", 30, 2, part, &err) && says("another type"), "a wrong type is refused");
+    tap_ok(good(close_and_free(log)), "close");
+    tap_ok(READS(path, "activations/step", {10, 20, 30}) && READS(path, "activations/record", {0, 1, 2}),
+           "the group's steps");
+    double want[36];
+    for (int k = 0; k < 36; k++)
+        want[k] = k < 12 ? (double)a[k] : NAN;
+    want[12] = 0, want[13] = 1, want[18] = 2, want[19] = 3;
+    for (int k = 0; k < 6; k++)
+        want[24 + k] = k / 2 * 8 + k % 2;
+    tap_ok(reads(path, "activations/f", 36, want), "values, and NaN where a record is smaller");
+    for (int k = 0; k < 36; k++)
+        want[k] = k < 12 ? 100 * (k / 6) + k % 6 / 2 * 8 + k % 2 : NAN;
+    tap_ok(reads(path, "activations/g", 36, want), "layers are stacked; records that were not logged are NaN");
+    tap_ok(READS(path, "activations/time_size", {3, 1, 3}) && READS(path, "activations/layer_size", {2, 2, 1}),
+           "actual sizes");
+    tap_ok(READS(path, "activations/time", {0, 0.5, 1}) && READS(path, "activations/unit", {0, 1}), "coordinates");
+    tap_ok(strcmp(read_text(path, "activations/layer", 1), "f") == 0, "labels");
+    tap_ok(READS(path, "gradients/deep/step", {7}), "another group has its own steps");
+    double rounded[12];
+    read_doubles(path, "gradients/deep/f", rounded, 12);
+    bool close = true;
+    for (int k = 0; k < 12; k++) {
+        float f = (float)rounded[k];
+        uint32_t bits;
+        memcpy(&bits, &f, 4);
+        /* 7 bits kept: half a unit of the last one is 2^-8 relative */
+        close = close && !(bits & 0xffff) && fabs(rounded[k] - (double)a[k]) <= fabs((double)a[k]) / 256;
+    }
+    tap_ok(close, "keepbits rounds to nearest");
+}
+
+static void test_texts(void)
+{
+    const char *path = in_dir("texts.h5");
+    h5log_options options;
+    h5log_defaults(&options);
+    options.text_bytes = 20;
+    h5log *log = h5log_create(path, &options, &err);
+    tap_ok(good(h5log_sample(log, 1, "ROMEO: I", 8, &err)), "a sample");
+    tap_ok(good(h5log_sample(log, 1, "12345678901234567\xc3\xa9\xc3\xa9", 21, &err)), "one too long, same step");
+    tap_ok(good(h5log_sample(log, 2, "a\xff\xc3z", 4, &err)), "one that is not UTF-8");
+    tap_ok(good(h5log_sample(log, 3, "", 0, &err)), "an empty one");
+    tap_ok(good(h5log_event(log, 2, "mark", "look here", &err)), "an event");
+    tap_ok(good(h5log_set_text(log, "config", "name", "caf\xc3\xa9", &err)) &&
+           good(h5log_set_text(log, "config", "name", "tea", &err)), "a text attribute, replaced");
+    tap_ok(good(h5log_set_number(log, "config", "lr", 1e-3, &err)) &&
+           good(h5log_set_integer(log, "environment", "threads", 2, &err)), "number attributes");
+    char *huge = malloc(100001);
+    memset(huge, 'x', 100000);
+    huge[100000] = 0;
+    tap_ok(good(h5log_set_text(log, "config", "huge", huge, &err)), "a text of 100,000 bytes is cut, not refused");
+    free(huge);
+    tap_ok(good(h5log_set_json(log, "{\"a\": 1}", &err)) && good(h5log_set_json(log, "{}", &err)), "JSON, replaced");
+    tap_ok(h5log_set_text(log, "config", "a/b", "x", &err) && says("cannot be a name"), "a bad attribute name");
+    tap_ok(good(close_and_free(log)), "close");
+    tap_ok(READS(path, "samples/step", {1, 1, 2, 3}) && READS(path, "samples/bytes", {8, 21, 4, 0}), "samples' steps");
+    tap_ok(strcmp(read_text(path, "samples/text", 0), "ROMEO: I") == 0, "the sample");
+    tap_ok(strcmp(read_text(path, "samples/text", 1), "12345678901234567\xc3\xa9") == 0, "cut at a character");
+    tap_ok(strcmp(read_text(path, "samples/text", 2), "a\xef\xbf\xbd\xef\xbf\xbdz") == 0, "U+FFFD for what is invalid");
+    tap_ok(strcmp(read_text(path, "events/text", 0), "look here") == 0 &&
+           strcmp(read_text(path, "events/kind", 0), "mark") == 0, "the event");
+    tap_ok(strcmp(read_text(path, "config/json", 0), "{}") == 0 && attribute(path, "config", "lr") == 1e-3, "the rest");
+}
+
+static void test_refusals(void)
+{
+    static const char *bad_metric[] = {"", "a/b", ".", "..", "step", "a\n", " a", "a ", "\xff"};
+    static const char *bad_series[] = {"f", "/f", "a/", "a//f", "metrics/x", "config/a", "a/step", "a/record", "a/.."};
+    h5log *log = h5log_create(in_dir("refusals.h5"), NULL, &err);
+    for (size_t k = 0; k < sizeof bad_metric / sizeof *bad_metric; k++)
+        tap_ok(row1(log, 1, bad_metric[k], 0) && err.message[0], "metric name %zu is refused", k);
+    char name[65];
+    memset(name, 'n', 64);
+    name[64] = 0;
+    tap_ok(row1(log, 1, name, 0), "a name of 64 bytes is refused");
+    name[63] = 0;
+    tap_ok(good(row1(log, 1, name, 0)) && good(row1(log, 1, "h\xc3\xa9 (%) #1", 0)), "one of 63, and odd ones, are taken");
+    for (size_t k = 0; k < sizeof bad_series / sizeof *bad_series; k++)
+        tap_ok(h5log_announce(log, &(h5log_series){.name = bad_series[k], .type = H5_F32}, &err), "series name %zu", k);
+    h5log_series s = {.name = "a/x", .type = H5_F32, .ndim = 1, .dim = {{"unit", 4, NULL, NULL}}};
+    tap_ok(good(h5log_announce(log, &s, &err)) && good(h5log_announce(log, &s, &err)), "announcing twice the same");
+    s.dim[0].size = 5;
+    tap_ok(h5log_announce(log, &s, &err) && says("another type or shape"), "announcing it differently");
+    s.name = "a/y";
+    tap_ok(h5log_announce(log, &s, &err) && says("dimension 'unit' of group 'a' has size 4"), "a dimension of two sizes");
+    s.dim[0] = (h5log_dim){"y", 4, NULL, NULL};
+    tap_ok(h5log_announce(log, &s, &err), "a dimension named as the series");
+    s.dim[0] = (h5log_dim){"none", 0, NULL, NULL};
+    tap_ok(h5log_announce(log, &s, &err) && says("impossible size"), "a dimension of size 0");
+    s.dim[0] = (h5log_dim){"n", 3, NULL, NULL};
+    s.type = H5_U8;
+    tap_ok(h5log_announce(log, &s, &err) && says("expected"), "a type that cannot be logged");
+    tap_ok(good(close_and_free(log)), "and the log goes on to its end");
+    tap_ok(!h5log_create(in_dir("no/dir.h5"), NULL, &err) && says("No such file"), "a directory that is missing");
+    tap_ok(!h5log_create(in_dir("x.h5"), &(h5log_options){.deflate = 10}, &err) && says("0 to 9"), "a bad option");
+}
+
+/* ---- resume ------------------------------------------------------------------------------------------------------------ */
+
+/* Logs steps [from, to) with everything a run logs. */
+static void run_steps(h5log *log, int from, int to)
+{
+    h5log_series s = {.name = "act/h", .type = H5_F64, .ndim = 1, .dim = {{"unit", 3, NULL, NULL}}};
+    h5log_announce(log, &s, &err);
+    for (int k = from; k < to; k++) {
+        const char *names[] = {"loss", k % 2 ? "odd" : "even"};
+        h5log_row(log, k, 2, names, (double[]){1.0 / (k + 1), k}, &err);
+        h5log_array(log, "act/h", k, NULL, (double[]){k, k + 0.25, k + 0.5}, &err);
+        if (k % 5 == 0)
+            h5log_sample(log, k, "text", 4, &err);
+    }
+}
+
+static void test_resume(void)
+{
+    static const char *data[] = {"metrics/step", "metrics/loss", "metrics/odd", "metrics/even", "act/h", "act/step",
+                                 "act/record", "samples/step"};
+    static double want[4000];
+    const char *through = in_dir("through.h5"), *resumed = in_dir("resumed.h5");
+    h5log *log = h5log_create(through, NULL, &err);
+    run_steps(log, 0, 100);
+    close_and_free(log);
+    log = h5log_create(resumed, NULL, &err);
+    run_steps(log, 0, 77);
+    close_and_free(log);
+    log = h5log_resume(resumed, 39, NULL, &err);
+    tap_ok(log != NULL, "resume after step 39 of 77");
+    run_steps(log, 40, 60);
+    tap_ok(good(close_and_free(log)), "close");
+    log = h5log_resume(resumed, 59, NULL, &err);
+    tap_ok(log && good(row1(log, 59, "loss", 7)), "resume again: the last row can still be added to");
+    row1(log, 59, "loss", 1.0 / 60);
+    run_steps(log, 60, 100);
+    tap_ok(good(close_and_free(log)), "close");
+    for (size_t k = 0; k < sizeof data / sizeof *data; k++) {
+        long n = read_doubles(through, data[k], want, 4000);
+        tap_ok(n > 0 && reads(resumed, data[k], (size_t)n, want), "%s is as if never interrupted", data[k]);
+    }
+    tap_ok(strcmp(read_text(resumed, "events/kind", 1), "resume") == 0 && READS(resumed, "events/step", {39, 59}),
+           "two events say so");
+    log = h5log_resume(resumed, 10, NULL, &err);
+    h5log_series s = {.name = "act/h", .type = H5_F64, .ndim = 1, .dim = {{"unit", 4, NULL, NULL}}};
+    tap_ok(log && h5log_announce(log, &s, &err) && says("has size 3 already"), "another shape than before is refused");
+    tap_ok(good(close_and_free(log)), "close");
+}
+
+static void test_resume_of_others(void)
+{
+    const char *path = in_dir("fresh.h5");
+    h5log *log = h5log_resume(path, 0, NULL, &err);
+    tap_ok(log && good(close_and_free(log)), "a missing log is created");
+    log = h5log_resume(path, -1, NULL, &err);
+    h5log *second = h5log_resume(path, -1, NULL, &err);
+    tap_ok(log && !second, "a log that this process writes is not opened twice");
+    close_and_free(log);
+    int fd = open(in_dir("zeros.h5"), O_WRONLY | O_CREAT, 0666);
+    tap_ok(!ftruncate(fd, 3000) && !close(fd) && (log = h5log_resume(in_dir("zeros.h5"), 5, NULL, &err)),
+           "one that was killed before its first commit is begun anew");
+    close_and_free(log);
+    FILE *f = fopen(in_dir("text.h5"), "w");
+    fputs("my only copy of a poem\n", f);
+    fclose(f);
+    struct stat st;
+    tap_ok(!h5log_resume(in_dir("text.h5"), 5, NULL, &err) && says("text.h5") && !stat(in_dir("text.h5"), &st) &&
+           st.st_size == 23, "a file that is no log stays as it is");
+    hid_t other = H5Fcreate(in_dir("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(other);
+    tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is no log of lstmrun"), "nor is another HDF5 file");
+    const char *what = NULL;
+    tap_ok(good(h5log_recover(path, &what, &err)) && what && strcmp(what, "sound, nothing to do") == 0, "recover: sound");
+    tap_ok(h5log_recover(in_dir("none.h5"), &what, &err) && says("No such file"), "recover: no file");
+}
+
+/* ---- trouble ----------------------------------------------------------------------------------------------------------- */
+
+static void test_full_disk(void)
+{
+    const char *path = in_dir("full.h5");
+    struct rlimit old, small;
+    h5log_options options;
+    h5log_defaults(&options);
+    options.deflate = 0;
+    options.commit_seconds = 0;
+    h5log *log = h5log_create(path, &options, &err);
+    run_steps(log, 0, 10);
+    tap_ok(good(h5log_flush(log, &err)), "ten steps are safe");
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = old;
+    struct stat st;
+    stat(path, &st);
+    small.rlim_cur = (rlim_t)st.st_size;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    static double noise[20000];
+    h5log_series s = {.name = "big/x", .type = H5_F64, .ndim = 1, .dim = {{"n", 20000, NULL, NULL}}};
+    h5log_announce(log, &s, NULL);
+    int result = h5log_array(log, "big/x", 10, NULL, noise, &err);
+    result = result ? result : h5log_flush(log, &err);
+    tap_ok(result && says("cannot write") && says("full.h5: File too large"), "no space: a sentence");
+    tap_ok(row1(log, 11, "loss", 0) && says("File too large"), "and again, until told to go on");
+    h5log_abandon(log);
+    tap_ok(good(row1(log, 3, "loss", 0)) && good(h5log_flush(log, &err)), "abandoned: nothing happens any more");
+    tap_ok(good(close_and_free(log)), "close");
+    setrlimit(RLIMIT_FSIZE, &old);
+    static double got[100];
+    tap_ok(read_doubles(path, "metrics/step", got, 100) == 10 && got[9] == 9, "the last commit is there");
+}
+
+static void *wait_and_log(void *data)
+{
+    h5log *log = data;
+    for (int k = 0; k < 500; k++)
+        if (h5log_event(log, 1, "thread", "x", NULL))
+            return (void *)1;
+    return NULL;
+}
+
+static void test_threads_and_drop(void)
+{
+    const char *path = in_dir("threads.h5");
+    h5log *log = h5log_create(path, NULL, &err);
+    pthread_t t[3];
+    void *bad = NULL, *one;
+    for (int k = 0; k < 3; k++)
+        pthread_create(&t[k], NULL, wait_and_log, log);
+    for (int k = 0; k < 3; k++) {
+        pthread_join(t[k], &one);
+        bad = one ? one : bad;
+    }
+    tap_ok(!bad && good(close_and_free(log)), "three threads log at once");
+    static double got[2000];
+    tap_ok(read_doubles(path, "events/step", got, 2000) == 1500, "and nothing is lost");
+
+    h5log_options options;
+    h5log_defaults(&options);
+    options.queue_bytes = 100000;
+    options.drop = true;
+    options.deflate = 9;
+    log = h5log_create(in_dir("drop.h5"), &options, &err);
+    static float big[100000];
+    h5log_series s = {.name = "a/x", .type = H5_F32, .ndim = 1, .dim = {{"n", 100000, NULL, NULL}}};
+    h5log_announce(log, &s, &err);
+    for (int k = 0; k < 100; k++)
+        h5log_array(log, "a/x", k, NULL, big, &err);
+    h5log_flush(log, &err);
+    h5log_stats stats;
+    h5log_get_stats(log, &stats);
+    tap_ok(stats.dropped > 0 && stats.waits == 0 && stats.dropped + stats.records == 100,
+           "drop: %d of 100 were dropped, none waited", (int)stats.dropped);
+    tap_ok(stats.committed_step >= 0 && stats.commits >= 2, "stats tell the last step that is safe");
+    close_and_free(log);
+}
+
+int main(int argc, char **argv)
+{
+    if (!mkdtemp(dir))
+        return 1;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    test_metrics();
+    test_many_rows();
+    test_records();
+    test_texts();
+    test_refusals();
+    test_resume();
+    test_resume_of_others();
+    test_full_disk();
+    test_threads_and_drop();
+    char command[600];
+    if (argc > 1) {
+        snprintf(command, sizeof command, "cat %s/records.h5 > '%s'", dir, argv[1]);
+        if (system(command))
+            return 1;
+    }
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    return system(command) ? 1 : tap_done();
+}
