@@ -103,10 +103,10 @@ static lstm_model_config draw_net(uint64_t *s, lstm_type type)
     net.loss = (lstm_loss)random_below(s, 2);
     net.layers = 1 + random_below(s, 3);
     net.hidden = pick(s, EDGES, net.layers > 1 ? EDGE_COUNT - 3 : EDGE_COUNT);
-    net.vocab = net.input == LSTM_INPUT_DENSE ? 0 : width + 1;
+    net.vocab = net.input == LSTM_INPUT_DENSE ? 0 : width;
     net.embed = net.input == LSTM_INPUT_EMBEDDING ? pick(s, EDGES, EDGE_COUNT) : 0;
     net.inputs = net.input == LSTM_INPUT_DENSE ? width : 0;
-    net.outputs = pick(s, EDGES, EDGE_COUNT) + (net.loss == LSTM_LOSS_CROSS_ENTROPY);
+    net.outputs = pick(s, EDGES, EDGE_COUNT);
     return net;
 }
 
@@ -161,19 +161,20 @@ static void compare_updates(worst *w, lstm_trainer *tr, naive *n, const data *d)
     }
 }
 
-static void check_shape(uint64_t seed, lstm_type type)
+/* One network and T of the trainer's steps; std: of the parameters. */
+static void check(const lstm_model_config *config, const lstm_trainer_config *training, size_t T, double std,
+                  bool masked, uint64_t s)
 {
-    uint64_t s = seed;
-    lstm_model_config net = draw_net(&s, type);
-    lstm_trainer_config c = draw_training(&s);
-    size_t T = 1 + random_below(&s, c.seq);
+    const lstm_model_config net = *config;
+    const lstm_trainer_config c = *training;
+    const lstm_type type = net.type;
     lstm_model *m = must_model(&net);
     lstm_trainer *tr = must_trainer(m, &c);
-    data *d = data_new(&net, T, c.batch, random_below(&s, 2), s + 1);
+    data *d = data_new(&net, T, c.batch, masked, s + 1);
     lstm_batch batch = data_batch(d);
     worst w = {0};
 
-    randomize(m, 0.3, s + 2);
+    randomize(m, std, s + 2);
     randomize_state(tr, 0.5, s + 3);
     naive *n = naive_of(tr, T);
     naive_batch plain = data_naive(d, &c);
@@ -187,6 +188,70 @@ static void check_shape(uint64_t seed, lstm_type type)
     tap_ok(w.excess <= 1, "%s %s L=%zu H=%zu V=%zu E=%zu I=%zu O=%zu T=%zu of %zu B=%zu: largest error %.1e (%s)",
            type == LSTM_F64 ? "float64" : "float32", net.cell == LSTM_CELL_LSTM ? "lstm" : "rnn", net.layers,
            net.hidden, net.vocab, net.embed, net.inputs, net.outputs, T, c.seq, c.batch, w.error, w.name);
+    naive_free(n);
+    data_free(d);
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+}
+
+static void check_shape(uint64_t seed, lstm_type type)
+{
+    lstm_model_config net = draw_net(&seed, type);
+    lstm_trainer_config c = draw_training(&seed);
+    size_t T = 1 + random_below(&seed, c.seq);
+
+    check(&net, &c, T, 0.3, random_below(&seed, 2), seed);
+}
+
+/* Sizes at which sums are cut into pieces that stay in the cache (128 terms), in each place where one can be long. */
+static void check_large(lstm_type type)
+{
+    static const struct {
+        size_t V, E, H, B, T;
+    } size[] = {{5, 4, 150, 3, 3}, {5, 4, 9, 150, 3}, {5, 4, 17, 40, 9}, {300, 4, 10, 2, 3}, {7, 140, 10, 2, 3}};
+
+    for (size_t k = 0; k < sizeof size / sizeof *size; k++) {
+        lstm_model_config net = config_lstm(size[k].V, size[k].H, 2);
+        lstm_trainer_config c;
+
+        net.type = type;
+        net.input = LSTM_INPUT_EMBEDDING;
+        net.embed = size[k].E;
+        lstm_trainer_defaults(&c);
+        c.batch = size[k].B;
+        c.seq = size[k].T;
+        check(&net, &c, size[k].T, 0.1, false, 5);
+    }
+}
+
+/* Units driven into saturation, logits of hundreds: still the same numbers, nothing infinite. */
+static void check_extreme(lstm_type type)
+{
+    lstm_model_config net = config_lstm(9, 20, 1);
+    lstm_trainer_config c;
+
+    net.type = type;
+    lstm_trainer_defaults(&c);
+    c.batch = 3;
+    c.seq = 4;
+    lstm_model *m = must_model(&net);
+    lstm_trainer *tr = must_trainer(m, &c);
+    data *d = data_new(&net, 4, 3, false, 1);
+    lstm_batch batch = data_batch(d);
+    worst w = {0};
+
+    randomize(m, 100, 2);
+    naive *n = naive_of(tr, 4);
+    naive_batch plain = data_naive(d, &c);
+    double want = naive_forward(n, &plain), got = must_forward(tr, &batch, true);
+
+    must_backward(tr);
+    note_error(&w, "loss", relative_error(&got, &want, 1), tolerance_of(type).forward);
+    compare(&w, tr, LSTM_H, 0, n->h, tolerance_of(type).forward);
+    compare(&w, tr, LSTM_LOGITS, 0, n->y, tolerance_of(type).forward);
+    tap_ok(w.excess <= 1 && want > 100, "%s, parameters of size 100: loss %.1f, largest error %.1e (%s)",
+           type == LSTM_F64 ? "float64" : "float32", got, w.error, w.name);
+    tap_ok(isfinite(must_update(tr).grad_norm), "... and the gradient is finite");
     naive_free(n);
     data_free(d);
     lstm_trainer_free(tr);
@@ -296,6 +361,10 @@ int main(void)
         check_shape(100 + k, LSTM_F64);
         check_shape(100 + k, LSTM_F32);
     }
+    check_large(LSTM_F64);
+    check_large(LSTM_F32);
+    check_extreme(LSTM_F64);
+    check_extreme(LSTM_F32);
     check_dropout(LSTM_F64, 0.25);
     check_dropout(LSTM_F32, 0.6);
     return tap_done();
