@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bench.c - how fast the engine is, and how fast it could be on this machine at this moment.
+ *
+ *     make bench BENCHFLAGS="B D threads=1,2 rounds=5"
+ *     tests/bench hidden=100,128 batch=1,7,20,33 seq=50 precision=float,double --json
+ *
+ * Every shape is checked before it is timed: the float engine against the double engine, the double engine against the
+ * plain loops of naive.c. Then rounds: each measures every shape once, with the machine's limits measured right beside
+ * it. What is printed are medians over all steps of all rounds. docs/benchmarks.md says how to read it.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench_limits.h"
+#include "lstm.h"
+#include "naive.h"
+#include "support.h"
+
+enum { MOST_VALUES = 16, MOST_RUNS = 512 };
+
+/* ---- shapes ----------------------------------------------------------------------------------------------------- */
+
+typedef struct shape {
+    char name; /* 'A' to 'F', or '-' */
+    size_t hidden, batch, seq, layers, embed, vocab;
+    bool sample; /* one character after the other instead of training */
+    double dropout;
+    bool vanish; /* gradients fade to denormals on their way back */
+} shape;
+
+static const shape CONFIGS[] = {
+    {.name = 'A', .hidden = 1000, .batch = 1, .seq = 28, .layers = 1, .vocab = 65},
+    {.name = 'B', .hidden = 128, .batch = 50, .seq = 50, .layers = 2, .vocab = 65},
+    {.name = 'C', .hidden = 512, .batch = 64, .seq = 128, .layers = 2, .embed = 64, .vocab = 65},
+    {.name = 'D', .hidden = 1024, .batch = 128, .seq = 64, .layers = 1, .vocab = 65},
+    {.name = 'E', .hidden = 64, .batch = 16, .seq = 200, .layers = 1, .vocab = 65},
+    {.name = 'F', .hidden = 512, .batch = 1, .seq = 1, .layers = 2, .vocab = 65, .sample = true},
+};
+enum { CONFIG_COUNT = sizeof CONFIGS / sizeof *CONFIGS };
+static const shape OWN = {.name = '-', .hidden = 128, .batch = 32, .seq = 64, .layers = 1, .vocab = 65};
+
+static lstm_model_config net_of(const shape *s, lstm_type type)
+{
+    return (lstm_model_config){.cell = LSTM_CELL_LSTM,
+                               .input = s->embed ? LSTM_INPUT_EMBEDDING : LSTM_INPUT_ONEHOT,
+                               .loss = LSTM_LOSS_CROSS_ENTROPY,
+                               .type = type,
+                               .vocab = s->vocab,
+                               .embed = s->embed,
+                               .outputs = s->vocab,
+                               .hidden = s->hidden,
+                               .layers = s->layers,
+                               .dropout = s->dropout,
+                               .seed = 1};
+}
+
+/* AdamW and the global norm clipped at 5, as the peers do. */
+static lstm_trainer_config training_of(const shape *s, int threads)
+{
+    lstm_trainer_config c;
+
+    lstm_trainer_defaults(&c);
+    c.batch = s->batch;
+    c.seq = s->seq;
+    c.inference = s->sample;
+    c.clip = LSTM_CLIP_NORM;
+    c.clip_at = 5;
+    c.loss_at = s->vanish ? LSTM_LOSS_AT_LAST : LSTM_LOSS_AT_ALL;
+    c.threads = threads;
+    return c;
+}
+
+/* ---- one engine to measure -------------------------------------------------------------------------------------- */
+
+typedef struct engine {
+    lstm_model *m;
+    lstm_trainer *tr;
+    data *d;
+    lstm_batch batch;
+    int32_t id; /* sampling: the last character */
+    uint64_t random;
+} engine;
+
+static void initialize(lstm_model *m, const shape *s)
+{
+    lstm_init init = {.forget_bias = 1};
+    lstm_error err;
+
+    for (int k = 0; k < LSTM_KINDS; k++)
+        init.kind[k].scheme = LSTM_INIT_UNIFORM_HIDDEN;
+    if (s->vanish) { /* f is about sigmoid(-6) and nothing else goes back: dL/dc shrinks four hundred times a step */
+        init.kind[LSTM_KIND_RECURRENT].scheme = LSTM_INIT_ZEROS;
+        init.kind[LSTM_KIND_BIAS].scheme = LSTM_INIT_ZEROS;
+        init.forget_bias = -6;
+    }
+    if (lstm_model_init(m, &init, &err))
+        bail("lstm_model_init: %s", err.message);
+}
+
+static engine engine_open(const shape *s, lstm_type type, int threads)
+{
+    lstm_model_config net = net_of(s, type);
+    lstm_trainer_config training = training_of(s, threads);
+    engine e = {.m = must_model(&net), .random = 1};
+
+    initialize(e.m, s);
+    e.tr = must_trainer(e.m, &training);
+    e.d = data_new(&net, s->seq, s->batch, false, 1);
+    e.batch = data_batch(e.d);
+    e.batch.reset = true;
+    return e;
+}
+
+static void engine_close(engine *e)
+{
+    lstm_trainer_free(e->tr);
+    lstm_model_free(e->m);
+    data_free(e->d);
+}
+
+/* The next character, chosen from the softmax: what generating text does over and over. */
+static void sample_one(engine *e)
+{
+    const lstm_batch one = {.steps = 1, .ids = &e->id};
+    const size_t n = lstm_model_settings(e->m)->outputs;
+    lstm_tensor logits;
+    lstm_error err;
+    size_t choice;
+
+    must_forward(e->tr, &one, false);
+    lstm_trainer_carry(e->tr);
+    logits = must_tensor(e->tr, LSTM_LOGITS, 0);
+    double *y = values(&logits);
+
+    if (lstm_choose(y, n, 1, 0, random_unit(&e->random), &choice, &err))
+        bail("lstm_choose: %s", err.message);
+    free(y);
+    e->id = (int32_t)choice;
+}
+
+static void one_step(engine *e)
+{
+    if (lstm_trainer_settings(e->tr)->inference)
+        sample_one(e);
+    else
+        must_step(e->tr, &e->batch);
+}
+
+/* ---- checks ----------------------------------------------------------------------------------------------------- */
+
+/* Two programs that add in different orders: rounding only. As in tests/test_naive.c. */
+#define FLOAT_LOSS_ERROR 1e-5
+#define FLOAT_GRADIENT_ERROR 1e-4
+#define DOUBLE_ERROR 1e-10
+
+typedef struct check {
+    double loss, gradient; /* relative errors; gradient: the worst tensor's */
+} check;
+
+/* The same layers and batch with as few steps as keep the check short, but never fewer than 3. */
+static shape shortened(const shape *s, double flops)
+{
+    shape small = *s;
+    const double per_step = 24.0 * (double)(s->batch * s->layers) * (double)(s->hidden * s->hidden);
+
+    small.sample = false;
+    small.vanish = false;
+    small.dropout = 0;
+    small.seq = (size_t)(flops / per_step);
+    small.seq = small.seq < 3 ? 3 : small.seq > s->seq && s->seq > 3 ? s->seq : small.seq > 16 ? 16 : small.seq;
+    return small;
+}
+
+static void copy_parameters(const lstm_model *from, const lstm_model *to)
+{
+    for (size_t k = 0; k < lstm_model_params(from); k++) {
+        const lstm_tensor a = lstm_model_param(from, k), b = lstm_model_param(to, k);
+
+        for (size_t i = 0; i < lstm_tensor_size(&a); i++)
+            lstm_tensor_set(&b, i, lstm_tensor_at(&a, i));
+    }
+}
+
+static double gradient_error(const engine *e, size_t k, const double *want)
+{
+    const lstm_tensor got = must_tensor(e->tr, LSTM_GRAD, k);
+
+    return tensor_error(&got, want);
+}
+
+/* float against double, on all threads. */
+static check check_float(const shape *s, int threads)
+{
+    const shape small = shortened(s, 4e9);
+    engine f = engine_open(&small, LSTM_F32, threads), d = engine_open(&small, LSTM_F64, threads);
+
+    copy_parameters(f.m, d.m);
+    const double loss = must_forward(f.tr, &f.batch, true), want = must_forward(d.tr, &d.batch, true);
+    check c = {.loss = fabs(loss - want) / fabs(want)};
+
+    must_backward(f.tr);
+    must_backward(d.tr);
+    for (size_t k = 0; k < lstm_model_params(f.m); k++) {
+        const lstm_tensor t = must_tensor(d.tr, LSTM_GRAD, k);
+        double *exact = values(&t);
+
+        c.gradient = fmax(c.gradient, gradient_error(&f, k, exact));
+        free(exact);
+    }
+    engine_close(&f);
+    engine_close(&d);
+    return c;
+}
+
+/* double against the plain loops, on a small network of the same kind; odd numbers, so that blocks are not full. */
+static check check_double(const shape *s, int threads)
+{
+    shape small = shortened(s, 0);
+
+    small.hidden = s->hidden < 37 ? s->hidden : 37;
+    small.batch = s->batch < 5 ? s->batch : 5;
+    engine e = engine_open(&small, LSTM_F64, threads);
+    naive *n = naive_of(e.tr, small.seq);
+    const naive_batch plain = data_naive(e.d, lstm_trainer_settings(e.tr));
+    const double loss = must_forward(e.tr, &e.batch, true), want = naive_forward(n, &plain);
+    check c = {.loss = fabs(loss - want) / fabs(want)};
+
+    must_backward(e.tr);
+    naive_backward(n);
+    for (size_t k = 0; k < n->params; k++)
+        c.gradient = fmax(c.gradient, gradient_error(&e, k, n->param[k].grad));
+    naive_free(n);
+    engine_close(&e);
+    return c;
+}
+
+static void verify(const shape *s, int threads)
+{
+    const check f = check_float(s, threads), d = check_double(s, threads);
+    const bool good = f.loss <= FLOAT_LOSS_ERROR && f.gradient <= FLOAT_GRADIENT_ERROR && d.loss <= DOUBLE_ERROR &&
+                      d.gradient <= DOUBLE_ERROR;
+
+    fprintf(stderr,
+            "%s %c H=%zu B=%zu L=%zu  float from double: loss %.0e, gradients %.0e;  double from plain loops: loss "
+            "%.0e, gradients %.0e\n",
+            good ? "checked" : "WRONG", s->name, s->hidden, s->batch, s->layers, f.loss, f.gradient, d.loss, d.gradient);
+    if (!good)
+        bail("wrong results are not timed");
+}
+
+/* ---- measuring -------------------------------------------------------------------------------------------------- */
+
+typedef struct samples {
+    double *at;
+    size_t n, room;
+} samples;
+
+static void add_sample(samples *s, double value)
+{
+    if (s->n == s->room) {
+        s->room = s->room ? 2 * s->room : 64;
+        s->at = realloc(s->at, s->room * sizeof *s->at);
+        if (!s->at)
+            bail("out of memory");
+    }
+    s->at[s->n++] = value;
+}
+
+/* One line of the table. */
+typedef struct run {
+    shape s;
+    lstm_type type;
+    int threads;
+    samples step, fma, stream; /* seconds of each step; limits before and after them */
+    double phase[LSTM_PHASES]; /* seconds, all rounds */
+} run;
+
+/* Bytes of weights that cannot but be read again at every time step: recurrent ones in training, where the products
+ * with inputs are done for all steps at once; all of them in sampling. */
+static double step_weights(const run *r)
+{
+    const double H = (double)r->s.hidden, L = (double)r->s.layers;
+    const double sampling = r->s.sample ? 4 * H * H * (L - 1) + H * (double)r->s.vocab : 0;
+
+    return (4 * H * H * L + sampling) * (double)lstm_type_size(r->type);
+}
+
+/* Bytes streamed in the seconds of streamed_seconds(): the last step's recurrent weights are not needed going back. */
+static double streamed_bytes(const run *r)
+{
+    return step_weights(r) * (r->s.sample ? 1 : 2 * (double)r->s.seq - 1);
+}
+
+static double streamed_seconds(const run *r, double median)
+{
+    if (r->s.sample)
+        return median;
+    return (r->phase[LSTM_PHASE_FORWARD] + r->phase[LSTM_PHASE_BACKWARD]) / (double)r->step.n;
+}
+
+static void measure_limits(run *r)
+{
+    add_sample(&r->fma, limit_fma(r->type, r->threads));
+    add_sample(&r->stream, limit_stream((size_t)step_weights(r), r->threads));
+}
+
+static void measure(run *r, double seconds)
+{
+    engine e = engine_open(&r->s, r->type, r->threads);
+
+    measure_limits(r);
+    for (double start = bench_clock(), k = 0; k < 2 || bench_clock() - start < 0.1 * seconds; k++)
+        one_step(&e); /* pages, caches, threads: not counted */
+    lstm_trainer_profile(e.tr, true);
+    for (double start = bench_clock(), now = start, k = 0; k < 3 || now - start < seconds; k++) {
+        const double before = now;
+
+        one_step(&e);
+        now = bench_clock();
+        add_sample(&r->step, now - before);
+    }
+    for (lstm_phase p = 0; p < LSTM_PHASES; p++)
+        r->phase[p] += lstm_trainer_phase_seconds(e.tr, p);
+    measure_limits(r);
+    engine_close(&e);
+}
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+typedef struct result {
+    double tokens, median, best, gflops, fma, gbs, stream, phase[LSTM_PHASES];
+} result;
+
+static result result_of(run *r)
+{
+    const lstm_model_config net = net_of(&r->s, r->type);
+    const lstm_trainer_config training = training_of(&r->s, r->threads);
+    lstm_error err;
+    lstm_plan plan;
+    double all = 0;
+
+    if (lstm_plan_for(&net, &training, &plan, &err))
+        bail("lstm_plan_for: %s", err.message);
+    result out = {.median = bench_median(r->step.at, r->step.n),
+                  .fma = bench_median(r->fma.at, r->fma.n),
+                  .stream = bench_median(r->stream.at, r->stream.n)};
+
+    out.best = r->step.at[0];
+    out.tokens = (double)(r->s.batch * r->s.seq) / out.median;
+    out.gflops = 1e-9 * plan.flops_per_step / out.median;
+    out.gbs = 1e-9 * streamed_bytes(r) / streamed_seconds(r, out.median);
+    for (int p = 0; p < LSTM_PHASES; p++)
+        all += r->phase[p];
+    for (int p = 0; p < LSTM_PHASES; p++)
+        out.phase[p] = 100 * r->phase[p] / all;
+    return out;
+}
+
+static const char *precision(lstm_type type)
+{
+    return type == LSTM_F32 ? "float" : "double";
+}
+
+static void print_header(void)
+{
+    printf("%6s %5s %4s %4s %2s %4s %-6s %2s %9s %8s %8s %5s %8s %4s %6s %4s  ", "config", "H", "B", "T", "L", "E",
+           "real", "p", "tokens/s", "ms", "best", "n", "GFLOP/s", "%", "GB/s", "%");
+    for (int p = 0; p < LSTM_PHASES; p++)
+        printf(" %s", lstm_phase_name(p));
+    printf("\n");
+}
+
+static void print_text(run *r)
+{
+    const result v = result_of(r);
+
+    printf("%6c %5zu %4zu %4zu %2zu %4zu %-6s %2d %9.0f %8.3f %8.3f %5zu %8.1f %4.0f ", r->s.name, r->s.hidden,
+           r->s.batch, r->s.seq, r->s.layers, r->s.embed, precision(r->type), r->threads, v.tokens, 1e3 * v.median,
+           1e3 * v.best, r->step.n, v.gflops, 100 * v.gflops / v.fma);
+    if (r->s.batch == 1)
+        printf("%6.1f %4.0f  ", v.gbs, 100 * v.gbs / v.stream);
+    else
+        printf("%6s %4s  ", "", "");
+    for (int p = 0; p < LSTM_PHASES; p++)
+        printf(" %*.0f%%", (int)strlen(lstm_phase_name(p)) - 1, v.phase[p]);
+    printf("\n");
+}
+
+static void print_json(run *r)
+{
+    const result v = result_of(r);
+
+    printf("{\"peer\": \"lstmrun\", \"version\": \"%s\", \"kernel\": \"%s\", \"config\": \"%c\", \"hidden\": %zu, "
+           "\"batch\": %zu, \"seq\": %zu, \"layers\": %zu, \"embed\": %zu, \"vocab\": %zu, \"dropout\": %g, "
+           "\"vanish\": %s, \"precision\": \"%s\", \"threads\": %d, ",
+           LSTM_VERSION, lstm_kernel(), r->s.name, r->s.hidden, r->s.batch, r->s.seq, r->s.layers, r->s.embed,
+           r->s.vocab, r->s.dropout, r->s.vanish ? "true" : "false", precision(r->type), r->threads);
+    printf("\"tokens_per_second\": %.6g, \"ms\": %.6g, \"ms_best\": %.6g, \"repetitions\": %zu, \"gflops\": %.5g, "
+           "\"fma_gflops\": %.5g, \"weights_gbs\": %.5g, \"stream_gbs\": %.5g, \"phases\": {",
+           v.tokens, 1e3 * v.median, 1e3 * v.best, r->step.n, v.gflops, v.fma, v.gbs, v.stream);
+    for (int p = 0; p < LSTM_PHASES; p++)
+        printf("%s\"%s\": %.4g", p ? ", " : "", lstm_phase_name(p), 1e-2 * v.phase[p]);
+    printf("}}\n");
+}
+
+/* ---- command line ----------------------------------------------------------------------------------------------- */
+
+typedef struct options {
+    shape base[MOST_VALUES];
+    size_t bases;
+    size_t hidden[MOST_VALUES], batch[MOST_VALUES], threads[MOST_VALUES]; /* 0: end of the list */
+    bool types[2];
+    size_t rounds;
+    double seconds;
+    bool json, check;
+} options;
+
+static const char USAGE[] =
+    "usage: bench [CONFIG...] [KEY=VALUE...] [--json] [--no-check]\n"
+    "  CONFIG     A B C D E F (docs/benchmarks.md); none and no shape below: all\n"
+    "  hidden= batch= seq= layers= embed= vocab= dropout=   another shape, or changes to the configurations named\n"
+    "  vanish=1   gradients that fade to denormals\n"
+    "  threads=1,2  precision=float,double  hidden= and batch= take lists, too\n"
+    "  seconds=1  of each measurement;  rounds=3  each measures everything once\n";
+
+static void usage(const char *argument)
+{
+    fprintf(stderr, "bench: cannot read '%s'\n%s", argument, USAGE);
+    exit(2);
+}
+
+static void read_sizes(size_t *list, const char *text, const char *argument)
+{
+    for (size_t n = 0; n < MOST_VALUES - 1; n++) {
+        char *end;
+        const unsigned long value = strtoul(text, &end, 10);
+
+        if (end == text || value == 0 || value > 1000000 || (*end && *end != ','))
+            usage(argument);
+        list[n] = value;
+        list[n + 1] = 0;
+        if (!*end)
+            return;
+        text = end + 1;
+    }
+    usage(argument);
+}
+
+static size_t read_size(const char *text, const char *argument, bool zero)
+{
+    size_t list[MOST_VALUES];
+
+    if (zero && !strcmp(text, "0"))
+        return 0;
+    read_sizes(list, text, argument);
+    if (list[1])
+        usage(argument);
+    return list[0];
+}
+
+static double read_number(const char *text, const char *argument)
+{
+    char *end;
+    const double value = strtod(text, &end);
+
+    if (end == text || *end || !(value >= 0) || value > 1e6)
+        usage(argument);
+    return value;
+}
+
+static void read_types(options *o, const char *text, const char *argument)
+{
+    o->types[LSTM_F32] = strstr(text, "float") != NULL;
+    o->types[LSTM_F64] = strstr(text, "double") != NULL;
+    if (!o->types[LSTM_F32] && !o->types[LSTM_F64])
+        usage(argument);
+}
+
+/* A change to a shape; false when it is none. */
+static bool change_shape(shape *s, const char *key, const char *value, const char *argument)
+{
+    if (!strcmp(key, "seq"))
+        s->seq = read_size(value, argument, false);
+    else if (!strcmp(key, "layers"))
+        s->layers = read_size(value, argument, false);
+    else if (!strcmp(key, "embed"))
+        s->embed = read_size(value, argument, true);
+    else if (!strcmp(key, "vocab"))
+        s->vocab = read_size(value, argument, false);
+    else if (!strcmp(key, "dropout"))
+        s->dropout = read_number(value, argument);
+    else if (!strcmp(key, "vanish"))
+        s->vanish = read_size(value, argument, true) > 0;
+    else
+        return false;
+    return true;
+}
+
+static bool read_setting(options *o, const char *key, const char *value, const char *argument)
+{
+    if (!strcmp(key, "threads"))
+        read_sizes(o->threads, value, argument);
+    else if (!strcmp(key, "precision"))
+        read_types(o, value, argument);
+    else if (!strcmp(key, "seconds"))
+        o->seconds = read_number(value, argument);
+    else if (!strcmp(key, "rounds"))
+        o->rounds = read_size(value, argument, false);
+    else
+        return false;
+    return true;
+}
+
+static bool list_of_shapes(options *o, const char *key, const char *value, const char *argument)
+{
+    if (!strcmp(key, "hidden"))
+        read_sizes(o->hidden, value, argument);
+    else if (!strcmp(key, "batch"))
+        read_sizes(o->batch, value, argument);
+    else
+        return false;
+    return true;
+}
+
+static void name_config(options *o, const char *argument)
+{
+    for (size_t k = 0; k < CONFIG_COUNT; k++)
+        if (argument[0] == CONFIGS[k].name && !argument[1] && o->bases < MOST_VALUES) {
+            o->base[o->bases++] = CONFIGS[k];
+            return;
+        }
+    usage(argument);
+}
+
+static void split_argument(const char *argument, char *key, size_t size, const char **value)
+{
+    const char *equals = strchr(argument, '=');
+
+    if ((size_t)(equals - argument) >= size)
+        usage(argument);
+    memcpy(key, argument, (size_t)(equals - argument));
+    key[equals - argument] = '\0';
+    *value = equals + 1;
+}
+
+/* Configurations and flags first, then settings: changes of a shape apply to all the configurations named. */
+static void read_names(options *o, int argc, char **argv)
+{
+    for (int k = 1; k < argc; k++)
+        if (!strcmp(argv[k], "--json"))
+            o->json = true;
+        else if (!strcmp(argv[k], "--no-check"))
+            o->check = false;
+        else if (!strchr(argv[k], '='))
+            name_config(o, argv[k]);
+}
+
+static void read_settings(options *o, int argc, char **argv)
+{
+    const bool named = o->bases > 0;
+
+    for (int k = 1; k < argc; k++) {
+        char key[16];
+        const char *value;
+
+        if (!strchr(argv[k], '='))
+            continue;
+        split_argument(argv[k], key, sizeof key, &value);
+        if (read_setting(o, key, value, argv[k]))
+            continue;
+        if (!named && o->bases == 0)
+            o->base[o->bases++] = OWN;
+        if (list_of_shapes(o, key, value, argv[k]))
+            continue;
+        for (size_t b = 0; b < o->bases; b++)
+            if (!change_shape(&o->base[b], key, value, argv[k]))
+                usage(argv[k]);
+    }
+}
+
+static options read_options(int argc, char **argv)
+{
+    options o = {.rounds = 3, .seconds = 1, .check = true, .types = {[LSTM_F32] = true}};
+    const size_t threads = (size_t)lstm_threads();
+
+    o.threads[0] = 1;
+    o.threads[1] = threads > 1 ? threads : 0;
+    read_names(&o, argc, argv);
+    read_settings(&o, argc, argv);
+    if (o.bases == 0) {
+        memcpy(o.base, CONFIGS, sizeof CONFIGS);
+        o.bases = CONFIG_COUNT;
+    }
+    return o;
+}
+
+/* ---- the runs of a command line --------------------------------------------------------------------------------- */
+
+typedef struct plan {
+    run run[MOST_RUNS];
+    size_t count;
+} plan;
+
+static void add_runs(plan *p, const options *o, const shape *s)
+{
+    for (size_t t = 0; t < 2; t++)
+        for (size_t k = 0; o->types[t] && o->threads[k]; k++) {
+            if (p->count == MOST_RUNS)
+                bail("more than %d runs", MOST_RUNS);
+            p->run[p->count++] = (run){.s = *s, .type = (lstm_type)t, .threads = (int)o->threads[k]};
+        }
+}
+
+static void plan_shape(plan *p, const options *o, shape s)
+{
+    const size_t hidden = s.hidden, batch = s.batch;
+
+    for (size_t h = 0; h == 0 || o->hidden[h]; h++)
+        for (size_t b = 0; b == 0 || o->batch[b]; b++) {
+            s.hidden = o->hidden[h] ? o->hidden[h] : hidden;
+            s.batch = o->batch[b] ? o->batch[b] : batch;
+            if (o->check)
+                verify(&s, lstm_threads());
+            add_runs(p, o, &s);
+        }
+}
+
+static void print_machine(void)
+{
+    char line[256], cpu[200] = "unknown processor";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "model name : %199[^\n]", cpu) == 1)
+            break;
+    if (f)
+        fclose(f);
+    printf("lstmrun %s, kernel %s, %ld processors: %s\n", LSTM_VERSION, lstm_kernel(), sysconf(_SC_NPROCESSORS_ONLN),
+           cpu);
+}
+
+int main(int argc, char **argv)
+{
+    static plan p;
+    const options o = read_options(argc, argv);
+
+    for (size_t k = 0; k < o.bases; k++)
+        plan_shape(&p, &o, o.base[k]);
+    for (size_t round = 0; round < o.rounds; round++)
+        for (size_t k = 0; k < p.count; k++)
+            measure(&p.run[k], o.seconds);
+    if (!o.json) {
+        print_machine();
+        print_header();
+    }
+    for (size_t k = 0; k < p.count; k++) {
+        (o.json ? print_json : print_text)(&p.run[k]);
+        free(p.run[k].step.at);
+        free(p.run[k].fma.at);
+        free(p.run[k].stream.at);
+    }
+    return 0;
+}
