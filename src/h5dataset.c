@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "h5dataset.h"
 
-#include <hdf5_hl.h>
 #include <string.h>
 
 /* A chunk is what is read and compressed at once. Large records are cut into chunks of about CHUNK_BYTES. Of small
@@ -218,14 +217,4 @@ int h5dataset_read(const h5dataset *d, hsize_t first, hsize_t n, void *data)
     h5_close(file);
     h5_close(memory);
     return result;
-}
-
-int h5_set_scale(const h5dataset *d, const char *dimension)
-{
-    return H5DSset_scale(d->id, dimension) < 0 ? -1 : 0;
-}
-
-int h5_attach_scale(const h5dataset *d, const h5dataset *scale, int k)
-{
-    return H5DSattach_scale(d->id, scale->id, (unsigned)k) < 0 ? -1 : 0;
 }

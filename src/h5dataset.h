@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h5dataset.h - datasets [record, ...] that grow along their first dimension, and the dimension scales beside them.
+ * h5dataset.h - datasets [record, ...] that grow along their first dimension.
  *
  * Internal to the log; to be called between h5_enter and h5_leave. Functions return 0 or -1; the reason is in
  * libhdf5's error stack (h5_fail).
@@ -38,10 +38,5 @@ int h5dataset_set_rows(h5dataset *d, hsize_t rows); /* more are filled, fewer ar
  * index 0. */
 int h5dataset_write(h5dataset *d, hsize_t first, hsize_t n, const size_t *shape, const void *data);
 int h5dataset_read(const h5dataset *d, hsize_t first, hsize_t n, void *data);
-
-/* Makes the dataset the scale of a dimension of this name. */
-int h5_set_scale(const h5dataset *d, const char *dimension);
-/* Says that scale is dimension k of d. */
-int h5_attach_scale(const h5dataset *d, const h5dataset *scale, int k);
 
 #endif

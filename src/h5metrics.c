@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "h5metrics.h"
 
+#include "h5scale.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +44,7 @@ static int make_table(h5metrics *m)
     const char *axes[] = {"step"};
     int64_t fill = -1;
     h5dataset_config c = {H5T_STD_I64LE, H5T_NATIVE_INT64, 0, NULL, &fill, m->deflate};
-    return h5dataset_create(&m->step, m->group, "step", &c) || h5_set_scale(&m->step, "step") ||
+    return h5dataset_create(&m->step, m->group, "step", &c) || h5scale_set(m->step.id, "step") ||
            h5_put_text(m->step.id, "long_name", "training step") || h5_put_text(m->group, "NX_class", "NXdata") ||
            h5_put_texts(m->group, "axes", 1, axes) ? -1 : 0;
 }
@@ -135,7 +137,7 @@ static int make_column(h5metrics *m, h5column *c)
 {
     double fill = NAN;
     h5dataset_config config = {H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, NULL, &fill, m->deflate};
-    return h5dataset_create(&c->data, m->group, c->name, &config) || h5_attach_scale(&c->data, &m->step, 0) ||
+    return h5dataset_create(&c->data, m->group, c->name, &config) || h5scale_attach(c->data.id, 1, &m->step.id) ||
            describe_plot(m, c->name) ? -1 : 0;
 }
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "h5records.h"
 
+#include "h5scale.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +47,8 @@ static int make_integers(h5dataset *d, hid_t group, const char *name, int64_t fi
 static int make_columns(h5records *g)
 {
     const char *axes[] = {"record"};
-    if (make_integers(&g->record, g->group, "record", -1, g->deflate) || h5_set_scale(&g->record, "record") ||
-        make_integers(&g->step, g->group, "step", -1, g->deflate) || h5_attach_scale(&g->step, &g->record, 0))
+    if (make_integers(&g->record, g->group, "record", -1, g->deflate) || h5scale_set(g->record.id, "record") ||
+        make_integers(&g->step, g->group, "step", -1, g->deflate) || h5scale_attach(g->step.id, 1, &g->record.id))
         return -1;
     if (h5_put_text(g->step.id, "long_name", "training step") || h5_put_text(g->group, "NX_class", "NXdata"))
         return -1;
@@ -185,7 +187,7 @@ static int write_indexes(h5dataset *d, hid_t group, const h5log_dim *dim)
 
 static int write_labels(h5dataset *d, hid_t group, const h5log_dim *dim)
 {
-    size_t width = 1;
+    size_t width = 2; /* netCDF takes strings of one byte for single characters */
     for (size_t k = 0; k < dim->size; k++)
         width = strlen(dim->labels[k]) > width ? strlen(dim->labels[k]) : width;
     char *all = calloc(dim->size + 1, width);
@@ -213,7 +215,7 @@ static int open_dimension(h5records *g, const h5log_dim *dim, h5dataset *d, lstm
                                             dim->values);
         else
             result = write_indexes(d, g->group, dim);
-        return result || h5_set_scale(d, dim->name) ? -1 : 0;
+        return result || h5scale_set(d->id, dim->name) ? -1 : 0;
     }
     if (h5dataset_open(d, g->group, dim->name))
         return -1;
@@ -261,6 +263,23 @@ static int describe_plot(h5records *g, const h5log_series *c, hid_t dataset)
            h5_put_texts(g->group, "axes", 1 + c->ndim, axes) ? -1 : 0;
 }
 
+static int attach_dimensions(h5records *g, h5series *s, const h5log_series *c, lstm_error *err)
+{
+    h5dataset dimension[H5_MAX_DIMS];
+    hid_t scales[1 + H5_MAX_DIMS] = {g->record.id};
+    int result = 0, n = 0;
+    for (; n < c->ndim && !result; n++) {
+        dimension[n] = (h5dataset)H5DATASET_NONE;
+        result = open_dimension(g, &c->dim[n], &dimension[n], err);
+        scales[1 + n] = dimension[n].id;
+    }
+    if (!result)
+        result = h5scale_attach(s->data.id, 1 + n, scales);
+    while (n-- > 0)
+        h5dataset_close(&dimension[n]);
+    return result;
+}
+
 static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_error *err)
 {
     static const int64_t minus_one = -1;
@@ -271,15 +290,8 @@ static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_e
                                   [H5_I64] = &minus_one};
     h5dataset_config dc = {h5_type_in_file(c->type), h5_type_in_memory(c->type), c->ndim, s->shape, fill[c->type],
                            g->deflate};
-    if (h5dataset_create(&s->data, g->group, s->name, &dc) || h5_attach_scale(&s->data, &g->record, 0))
+    if (h5dataset_create(&s->data, g->group, s->name, &dc) || attach_dimensions(g, s, c, err))
         return -1;
-    for (int d = 0; d < c->ndim; d++) {
-        h5dataset scale = H5DATASET_NONE;
-        int result = open_dimension(g, &c->dim[d], &scale, err) || h5_attach_scale(&s->data, &scale, 1 + d);
-        h5dataset_close(&scale);
-        if (result)
-            return -1;
-    }
     return describe_plot(g, c, s->data.id);
 }
 
@@ -342,7 +354,7 @@ static int make_text(h5records *g, h5series *s, size_t bytes)
     hid_t type = h5_string_type(bytes);
     h5dataset_config c = {type, type, 0, NULL, NULL, g->deflate};
     int result = type < 0 || h5dataset_create(&s->data, g->group, s->name, &c) ||
-                 h5_attach_scale(&s->data, &g->record, 0) || h5_put_text(s->data.id, "coordinates", "step");
+                 h5scale_attach(s->data.id, 1, &g->record.id) || h5_put_text(s->data.id, "coordinates", "step");
     h5_close(type);
     return result ? -1 : 0;
 }
@@ -392,7 +404,7 @@ static column *find_size(h5records *g, const char *dim, size_t announced)
             return c;
     column *c = new_column(g, name);
     if (!c || make_integers(&c->data, g->group, name, (int64_t)announced, g->deflate) ||
-        h5_attach_scale(&c->data, &g->record, 0))
+        h5scale_attach(c->data.id, 1, &g->record.id))
         return NULL;
     return c;
 }
