@@ -20,7 +20,7 @@ local function train(cfg, run)
     run:log(step, fit:step(text))
 
     if run:every(cfg.eval_every) then
-      run:evaluate(step, fit:evaluate(text)) -- on the last tenth of the text; the best so far is kept
+      run:evaluate(step, fit:evaluate(text, { batch = cfg.batch })) -- on the last tenth; the best so far is kept
     end
     if run:every(cfg.sample_every) then
       run:sample(step, model:sample {

@@ -79,7 +79,7 @@ local function parts(self, step, info)
     list[#list + 1] = { select("#", ...) > 1 and string.format(...) or ..., rank }
   end
   if self.kind == "terminal" then add(4, "%s", bar(share, bar_width)) end
-  add(1, "%3.0f%%", math.floor(100 * share))
+  add(1, "%2d%%", math.floor(100 * share))
   add(0, "step %d/%d", step, self.steps)
   if info.smoothed then add(0, "loss %.3f", info.smoothed) end
   if info.smoothed and self.unit then add(7, "(%.2f bit/%s)", info.smoothed / math.log(2), self.unit) end

@@ -37,7 +37,7 @@ function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    state = {}, streams = {}, info = {},
+    state = {}, streams = {}, info = {}, first_row = {},
     step = 0, best = nil, smoothed = nil,
   }, meta)
 end
@@ -162,6 +162,49 @@ local function open_files(self)
   self.journal = open(core.log, "log.h5")
   self.csv = open(core.csv, "metrics.csv")
   describe(self)
+end
+
+-- ---- metrics ------------------------------------------------------------------------------------------------------
+
+local function announce_columns(self, row)
+  local known, columns, extra = {}, {}, {}
+  local function add(name)
+    if not known[name] then columns[#columns + 1] = name end
+    known[name] = true
+  end
+  for _, name in ipairs(first_columns) do add(name) end
+  for _, name in ipairs(self.description.metrics) do add(name) end
+  for name in pairs(row) do
+    if not known[name] and name ~= last_columns[1] and name ~= last_columns[2] then extra[#extra + 1] = name end
+  end
+  table.sort(extra)
+  for _, name in ipairs(extra) do add(name) end
+  for _, name in ipairs(last_columns) do add(name) end
+  must(self, self.journal:columns(columns))
+  must(self, self.csv:columns(columns))
+  self.columns = columns
+end
+
+local function write_row(self, step, row)
+  if not self.columns then -- still in the first step, whose rows say which columns there are
+    for name, value in pairs(row) do self.first_row[name] = value end
+    return
+  end
+  must(self, self.journal:row(step, row))
+  must(self, self.csv:row(step, row))
+  local missing = self.csv:left_out()
+  if missing and not self.told_left_out then
+    self.told_left_out = true
+    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
+      :format(missing))
+  end
+end
+
+-- The first step is over: its columns are those of metrics.csv.
+local function write_first_row(self)
+  if self.columns or not next(self.first_row) then return end
+  announce_columns(self, self.first_row)
+  write_row(self, self.current, self.first_row)
 end
 
 -- ---- checkpoints --------------------------------------------------------------------------------------------------
@@ -340,6 +383,7 @@ end
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
+  write_first_row(self)
   if self.new_best then
     self.new_best = false
     save(self, checkpoint.best)
@@ -375,6 +419,7 @@ local function leave(self, err)
   if self.finished then return end
   self.progress:finish()
   if err ~= nil then
+    write_first_row(self)
     close_files(self)
     self.finished = true
     return
@@ -406,42 +451,12 @@ end
 
 -- ---- what a step reports ------------------------------------------------------------------------------------------
 
-local function announce_columns(self, row)
-  local known, columns, extra = {}, {}, {}
-  local function add(name)
-    if not known[name] then columns[#columns + 1] = name end
-    known[name] = true
-  end
-  for _, name in ipairs(first_columns) do add(name) end
-  for _, name in ipairs(self.description.metrics) do add(name) end
-  for name in pairs(row) do
-    if not known[name] and name ~= last_columns[1] and name ~= last_columns[2] then extra[#extra + 1] = name end
-  end
-  table.sort(extra)
-  for _, name in ipairs(extra) do add(name) end
-  for _, name in ipairs(last_columns) do add(name) end
-  must(self, self.journal:columns(columns))
-  must(self, self.csv:columns(columns))
-  self.columns = columns
-end
-
-local function write_row(self, step, row)
-  if not self.columns then announce_columns(self, row) end
-  must(self, self.journal:row(step, row))
-  must(self, self.csv:row(step, row))
-  local missing = self.csv:left_out()
-  if missing and not self.told_left_out then
-    self.told_left_out = true
-    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
-      :format(missing))
-  end
-end
-
 local function is_finite(x)
   return x == x and x ~= math.huge and x ~= -math.huge
 end
 
 local function diverged(self, what, value, step)
+  write_first_row(self)
   must(self, self.journal:event(step, "diverged", ("%s became %s"):format(what, tostring(value))))
   self.finished = true
   must(self, close_files(self))

@@ -1,0 +1,160 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Runs from the inside: what run:log and its neighbours take and refuse, what is written, what is restored. How a
+-- whole program stops and resumes is in tests/host.sh.
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local experiment = require "lstm.experiment"
+local lstm = require "lstm"
+local run = require "lstm.run"
+local tap = require "tap"
+
+local sys = core.sys
+local directory = os.tmpname()
+os.remove(directory)
+assert(sys.make_directory(directory))
+
+local text = assert(lstm.corpus { text = ("to be, or not to be: that is the question. "):rep(40), split = { 0.9, 0.1 } })
+local description = experiment {
+  name = "test", run = function() end, options = { { "hidden", 6 }, { "rate", 0.5 } }, metrics = { "late" },
+}
+
+local function new_run(fields)
+  local host = { runs = directory, program = "lstmrun", script = "run.lua", command_line = "", progress = "quiet" }
+  for key, value in pairs(fields or {}) do host[key] = value end
+  return run.new { description = description, cfg = description.options:defaults(), host = host, saved = host.saved }
+end
+
+local function new_trainer()
+  local model = lstm.model { vocab = text.vocab, hidden = 6, seed = 3 }
+  return model:trainer { batch = 2, seq = 5, lr = 0.01 }, model
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+local function resumed(from)
+  local found = checkpoint.locate(from, directory)
+  local saved = checkpoint.read(found)
+  saved.directory, saved.in_place = found.directory, found.in_place
+  return saved
+end
+
+-- ---- a run of four steps ------------------------------------------------------------------------------------------
+
+local fit, model = new_trainer()
+local this = new_run()
+local seen, due = {}, {}
+for step in this:steps(4, fit, text) do
+  seen[#seen + 1] = step
+  if this:every(3) then due[#due + 1] = step end
+  tap.ok(not this:every(0), "every 0 steps: never")
+  local loss, statistics = fit:step(text)
+  this:log(step, loss, statistics)
+  this:log(step, { mine = step * 1.5 })
+  if step == 2 then
+    this:log(step, { late = 7 })
+    this:evaluate(step, 3.25)
+    tap.fails(function() this:log(1, loss) end, { "run.lua:", "this is step 2, got 1" }, "a row of another step")
+    tap.fails(function() this:log(step, "low") end, "'loss' must be a number, got string", "a loss that is no number")
+    tap.fails(function() this:log(step, { acc = {} }) end, "'acc' must be a number, got table", "a value that is none")
+    tap.fails(function() this:evaluate(step, nil) end, "must be a number, got nil", "an evaluation of nothing")
+    tap.fails(function() this:steps(3) end, "one loop", "a loop in the loop")
+  end
+  this.state.sum = (this.state.sum or 0) + loss
+  this.state.note = "é\n"
+end
+this:finish()
+tap.is(table.concat(seen, " "), "1 2 3 4", "steps count from 1")
+tap.is(table.concat(due, " "), "3 4", "every third step, and the last")
+
+local lines = {}
+for line in read(this.directory .. "/metrics.csv"):gmatch "[^\n]+" do lines[#lines + 1] = line end
+tap.is(#lines, 5, "a line of metrics for each step")
+tap.is(lines[1], "step,loss,smoothed_loss,val_loss,lr,grad_norm,clipped_norm,clipped_share,update_ratio,late,mine," ..
+  "tokens_per_second,seconds", "columns of the first step, and those announced")
+tap.ok(lines[3]:find "^2,[%d.]+,[%d.]+,3%.25,0%.01," ~= nil, "an evaluation is in its step's line")
+for _, name in ipairs { "log.h5", checkpoint.latest, checkpoint.best } do
+  tap.is(sys.kind(this.directory .. "/" .. name), "file", name .. " is there")
+end
+
+-- ---- what a checkpoint restores -----------------------------------------------------------------------------------
+
+local saved = resumed(this.directory)
+tap.is(saved.experiment, "test", "a checkpoint knows its experiment")
+tap.is(saved.config.hidden, 6, "its options")
+tap.is(saved.state.step, 4, "its step")
+tap.is(saved.state.best.value, 3.25, "and the best metric")
+
+local fit2, model2 = new_trainer()
+local again = new_run { saved = saved }
+fit.lr = 0.002 -- not that of the checkpoint
+local first
+for step in again:steps(5, fit2, text) do
+  first = first or step
+  tap.is(again.state.sum, this.state.sum, "run.state is restored")
+  tap.is(again.state.note, "é\n", "texts in it, too")
+  local same = true
+  for name, view in model:parameters() do same = same and view:equal(model2:parameter(name)) end
+  tap.ok(same, "parameters are restored")
+  tap.is(fit2.lr, 0.01, "the rate is restored")
+  tap.is(fit2:stream_cursor().position, fit:stream_cursor().position, "the place in the text is restored")
+  again:log(step, fit2:step(text))
+end
+again:finish()
+tap.is(first, 5, "the loop goes on where it was")
+tap.is(again.directory, this.directory, "in the same directory")
+
+local fit3 = new_trainer()
+fit3.lr = 0.2 -- asked for anew
+local branch = new_run { saved = resumed(this.directory .. "/" .. checkpoint.best) }
+for step in branch:steps(3, fit3, text) do
+  tap.is(step, 3, "the best checkpoint is of step 2")
+  tap.is(fit3.lr, 0.2, "a rate that was given anew stays")
+  branch:log(step, fit3:step(text))
+end
+branch:finish()
+tap.ok(branch.directory ~= this.directory, "it goes on in a directory of its own")
+
+-- ---- the ways out of a loop ---------------------------------------------------------------------------------------
+
+local fit4 = new_trainer()
+local left = new_run()
+for step in left:steps(9, fit4, text) do
+  if step == 3 then break end
+  left:log(step, fit4:step(text))
+end
+left:finish()
+tap.is(resumed(left.directory).state.step, 2, "a loop that is left before the step was done")
+
+local fit5 = new_trainer()
+local raised = new_run()
+local ok, message = pcall(function()
+  for step in raised:steps(9, fit5, text) do
+    raised:log(step, fit5:step(text))
+    if step == 2 then error "mine" end
+  end
+end)
+tap.ok(not ok and message:find "mine", "an error in the loop comes through")
+tap.ok(sys.kind(raised.directory .. "/" .. checkpoint.latest) == nil, "and leaves no checkpoint of half a step")
+tap.is(select(2, read(raised.directory .. "/metrics.csv"):gsub("\n", "")), 3, "but the metrics")
+
+local holds = new_run()
+tap.fails(function()
+  for _ in holds:steps(1) do holds.state.f = print end
+end, { "run.state cannot be kept", "function" }, "a state that no file can hold")
+tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "a negative number of steps")
+tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
+tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
+
+-- A run without a trainer is a run, too.
+local bare = new_run()
+for step in bare:steps(3) do bare:log(step, { x = step }) end
+bare:finish()
+tap.ok(read(bare.directory .. "/metrics.csv"):find "\n3," ~= nil, "a run of plain numbers")
+
+os.execute("rm -rf '" .. directory .. "'")
+tap.done()
