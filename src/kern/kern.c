@@ -92,8 +92,8 @@ INLINE void any_tile(const kern_product *p, size_t rows, size_t blocks, const re
         break;
     }
 }
-#else
-#if VBYTES == 32
+#elif defined(KERN_AVX2) || defined(__ARM_NEON)
+#if VPB == 2
 TILES(2)
 #define BLOCK_SWITCH TILE_SWITCH(2)
 #else
@@ -101,7 +101,20 @@ TILES(4)
 #define BLOCK_SWITCH TILE_SWITCH(4)
 #endif
 #define BLOCKS_AT_ONCE 1
-INLINE size_t most_rows(size_t blocks) { (void)blocks; return 6; }
+#define MOST_ROWS 6
+#else /* a call of fma() for every element: nothing to gain from large tiles */
+TILE(1, 4) TILE(2, 4)
+#define BLOCK_SWITCH                                                                                                   \
+    switch (rows) {                                                                                                    \
+        TILE_CASE(1, 4)                                                                                                \
+        TILE_CASE(2, 4)                                                                                                \
+    }
+#define BLOCKS_AT_ONCE 1
+#define MOST_ROWS 2
+#endif
+
+#ifdef BLOCK_SWITCH
+INLINE size_t most_rows(size_t blocks) { (void)blocks; return MOST_ROWS; }
 INLINE void any_tile(const kern_product *p, size_t rows, size_t blocks, const real *a, const real *b, real *c,
                      size_t a_row, size_t a_k)
 {

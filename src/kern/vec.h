@@ -35,7 +35,7 @@
 #endif
 
 #define VL (VBYTES / sizeof(real)) /* lanes of a vector */
-#define VPB (64 / VBYTES)          /* vectors of a block */
+#define VPB (LSTM_LINE / VBYTES)   /* vectors of a block */
 
 typedef real vec __attribute__((vector_size(VBYTES), may_alias));
 #if LSTM_REAL == 64
