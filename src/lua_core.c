@@ -2,6 +2,9 @@
  *
  * lua_core.c - the module lstm.core: what lua/lstm/init.lua builds on. Preloaded by lstmrun, loaded by a plain lua5.4.
  */
+#define _GNU_SOURCE /* dladdr */
+#include <dlfcn.h>
+
 #include "lua_binding.h"
 #include "lua_run.h"
 
@@ -21,15 +24,22 @@ static int threads(lua_State *L)
     return 1;
 }
 
-#if defined(__GNUC__)
-__attribute__((visibility("default")))
-#endif
+/* lua_close unloads modules. OpenMP's threads outlive that, and would find their code gone: keep it. */
+static void stay_loaded(void)
+{
+    static const char here;
+    Dl_info module;
+    if (dladdr(&here, &module) != 0 && module.dli_fname != NULL)
+        dlopen(module.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 int luaopen_lstm_core(lua_State *L);
 
 int luaopen_lstm_core(lua_State *L)
 {
     static const luaL_Reg functions[] = { { "kernel", kernel }, { "threads", threads }, { NULL, NULL } };
     luaL_checkversion(L);
+    stay_loaded();
     luaL_newlib(L, functions);
     lua_pushliteral(L, LSTM_VERSION);
     lua_setfield(L, -2, "version");
