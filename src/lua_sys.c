@@ -8,6 +8,11 @@
 #include "lua_run.h"
 
 #include "h5version.h"
+#if __has_include("revision.h")
+#include "revision.h"
+#else
+#define LSTM_REVISION "unknown"
+#endif
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -198,6 +203,13 @@ static int sys_compiler(lua_State *L)
     return 1;
 }
 
+/* revision() -> of the source, as git describes it */
+static int sys_revision(lua_State *L)
+{
+    lua_pushliteral(L, LSTM_REVISION);
+    return 1;
+}
+
 /* lua_release() -> "5.4.4" */
 static int sys_lua_release(lua_State *L)
 {
@@ -314,6 +326,7 @@ void lua_sys_push(lua_State *L)
         {"pid", sys_pid},
         {"typename", sys_typename},
         {"compiler", sys_compiler},
+        {"revision", sys_revision},
         {"lua_release", sys_lua_release},
         {"hdf5_version", sys_hdf5_version},
         {"on_signal", sys_on_signal},

@@ -326,5 +326,37 @@ exits 0 "a loop that is left"; prints "done    7 steps"
 run breaks.lua --out=again --resume=breaks/checkpoint-latest.h5
 prints "step 7"
 
+# ---- where the text comes from --------------------------------------------------------------------------------------
+
+# No network here: curl and wget are ours.
+mkdir bin given
+printf '#!/bin/sh\nwhile [ $# -gt 1 ]; do case $1 in -o|-O) echo "not Shakespeare" >"$2";; esac; shift; done\n' >bin/curl
+printf '#!/bin/sh\nexit 4\n' >bin/wget
+chmod +x bin/curl bin/wget
+PATH=$work/bin:$PATH
+hamlet=/usr/share/gocode/src/github.com/golang/leveldb/testdata/hamlet-act-1.txt
+tiny_shakespeare="hidden=4 layers=1 steps=1 batch=2 seq=5 --quiet"
+falls_back() { # what happens without the text, with this machine's packages
+    if [ -e $hamlet ]; then
+        exits 0 "$1"; says "Hamlet's first act instead"
+    else
+        exits 1 "$1"; says "no text to learn from"
+    fi
+    [ -z "$(find cache -type f 2>/dev/null)" ]; result $? "  leaves nothing in the cache"
+}
+run shakespeare $tiny_shakespeare
+falls_back "a download that is something else"; says "SHA-256 differs"
+printf '#!/bin/sh\nexit 6\n' >bin/curl
+run shakespeare $tiny_shakespeare
+falls_back "no network"; says "could not download https://"
+cp text given/tinyshakespeare.txt
+LSTMRUN_DATA=given run shakespeare ${tiny_shakespeare% --quiet}
+exits 0 "\$LSTMRUN_DATA"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
+mkdir -p cache/lstmrun && cp text cache/lstmrun/tinyshakespeare.txt
+run shakespeare ${tiny_shakespeare% --quiet}
+exits 0 "the cache"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
+run shakespeare ${tiny_shakespeare% --quiet} data=tiny.lua
+exits 0 "data=FILE"; prints "text    tiny.lua, "
+
 echo "1..$count"
 exit $failed

@@ -129,8 +129,9 @@ Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130
 end
 
 local function print_version()
-  print(("lstmrun %s\nkernel    %s\nthreads   %d\ncompiler  %s\nLua       %s\nHDF5      %s"):format(core.version,
-    core.kernel(), core.threads(), sys.compiler(), sys.lua_release(), sys.hdf5_version()))
+  print(("lstmrun %s\nrevision  %s\nkernel    %s\nthreads   %d\ncompiler  %s\nLua       %s\nHDF5      %s")
+    :format(core.version, sys.revision(), core.kernel(), core.threads(), sys.compiler(), sys.lua_release(),
+      sys.hdf5_version()))
 end
 
 local function print_experiment_help(description, cfg, host)

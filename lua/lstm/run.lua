@@ -126,8 +126,8 @@ end
 local function environment(self)
   local text = self.text
   return {
-    { "version", core.version }, { "revision", core.revision }, { "compiler", sys.compiler() },
-    { "kernel", core.kernel() }, { "threads", core.threads() }, { "lua", _VERSION },
+    { "version", core.version }, { "revision", sys.revision() }, { "compiler", sys.compiler() },
+    { "kernel", core.kernel() }, { "threads", core.threads() }, { "lua", sys.lua_release() },
     { "experiment", self.description.name }, { "script", self.host.script }, { "command_line", self.host.command_line },
     { "data", text and text.path }, { "data_sha256", text and text.sha256 },
   }
