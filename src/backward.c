@@ -264,7 +264,7 @@ static void layer_back(const team *me, size_t l)
             input_product(me, me->tr->through, (const real *)w->dz + (t + 1) * gate_step(me), w->whh_t, me->g0,
                           me->g1 - me->g0);
         cells_back(me, l, t, through);
-        TEAM_BARRIER
+        team_barrier(me);
     }
 }
 
@@ -304,7 +304,7 @@ static void backward(team *me)
     transpose_all(me);
     if (tr->counters.accumulated == 0)
         zero_sums(me);
-    TEAM_BARRIER
+    team_barrier(me);
     team_phase(me, LSTM_PHASE_BACKWARD);
     head_weights(me);
     head_inputs(me);

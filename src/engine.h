@@ -12,6 +12,8 @@
 #ifndef LSTM_ENGINE_H
 #define LSTM_ENGINE_H
 
+#include <stdatomic.h>
+
 #include "block.h"
 #include "lstm.h"
 
@@ -95,8 +97,30 @@ typedef struct lstm_piece {
     bool decay;
 } lstm_piece;
 
+/* How many threads a pass uses; see team.c. */
+typedef struct lstm_team {
+    size_t now, trial;         /* threads: in use; being tried, 0 when nothing is */
+    double time_now, time_trial; /* seconds per time step, smoothed; of the trial */
+    unsigned left, interval;   /* steps until the next trial; between trials */
+    bool upwards;              /* which way the next trial goes */
+} lstm_team;
+
+size_t lstm_team_size(const lstm_trainer *tr);
+void lstm_team_learn(lstm_trainer *tr, double seconds);
+double lstm_clock(void); /* seconds, monotonic */
+
+/* Where the threads of a pass meet; the two counters lie on lines of their own. */
+typedef struct lstm_barrier {
+    _Alignas(LSTM_LINE) atomic_size_t arrived;
+    _Alignas(LSTM_LINE) atomic_size_t round;
+} lstm_barrier;
+
+void lstm_barrier_wait(lstm_barrier *b, size_t count);
+
 struct lstm_trainer {
     lstm_model *m;
+    lstm_team team;
+    lstm_barrier *barrier;            /* in the arena */
     lstm_trainer_config config;
     lstm_counters counters;
     size_t bytes;

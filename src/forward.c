@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 /* ---- the team --------------------------------------------------------------------------------------------------------- */
 
 #ifdef LSTM_X86_KERNELS
@@ -28,28 +32,13 @@ const kern *REAL_NAME(kern_select)(void)
     }
 }
 
-/* Below this many operations a time step, a barrier costs more than a second thread gains. */
-#define WORTH_A_THREAD 100000.0
-
-static size_t team_size(const lstm_trainer *tr)
-{
-    const lstm_layout *y = &tr->m->layout;
-    const double step = 2.0 * (double)tr->config.batch * (double)(y->gates * y->H) * (double)y->H;
-    size_t n = (size_t)(tr->config.threads ? tr->config.threads : lstm_threads());
-    if (n > y->G)
-        n = y->G;
-    if ((double)n > step / WORTH_A_THREAD)
-        n = (size_t)(step / WORTH_A_THREAD);
-    return n ? n : 1;
-}
-
 static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size_t count)
 {
     team me = {.tr = tr, .y = &tr->m->layout, .kern = REAL_NAME(kern_select)(), .id = id, .count = count};
     const unsigned saved = lstm_denormals_flush();
     team_share(&me, me.y->G, &me.g0, &me.g1);
     if (id == 0 && tr->profile)
-        tr->phase_start = team_clock();
+        tr->phase_start = lstm_clock();
     pass(&me);
     lstm_denormals_restore(saved);
 }
@@ -57,11 +46,10 @@ static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size
 void REAL_NAME(lstm_team_run)(lstm_trainer *tr, void (*pass)(team *me))
 {
 #ifdef _OPENMP
-    const int n = (int)team_size(tr);
+    const int n = (int)lstm_team_size(tr);
 #pragma omp parallel num_threads(n)
     run_member(tr, pass, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
 #else
-    (void)team_size;
     run_member(tr, pass, 0, 1);
 #endif
 }
@@ -200,7 +188,7 @@ static void layer(const team *me, size_t l)
         gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
                      weights(me, me->y->whh[l]), me->y->H, w->k > 0);
         cells(me, l, t);
-        TEAM_BARRIER
+        team_barrier(me);
     }
     team_phase(me, LSTM_PHASE_FORWARD);
 }
@@ -264,24 +252,24 @@ static void forward(team *me)
     const size_t L = me->y->L;
     if (me->y->in) {
         gather_input(me);
-        TEAM_BARRIER
+        team_barrier(me);
     }
     for (size_t l = 0; l < L; l++) {
         lstm_layer_work *w = &tr->layer[l];
         if (w->mask) {
             drop(me, w->x, w->mask, (const real *)tr->layer[l - 1].h + unit_step(me), l);
-            TEAM_BARRIER
+            team_barrier(me);
         }
         layer(me, l);
     }
     if (tr->head_mask) {
         drop(me, tr->head_x, tr->head_mask, (const real *)tr->layer[L - 1].h + unit_step(me), L);
-        TEAM_BARRIER
+        team_barrier(me);
     }
     head_products(me);
-    TEAM_BARRIER
+    team_barrier(me);
     losses(me);
-    TEAM_BARRIER
+    team_barrier(me);
     if (me->id == 0) {
         double sum = 0;
         for (size_t k = 0; k < tr->steps * tr->config.batch; k++)

@@ -82,12 +82,12 @@ static void measure_gradient(const team *me, size_t first, size_t last)
     lstm_trainer *tr = me->tr;
     for (size_t i = first; i < last; i++)
         tr->piece_sums[4 * i] = me->kern->sum_squares((real *)tr->grad + tr->piece[i].offset, tr->piece[i].length);
-    TEAM_BARRIER
+    team_barrier(me);
     if (me->id == 0) {
         const double norm = sqrt(sum_over_pieces(tr, 0)) / (double)tr->counters.accumulated;
         tr->update = (lstm_update_stats){.grad_norm = norm, .clipped_norm = norm, .updated = isfinite(norm)};
     }
-    TEAM_BARRIER
+    team_barrier(me);
 }
 
 static void gather_stats(lstm_trainer *tr)
@@ -110,7 +110,7 @@ static void update(team *me)
         return;
     for (size_t i = first; i < last; i++)
         update_piece(me, i);
-    TEAM_BARRIER
+    team_barrier(me);
     if (me->id == 0)
         gather_stats(me->tr);
     team_phase(me, LSTM_PHASE_UPDATE);

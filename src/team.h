@@ -10,15 +10,6 @@
 #include "kern/kern.h"
 #include "real.h"
 
-#include <time.h>
-
-#ifdef _OPENMP
-#include <omp.h>
-#define TEAM_BARRIER _Pragma("omp barrier")
-#else
-#define TEAM_BARRIER
-#endif
-
 /* One thread's place in a pass. */
 typedef struct team {
     lstm_trainer *tr;
@@ -39,18 +30,17 @@ static inline void team_share(const team *me, size_t n, size_t *first, size_t *l
 static inline size_t unit_step(const team *me) { return me->y->G * me->tr->config.batch * NB; }
 static inline size_t gate_step(const team *me) { return me->y->panels * PANEL * me->tr->config.batch * NB; }
 
-static inline double team_clock(void)
+static inline void team_barrier(const team *me)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (me->count > 1)
+        lstm_barrier_wait(me->tr->barrier, me->count);
 }
 
 /* What thread 0 did since the last call counts to this phase. */
 static inline void team_phase(const team *me, lstm_phase phase)
 {
     if (me->id == 0 && me->tr->profile) {
-        const double now = team_clock();
+        const double now = lstm_clock();
         me->tr->phase[phase] += now - me->tr->phase_start;
         me->tr->phase_start = now;
     }

@@ -93,6 +93,7 @@ static void carve_all(lstm_trainer *tr, carver *v)
     const lstm_layout *y = &tr->m->layout;
     const bool train = !tr->config.inference, drop = train && tr->m->config.dropout > 0;
     const size_t T = tr->config.seq, B = tr->config.batch, e = y->esize, unit = y->G * B * y->nb;
+    tr->barrier = carve(v, 1, 1, 1, sizeof *tr->barrier);
     tr->layer = carve(v, y->L, 1, 1, sizeof *tr->layer);
     for (size_t l = 0; l < y->L; l++) {
         lstm_layer_work measured = {0};
@@ -270,7 +271,10 @@ int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool trainin
     tr->steps = batch->steps;
     tr->training = training && !tr->config.inference;
     tr->has_backward = false;
+    const double start = tr->config.inference ? lstm_clock() : 0;
     tr->m->passes->forward(tr);
+    if (tr->config.inference)
+        lstm_team_learn(tr, lstm_clock() - start);
     tr->has_forward = true;
     if (loss)
         *loss = has_targets ? tr->loss : (double)NAN;
@@ -314,12 +318,14 @@ int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *
 int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats *stats, lstm_error *err)
 {
     lstm_step_stats s = {0};
+    const double start = lstm_clock();
     if (lstm_trainer_forward(tr, batch, true, &s.loss, err) || lstm_trainer_backward(tr, err))
         return -1;
     if (tr->counters.accumulated >= tr->config.accumulate && lstm_trainer_update(tr, &s.update, err))
         return -1;
     if (tr->config.carry)
         lstm_trainer_carry(tr);
+    lstm_team_learn(tr, lstm_clock() - start);
     if (stats)
         *stats = s;
     return 0;
