@@ -147,6 +147,26 @@ static void check_threads(lstm_type type)
     }
 }
 
+/* A trainer that asks for no number gets the program's, or what the engine finds to be faster from step to step. */
+static void check_thread_setting(void)
+{
+    recipe r[RECIPES];
+    int before = lstm_threads();
+
+    make_recipes(r, LSTM_F32);
+    widen(&r[1]);
+    uint64_t one = run(&r[1], 1, 50);
+
+    lstm_set_threads(3);
+    tap_ok(run(&r[1], 0, 50) == one, "threads 0: the bits of one thread");
+#ifdef _OPENMP
+    tap_ok(lstm_threads() == 3, "lstm_set_threads is what lstm_threads tells");
+#endif
+    lstm_set_threads(-1);
+    tap_ok(lstm_threads() == 1, "never fewer than one thread");
+    lstm_set_threads(before);
+}
+
 /* ---- instruction sets ------------------------------------------------------------------------------------------- */
 
 enum { NO_SUCH_KERNEL = 77 };
@@ -509,6 +529,7 @@ int main(int argc, char **argv)
     wait_passively(argv);
     check_threads(LSTM_F64);
     check_threads(LSTM_F32);
+    check_thread_setting();
     check_kernels(argv[0]);
     check_cut_forward();
     check_cut_backward();
