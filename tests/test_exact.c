@@ -310,6 +310,32 @@ static void check_cut_forward(void)
     }
 }
 
+/* A batch that asks for it starts from zero, and the next one from where that ended. */
+static void check_reset(void)
+{
+    recipe r = {.net = config_lstm(6, 10, 2)};
+
+    lstm_trainer_defaults(&r.train);
+    r.train.batch = 3;
+    r.train.seq = 4;
+    lstm_model *m = start_model(&r);
+    lstm_trainer *fresh = must_trainer(m, &r.train), *used = must_trainer(m, &r.train);
+    data *d = batch_of(&r, 1);
+    lstm_batch batch = data_batch(d), reset = batch;
+
+    reset.reset = true;
+    randomize_state(used, 1, 4);
+    tap_ok(must_forward(used, &batch, false) != must_forward(fresh, &batch, false), "the initial state counts");
+    tap_ok(must_forward(used, &reset, false) == must_forward(fresh, &batch, false), "but not for a batch with reset");
+    lstm_trainer_carry(used);
+    lstm_trainer_carry(fresh);
+    tap_ok(must_forward(used, &batch, false) == must_forward(fresh, &batch, false), "the next one goes on from its end");
+    data_free(d);
+    lstm_trainer_free(fresh);
+    lstm_trainer_free(used);
+    lstm_model_free(m);
+}
+
 /* Gradients of one parameter after backward passes over pieces of the sequence. */
 static double *gradient_in_pieces(lstm_trainer *tr, const data *d, size_t piece, const char *parameter)
 {
@@ -532,6 +558,7 @@ int main(int argc, char **argv)
     check_thread_setting();
     check_kernels(argv[0]);
     check_cut_forward();
+    check_reset();
     check_cut_backward();
     check_evaluation(LSTM_F64);
     check_evaluation(LSTM_F32);
