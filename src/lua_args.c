@@ -206,7 +206,7 @@ static const char *integer_range(lua_State *L, bool too_large, lua_Integer min, 
 {
     if (max == LUA_MAXINTEGER)
         too_large = false;
-    if (min == 1)
+    if (min == 1 && max > INT16_MAX)
         return too_large ? lua_pushfstring(L, "positive integer up to %I", (LUAI_UACINT)max) : "positive integer";
     if (min == 0 && max > INT16_MAX)
         return too_large ? lua_pushfstring(L, "integer from 0 to %I", (LUAI_UACINT)max) : "non-negative integer";

@@ -283,6 +283,11 @@ static const char *push_place(const nested *n, int depth)
     return lua_pushfstring(n->L, "%s, element %s", n->what, path);
 }
 
+static void refuse_element(const nested *n, int depth, const char *expected, const char *got)
+{
+    lua_args_error(n->L, n->function, n->arg, "%s: %s expected, got %s", push_place(n, depth), expected, got);
+}
+
 /* The shape is that of the first elements. */
 static void find_shape(nested *n, int table)
 {
@@ -307,16 +312,17 @@ static void fill_nested(nested *n, const lstm_tensor *t, int depth, size_t *flat
     for (n->index[depth] = 0; n->index[depth] < n->shape[depth]; n->index[depth]++, lua_pop(L, 1)) {
         int type = lua_rawgeti(L, -1, (lua_Integer)n->index[depth] + 1);
         if (type != (numbers ? LUA_TNUMBER : LUA_TTABLE))
-            lua_args_error(L, n->function, n->arg, "%s: %s expected, got %s", push_place(n, depth),
-                           numbers ? "number" : "table", lua_args_got(L, -2));
+            refuse_element(n, depth, numbers ? "number" : "table", lua_args_got(L, -1));
         if (numbers) {
             double value = lua_tonumber(L, -1);
             lua_tensor_write(t, (*flat)++, 1, &value);
             continue;
         }
-        if (lua_rawlen(L, -1) != n->shape[depth + 1])
-            lua_args_error(L, n->function, n->arg, "%s: %I numbers or tables expected, as in the first, got %I",
-                           push_place(n, depth), (LUAI_UACINT)n->shape[depth + 1], (LUAI_UACINT)lua_rawlen(L, -2));
+        size_t length = lua_rawlen(L, -1);
+        if (length != n->shape[depth + 1])
+            refuse_element(n, depth, lua_pushfstring(L, "%I elements (as in the first)",
+                                                     (LUAI_UACINT)n->shape[depth + 1]),
+                           lua_pushfstring(L, "%I", (LUAI_UACINT)length));
         fill_nested(n, t, depth + 1, flat);
     }
 }
