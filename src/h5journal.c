@@ -120,6 +120,13 @@ uint64_t h5journal_new_end(const h5journal *j)
     return h.new_end;
 }
 
+/* The superblock without the first byte of its signature, which is the very last to come. */
+static int apply_run(const h5run *run, int fd)
+{
+    size_t skip = run->class == H5RUN_SUPERBLOCK;
+    return fileio_pwrite(fd, run->bytes + skip, run->length - skip, run->offset + skip, NULL);
+}
+
 int h5journal_apply(const h5journal *j, int fd)
 {
     h5run run;
@@ -127,7 +134,7 @@ int h5journal_apply(const h5journal *j, int fd)
     for (int class = 0; class < H5RUN_CLASSES && !error; class++)
         for (size_t at = 0; !error && h5journal_next(j, &at, &run);)
             if (run.class == (h5run_class)class)
-                error = fileio_pwrite(fd, run.bytes, run.length, run.offset, NULL);
+                error = apply_run(&run, fd);
     return error ? error : fileio_pwrite(fd, SIGNATURE, 1, 0, NULL);
 }
 
@@ -170,20 +177,14 @@ uint64_t h5journal_superblock_end(int fd)
     return 0;
 }
 
-/* Somebody else may have written the file since. If not, the end in its superblock is the one before or after the
- * commit or, when a write was torn, a mixture of the two byte by byte. */
+/* Somebody else may have written the file since. If not, it ends, by its superblock, as before or after the commit. */
 static bool belongs_to(const header *h, int fd)
 {
     struct stat st;
     uint64_t end = h5journal_superblock_end(fd);
     if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < h->new_end)
         return false;
-    for (int i = 0; end && i < 64; i += 8) {
-        uint64_t byte = end >> i & 255;
-        if (byte != (h->old_end >> i & 255) && byte != (h->new_end >> i & 255))
-            return false;
-    }
-    return true;
+    return end == 0 || end == h->old_end || end == h->new_end;
 }
 
 static bool load_whole(h5journal *j, int journal_fd, const header *h)
