@@ -200,6 +200,10 @@ status=$?
 exits 1 "a file where runs should be"; says "cannot make the run's directory"; says "--out=DIR"
 run tiny.lua data=nothing.txt
 exits 1 "a text that is not there"; says "nothing.txt: No such file or directory"
+echo short >short
+run tiny.lua data=short --out=short-run
+exits 1 "a text too short for a batch"; says "lstmrun: the train part of text 'short' has 4 symbols"; says "smaller batch or seq"
+[ ! -e short-run ]; result $? "  makes no run"
 run tiny.lua --init-from=whole/checkpoint-best.h5 --quiet --out=init
 exits 0 "--init-from"
 run tiny.lua --init-from=whole/checkpoint-best.h5 hidden=13 --quiet --out=init13

@@ -222,6 +222,7 @@ local function greet(host)
   if host.progress == "json" or host.progress == "quiet" then return end
   io.stdout:write(("lstmrun %s (%s, %s)  %s\n"):format(core.version, core.kernel(),
     require("lstm.format").plural(core.threads(), "thread"), host.script))
+  io.stdout:flush()
 end
 
 local function make_host(given, program, script, args)

@@ -335,6 +335,13 @@ local function announce(self)
     data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
 end
 
+-- A text too short to train on is told before there are files.
+local function check_text(self)
+  if not (self.text and self.fit) or #self.streams > 0 then return end
+  local ok, problem = pcall(self.fit.stream, self.fit, self.text)
+  if not ok then fault.stop((tostring(problem):gsub("^[^\n]-:%d+: ", ""))) end
+end
+
 -- ---- the loop -----------------------------------------------------------------------------------------------------
 
 --- Seconds of training so far, those before a resume included.
@@ -344,6 +351,7 @@ end
 
 local function begin(self)
   if self.fit then self.lr_at_start = self.fit.lr end
+  check_text(self)
   if self.saved then restore(self) end
   if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, vocabulary(self)) end
   self.progress = new_progress(self)
