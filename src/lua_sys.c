@@ -226,10 +226,10 @@ static int sys_hdf5_version(lua_State *L)
 
 /* ---- signals ----------------------------------------------------------------------------------------------------
  *
- * Three ways to treat the signals that ask a program to stop (INT, TERM, USR1, HUP):
- *   "default" the system's
- *   "raise"   an error "interrupted" at the next Lua instruction
- *   "note"    stop_signal() tells; a second signal ends the process at once
+ * Ways to treat the signals that ask a program to stop (INT, TERM, USR1, HUP):
+ *   "raise"      an error "interrupted" at the next Lua instruction
+ *   "interrupt"  the same for INT, the system's default for the others
+ *   "note"       stop_signal() tells; a second signal ends the process at once
  * A signal that was ignored when the program began (nohup) stays ignored. */
 
 enum { SIGNALS = 4 };
@@ -276,16 +276,17 @@ static void set_handler(int signal_number, void (*handler)(int))
         sigaction(signal_number, &new, NULL);
 }
 
-/* on_signal("default" | "raise" | "note") */
+/* on_signal("raise" | "interrupt" | "note") */
 static int sys_on_signal(lua_State *L)
 {
-    static const char *const modes[] = {"default", "raise", "note", NULL};
-    static void (*const handlers[])(int) = {SIG_DFL, on_raise, on_note};
+    static const char *const modes[] = {"raise", "interrupt", "note", NULL};
+    static void (*const on_int[])(int) = {on_raise, on_raise, on_note};
+    static void (*const on_others[])(int) = {on_raise, SIG_DFL, on_note};
     int mode = luaL_checkoption(L, 1, NULL, modes);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     raise_in = lua_tothread(L, -1);
     for (int k = 0; k < SIGNALS; k++)
-        set_handler(signals[k], handlers[mode]);
+        set_handler(signals[k], signals[k] == SIGINT ? on_int[mode] : on_others[mode]);
     return 0;
 }
 

@@ -142,6 +142,15 @@ run plain.lua key=value
 prints "key=value"
 run --dry-run plain.lua
 exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment"
+echo 'io.popen("kill -INT $PPID"):close() while true do end' >loop.lua
+run loop.lua
+exits 130 "Ctrl-C in a plain program"; says "interrupted"
+sed 's/-INT/-TERM/' loop.lua >term.lua
+run term.lua
+[ "$status" -eq 143 ]; result $? "SIGTERM in a plain program: as in any other"
+sed 's/run.state.sum = 0/io.popen("kill -TERM $PPID"):close() while true do end/' tiny.lua >early.lua
+run early.lua
+exits 75 "SIGTERM before an experiment's first step"; says "interrupted"
 echo 'os.exit(7)' >seven.lua
 run seven.lua
 exits 7 "a program's own exit status"

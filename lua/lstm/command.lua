@@ -304,7 +304,7 @@ local function run_script(args, program, root, given)
   local script = find_script(name, root)
   local chunk = load_script(script)
   set_arg(args, rest, script, program)
-  sys.on_signal "raise"
+  sys.on_signal "interrupt"
   local result = chunk(table.unpack(args, rest))
   if experiment.is(result) then
     read_arguments(args, rest, given, false)

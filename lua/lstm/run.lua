@@ -454,6 +454,7 @@ end
 
 --- Whether this is one of the steps n, 2n, 3n, ..., or the last; never when n is 0.
 function methods:every(n)
+  if not self.current then fault.mistake "run:every: there is no step yet; use it in the loop over run:steps" end
   return n > 0 and (self.current % n == 0 or self.current == self.total)
 end
 
@@ -497,6 +498,9 @@ local function take(row, name, value)
 end
 
 local function check_step(self, step, name)
+  if not self.current then
+    fault.mistake(("run:%s: there is no step yet; use it in the loop over run:steps"):format(name))
+  end
   if step ~= self.current then
     fault.mistake(("run:%s: this is step %s, got %s"):format(name, tostring(self.current), tostring(step)))
   end

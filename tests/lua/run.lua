@@ -146,6 +146,8 @@ local holds = new_run()
 tap.fails(function()
   for _ in holds:steps(1) do holds.state.f = print end
 end, { "run.state cannot be kept", "function" }, "a state that no file can hold")
+tap.fails(function() new_run():log(1, 2.5) end, { "run.lua:", "no step yet" }, "a row before the loop")
+tap.fails(function() new_run():every(3) end, "no step yet", "every before the loop")
 tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "a negative number of steps")
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
