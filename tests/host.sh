@@ -94,7 +94,7 @@ reports() { grep -h -e '"event": "sample"' -e '"event": "evaluation"' "$@"; }
 run --help
 exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; silent
 run --version
-exits 0 "--version"; prints "lstmrun "; prints "HDF5"; prints "kernel"; silent
+exits 0 "--version"; prints "lstmrun "; prints "hdf5"; prints "kernel"; silent
 run
 exits 2 "no script"; says "no script is given"
 run tiny.lua --help

@@ -8,6 +8,7 @@
 
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
+local describe = require "lstm.describe"
 local experiment = require "lstm.experiment"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
@@ -129,9 +130,9 @@ Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130
 end
 
 local function print_version()
-  print(("lstmrun %s\nrevision  %s\nkernel    %s\nthreads   %d\ncompiler  %s\nLua       %s\nHDF5      %s")
-    :format(core.version, sys.revision(), core.kernel(), core.threads(), sys.compiler(), sys.lua_release(),
-      sys.hdf5_version()))
+  for _, pair in ipairs(describe.environment()) do
+    print(("%-9s %s"):format(pair[1] == "version" and "lstmrun" or pair[1], pair[2]))
+  end
 end
 
 local function print_experiment_help(description, cfg, host)
@@ -220,8 +221,7 @@ end
 
 local function greet(host)
   if host.progress == "json" or host.progress == "quiet" then return end
-  io.stdout:write(("lstmrun %s (%s, %s)  %s\n"):format(core.version, core.kernel(),
-    require("lstm.format").plural(core.threads(), "thread"), host.script))
+  io.stdout:write(describe.program(), "  ", host.script, "\n")
   io.stdout:flush()
 end
 

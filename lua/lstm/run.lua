@@ -16,9 +16,11 @@
 
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
+local describe = require "lstm.describe"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local logs = require "lstm.logs"
 local progress = require "lstm.progress"
 
 local sys = core.sys
@@ -27,17 +29,14 @@ local methods = {}
 local meta = { __name = "lstm.run", __index = methods }
 
 local smoothing = 0.02 -- weight of a new loss in the smoothed one
-local first_columns = { "loss", "smoothed_loss", "val_loss", "lr", "grad_norm", "clipped_norm", "clipped_share",
-  "update_ratio" }
 local of_updates = { grad_norm = true, clipped_norm = true, clipped_share = true, update_ratio = true }
-local last_columns = { "tokens_per_second", "seconds" } -- what differs from one run to the next of the same bits
 
 --- settings: description (experiment.lua), cfg, host (the command line: command.lua), saved (checkpoint.read) or nil.
 function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    state = {}, streams = {}, info = {}, first_row = {},
+    state = {}, streams = {}, info = {},
     step = 0, best = nil, smoothed = nil,
   }, meta)
 end
@@ -67,13 +66,11 @@ end
 
 -- ---- failures -----------------------------------------------------------------------------------------------------
 
-local function close_files(self)
-  local ok, reason = true, nil
-  if self.journal then ok, reason = self.journal:close() end
-  local ok2, reason2 = true, nil
-  if self.csv then ok2, reason2 = self.csv:close() end
-  self.journal, self.csv = nil, nil
-  return ok and ok2, reason or reason2
+local function close_logs(self)
+  local logs = self.logs
+  self.logs = nil
+  if logs then return logs:close() end
+  return true
 end
 
 local function step_name(step)
@@ -84,10 +81,10 @@ end
 local function broken(self, reason)
   self.finished = true
   self.progress:finish()
-  local committed = self.journal and self.journal:stats().committed_step
-  local log = committed and committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
+  local committed = self.logs and self.logs:committed_step() or -1
+  local log = committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
   local kept = self.kept_step and "checkpoint at " .. step_name(self.kept_step) or "no checkpoint yet"
-  close_files(self)
+  close_logs(self)
   fault.stop(("%s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
 end
 
@@ -123,88 +120,19 @@ local function new_directory(self)
   fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
 end
 
-local function environment(self)
-  local text = self.text
-  return {
-    { "version", core.version }, { "revision", sys.revision() }, { "compiler", sys.compiler() },
-    { "kernel", core.kernel() }, { "threads", core.threads() }, { "lua", sys.lua_release() },
-    { "experiment", self.description.name }, { "script", self.host.script }, { "command_line", self.host.command_line },
-    { "data", text and text.path }, { "data_sha256", text and text.sha256 },
-  }
-end
-
-local function describe(self)
-  for _, pair in ipairs(environment(self)) do
-    if pair[2] ~= nil then must(self, self.journal:set("environment", pair[1], pair[2])) end
-  end
-  local set = self.description.options
-  for _, option in ipairs(set.list) do
-    local value = set:get(self.cfg, option.name)
-    if option.kind == "list" or option.kind == "boolean" then value = require "lstm.options".show(value) end
-    must(self, self.journal:set("config", option.name, value))
-  end
-  must(self, self.journal:json(json.encode(self.config)))
-end
-
 local function open_files(self)
   local continued = self.saved and self.saved.in_place
   self.directory = continued and self.saved.directory or new_directory(self)
-  local function open(module, name)
-    local path = self.directory .. "/" .. name
-    local file, reason
-    if continued then file, reason = module.resume(path, self.step) else file, reason = module.create(path) end
-    if not file then
-      close_files(self)
-      fault.stop(reason)
-    end
-    return file
+  local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics)
+  if not logs then fault.stop(reason) end
+  self.logs = logs
+  local environment, text = describe.environment(), self.text
+  for _, pair in ipairs { { "experiment", self.description.name }, { "script", self.host.script },
+    { "command_line", self.host.command_line }, { "data", text and text.path },
+    { "data_sha256", text and text.sha256 } } do
+    environment[#environment + 1] = pair
   end
-  self.journal = open(core.log, "log.h5")
-  self.csv = open(core.csv, "metrics.csv")
-  describe(self)
-end
-
--- ---- metrics ------------------------------------------------------------------------------------------------------
-
-local function announce_columns(self, row)
-  local known, columns, extra = {}, {}, {}
-  local function add(name)
-    if not known[name] then columns[#columns + 1] = name end
-    known[name] = true
-  end
-  for _, name in ipairs(first_columns) do add(name) end
-  for _, name in ipairs(self.description.metrics) do add(name) end
-  for name in pairs(row) do
-    if not known[name] and name ~= last_columns[1] and name ~= last_columns[2] then extra[#extra + 1] = name end
-  end
-  table.sort(extra)
-  for _, name in ipairs(extra) do add(name) end
-  for _, name in ipairs(last_columns) do add(name) end
-  must(self, self.journal:columns(columns))
-  must(self, self.csv:columns(columns))
-  self.columns = columns
-end
-
-local function write_row(self, step, row)
-  if not self.columns then -- still in the first step, whose rows say which columns there are
-    for name, value in pairs(row) do self.first_row[name] = value end
-    return
-  end
-  must(self, self.journal:row(step, row))
-  must(self, self.csv:row(step, row))
-  local missing = self.csv:left_out()
-  if missing and not self.told_left_out then
-    self.told_left_out = true
-    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
-      :format(missing))
-  end
-end
-
--- The first step is over: its columns are those of metrics.csv.
-local function write_first_row(self)
-  if self.columns or not next(self.first_row) then return end
-  announce_columns(self, self.first_row)
-  write_row(self, self.current, self.first_row)
+  must(self, logs:describe(environment, self.description.options, self.cfg))
 end
 
 -- ---- checkpoints --------------------------------------------------------------------------------------------------
@@ -222,8 +150,7 @@ local function snapshot(self)
 end
 
 local function save(self, name, previous)
-  must(self, self.journal:flush())
-  must(self, self.csv:flush())
+  must(self, self.logs:flush())
   local ok, state = pcall(json.encode, snapshot(self))
   if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
   must(self, checkpoint.write(self.directory .. "/" .. name, previous and self.directory .. "/" .. previous, {
@@ -278,33 +205,6 @@ end
 
 -- ---- what is said at the beginning --------------------------------------------------------------------------------
 
-local function text_line(text)
-  local name = text.name:match "[^/]*$"
-  local parts = {}
-  for _, part in ipairs { { "train", "to train on" }, { "val", "to validate" }, { "test", "to test" } } do
-    local size = text.sizes[part[1]]
-    if size > 0 then parts[#parts + 1] = format.count(size) .. " " .. part[2] end
-  end
-  return ("text    %s, %s, %s; %s"):format(name ~= "" and name or "given", format.plural(text.bytes, "byte"), format.plural(#text.vocab, "symbol"),
-    table.concat(parts, ", "))
-end
-
-local function init_name(init)
-  if init == nil then return "uniform_hidden" end
-  if type(init) == "string" then return init end
-  if type(init) == "table" and type(init[1]) == "string" then return ("%s(%g)"):format(init[1], init[2] or 1) end
-  return "by parameter"
-end
-
-local function model_line(model)
-  local c = model.config
-  local input = c.vocab and c.vocab > 0 and (c.embed and c.embed > 0 and c.vocab .. " -> " .. c.embed or c.vocab) or c.input
-  local line = ("model   %s %s -> %dx%d -> %d, %s (%s)"):format(c.cell, input, c.layers, c.hidden, c.output or c.classes,
-    format.plural(model.size, "parameter"), format.bytes(model.size * (c.precision == "double" and 8 or 4)))
-  if c.dropout > 0 then line = line .. (", dropout %g"):format(c.dropout) end
-  return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
-end
-
 local function run_line(self)
   local line = ("run     %s (log.h5, metrics.csv, checkpoints)"):format(self.directory)
   if not self.saved then return line end
@@ -323,8 +223,8 @@ local function new_progress(self)
 end
 
 local function announce(self)
-  if self.text then self.progress:print(text_line(self.text)) end
-  if self.fit then self.progress:print(model_line(self.fit.model)) end
+  if self.text then self.progress:print(describe.text(self.text)) end
+  if self.fit then self.progress:print(describe.model(self.fit.model)) end
   self.progress:print(run_line(self))
   if self.saved and self.step == self.total then
     self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
@@ -373,9 +273,9 @@ end
 
 local function stop(self, signal, status)
   save_latest(self)
-  must(self, self.journal:event(self.step, "stop", "stopped by SIG" .. signal))
+  must(self, self.logs:event(self.step, "stop", "stopped by SIG" .. signal))
   self.finished = true
-  must(self, close_files(self))
+  must(self, close_logs(self))
   self.progress:event("end", self:summary "stopped")
   self.progress:say(("stopped at step %d, checkpoint written. Go on with:  %s"):format(self.step, resume_command(self)))
   fault.stop(nil, status)
@@ -391,7 +291,7 @@ end
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
-  write_first_row(self)
+  must(self, self.logs:end_step(self.current))
   if self.new_best then
     self.new_best = false
     save(self, checkpoint.best)
@@ -427,8 +327,8 @@ local function leave(self, err)
   if self.finished then return end
   self.progress:finish()
   if err ~= nil then
-    write_first_row(self)
-    close_files(self)
+    self.logs:end_step(self.current)
+    close_logs(self)
     self.finished = true
     return
   end
@@ -460,15 +360,25 @@ end
 
 -- ---- what a step reports ------------------------------------------------------------------------------------------
 
+local function write_row(self, step, row)
+  must(self, self.logs:row(step, row))
+  local missing = self.columns_told == nil and self.logs:left_out()
+  if missing then
+    self.columns_told = true
+    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
+      :format(missing))
+  end
+end
+
 local function is_finite(x)
   return x == x and x ~= math.huge and x ~= -math.huge
 end
 
 local function diverged(self, what, value, step)
-  write_first_row(self)
-  must(self, self.journal:event(step, "diverged", ("%s became %s"):format(what, tostring(value))))
+  must(self, self.logs:end_step(self.current))
+  must(self, self.logs:event(step, "diverged", ("%s became %s"):format(what, tostring(value))))
   self.finished = true
-  must(self, close_files(self))
+  must(self, close_logs(self))
   self.progress:finish()
   self.step = step
   self.progress:event("end", self:summary "diverged")
@@ -552,7 +462,7 @@ end
 --- Keeps a text that the model wrote, and shows it.
 function methods:sample(step, text)
   check_step(self, step, "sample")
-  must(self, self.journal:sample(step, text))
+  must(self, self.logs:sample(step, text))
   self.progress:sample(step, text)
 end
 
@@ -574,7 +484,7 @@ end
 --- The script's function has returned.
 function methods:finish()
   if not self.directory then return end -- it never began
-  must(self, close_files(self))
+  must(self, close_logs(self))
   self.progress:event("end", self:summary "done")
   local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
   if self.smoothed then line = line .. (", loss %.3f"):format(self.smoothed) end
@@ -585,7 +495,7 @@ end
 --- The script raised an error, or was interrupted outside of its steps.
 function methods:abort()
   if self.progress then self.progress:finish() end
-  close_files(self)
+  close_logs(self)
 end
 
 return run

@@ -152,6 +152,26 @@ tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
 
+-- A stream of the script's own: its place is kept, too.
+local function shuffled_losses(last, saved_run)
+  local fit6 = new_trainer()
+  local stream = text:stream { part = "train", batch = 2, seq = 5, order = "shuffled", seed = 4 }
+  local shuffled = new_run { saved = saved_run }
+  local losses = {}
+  for step in shuffled:steps(9, fit6, stream) do
+    local loss, statistics = fit6:step(stream)
+    losses[#losses + 1] = ("%a"):format(loss)
+    shuffled:log(step, loss, statistics)
+    if step == last then break end
+  end
+  shuffled:finish()
+  return losses, shuffled.directory
+end
+local whole = shuffled_losses(9)
+local part, place = shuffled_losses(4)
+table.move(shuffled_losses(9, resumed(place)), 1, 5, 5, part)
+tap.is(table.concat(part, " "), table.concat(whole, " "), "a shuffled stream goes on where it was: the same losses")
+
 -- A run without a trainer is a run, too.
 local bare = new_run()
 for step in bare:steps(3) do bare:log(step, { x = step }) end
