@@ -1,0 +1,392 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Trainers: the pieces of a step, carried state, evaluation that disturbs nothing, exact continuation, gradients by hand.
+
+local lstm = require "lstm"
+local tap = require "tap"
+
+local text = assert(lstm.corpus { text = ("It was the best of times, it was the worst of times.\n"):rep(40), split = { 0.9, 0.1 } })
+local V = #text.vocab
+
+local function new_model(settings)
+  local all = { vocab = text.vocab, hidden = 20, layers = 2, seed = 4 }
+  for key, value in pairs(settings or {}) do all[key] = value end
+  return lstm.model(all)
+end
+
+local function equal_parameters(a, b)
+  for name, view in a:parameters() do
+    if not view:equal(b:parameter(name)) then return false, name end
+  end
+  return true
+end
+
+local function copy_parameters(model)
+  local copies = {}
+  for name, view in model:parameters() do copies[name] = view:copy() end
+  return copies
+end
+
+local function unchanged(model, copies)
+  for name, view in model:parameters() do
+    if not view:equal(copies[name]) then return false end
+  end
+  return true
+end
+
+local function ids(T, B, f)
+  local t = {}
+  for k = 1, T do
+    t[k] = {}
+    for b = 1, B do t[k][b] = f(k, b) % V end
+  end
+  return t
+end
+
+local function some_ids(T, B) return ids(T, B, function(t, b) return t * 7 + b * 3 end) end
+
+-- ---- step = forward + backward + update ---------------------------------------------------------------------------
+
+do
+  local a <close> = new_model()
+  local b <close> = new_model()
+  local fa <close> = a:trainer { batch = 3, seq = 5, clip_norm = 0.1 }
+  local fb <close> = b:trainer { batch = 3, seq = 5, clip_norm = 0.1 }
+  local batch = { ids = some_ids(5, 3), targets = some_ids(5, 3) }
+  local loss, stats = fa:step(batch)
+  local loss_b = fb:forward(batch)
+  fb:backward()
+  local stats_b = fb:update()
+  tap.is(loss, loss_b, "the same loss")
+  tap.ok(equal_parameters(a, b), "the same parameters, bit by bit")
+  tap.ok(stats.grad_norm == stats_b.grad_norm and stats.updated and stats_b.updated, "the same statistics")
+  tap.ok(stats.grad_norm > 0.1 and math.abs(stats.clipped_norm - 0.1) < 1e-6 and stats.clipped_share == 1
+    and stats.update_ratio > 0, "clipping to a norm")
+  tap.near(loss, math.log(V), 0.05, "the first loss is about log V")
+  tap.is(fa.updates, 1, "updates are counted")
+  tap.fails(function() fb:backward() end, "without a forward", "backward needs a forward")
+  local bad = { ids = some_ids(5, 3), targets = ids(5, 3, function() return 0 end) }
+  bad.targets[5][3] = V
+  local before = copy_parameters(a)
+  fa:forward(batch)
+  tap.fails(function() fa:step(bad) end, "field 'targets', element [5][3]", "a bad batch is refused")
+  tap.fails(function() fa:backward() end, "without a forward", "and is not one to go back through")
+  tap.ok(unchanged(a, before), "and changes nothing")
+end
+
+-- ---- tensors, tables and streams give the same batches --------------------------------------------------------------
+
+do
+  local models, losses = {}, {}
+  for k = 1, 4 do models[k] = new_model() end
+  local stream = text:train { batch = 3, seq = 5 }
+  local tables = text:train { batch = 3, seq = 5 }
+  local own = text:train { batch = 3, seq = 5 }
+  local sources = {
+    function() return text end,
+    function() return stream end,
+    function()
+      local batch = tables:next()
+      return { ids = batch.ids:totable(), targets = batch.targets:totable(), reset = batch.reset }
+    end,
+    function() return { next = function() return own:next() end } end,
+  }
+  for k, model in ipairs(models) do
+    local fit <close> = model:trainer { batch = 3, seq = 5 }
+    losses[k] = {}
+    for step = 1, 12 do losses[k][step] = fit:step(sources[k]()) end
+  end
+  for k = 2, 4 do
+    tap.is(table.concat(losses[k], " "), table.concat(losses[1], " "), "source " .. k .. " gives the same losses")
+    tap.ok(equal_parameters(models[1], models[k]), "source " .. k .. " gives the same parameters")
+  end
+end
+
+-- ---- state: split sequence = whole sequence -------------------------------------------------------------------------
+
+do
+  local model <close> = new_model { precision = "double" }
+  local whole <close> = model:trainer { batch = 2, seq = 12 }
+  local parts <close> = model:trainer { batch = 2, seq = 7 }
+  local all = some_ids(12, 2)
+  whole:forward { ids = all }
+  local good, t0 = true, 0
+  for _, length in ipairs { 7, 4, 1 } do
+    local part = table.move(all, t0 + 1, t0 + length, 1, {})
+    parts:forward { ids = part }
+    for layer = 0, 1 do
+      for _, name in ipairs { "i", "f", "g", "o", "c", "h" } do
+        local w, p = whole:activation(name, layer), parts:activation(name, layer)
+        good = good and #p == length and p:equal(w:slice(1, t0 + 1, t0 + length))
+      end
+    end
+    parts:carry()
+    t0 = t0 + length
+  end
+  tap.ok(good, "gates and states of parts are those of the whole, bit by bit")
+  local state = parts:state()
+  tap.ok(state.h[1]:equal(whole:activation("h", 1)[12]) and state.c[0]:equal(whole:activation("c", 0)[12]), "state()")
+  parts:reset()
+  tap.is(parts:state().h[0]:norm(), 0.0, "reset")
+  parts:set_state(state)
+  tap.ok(parts:state_view("c", 1):equal(state.c[1]), "set_state")
+  local before = parts:state()
+  tap.fails(function()
+    parts:set_state { h = { [0] = lstm.tensor.full { 2, 20, value = 1 }, lstm.tensor.zeros { 2, 21 } }, c = state.c }
+  end, "layer 1", "a wrong state is refused")
+  tap.ok(parts:state().h[0]:equal(before.h[0]), "and changes nothing")
+  parts:state_view("h", 0)[1] = lstm.tensor.full { 20, value = 0.5, type = "float" }
+  tap.is(parts:state().h[0]:get(1, 20), 0.5, "state_view is writable")
+end
+
+do -- who carries
+  local function norm_after(settings, source)
+    local model <close> = new_model()
+    settings.batch, settings.seq = 2, 3
+    local fit <close> = model:trainer(settings)
+    fit:step(source)
+    return fit:state().h[0]:norm()
+  end
+  local batch = { ids = some_ids(3, 2), targets = some_ids(3, 2) }
+  local marked = { ids = some_ids(3, 2), targets = some_ids(3, 2), reset = false }
+  tap.ok(norm_after({}, text) > 0, "a text's batches carry the state")
+  tap.is(norm_after({}, batch), 0.0, "a batch table stands alone")
+  tap.ok(norm_after({}, marked) > 0, "unless it says whether to reset")
+  tap.ok(norm_after({ carry = true }, batch) > 0, "or the trainer carries always")
+  tap.is(norm_after({ carry = false }, text), 0.0, "or never")
+end
+
+-- ---- evaluation and sampling disturb nothing --------------------------------------------------------------------------
+
+do
+  local a <close> = new_model { dropout = 0.3 }
+  local b <close> = new_model { dropout = 0.3 }
+  local fa <close> = a:trainer { batch = 3, seq = 5 }
+  local fb <close> = b:trainer { batch = 3, seq = 5 }
+  local stream_a, stream_b = text:train { batch = 3, seq = 5 }, text:train { batch = 3, seq = 5 }
+  local same = true
+  for step = 1, 20 do
+    local la, lb = fa:step(stream_a), fb:step(stream_b)
+    same = same and la == lb
+    if step % 5 == 0 then
+      local loss = fb:evaluate(text)
+      same = same and loss == fb:evaluate(text) and loss == b:evaluate(text, { seq = 5 })
+      fb:evaluate(stream_b)
+      fb:evaluate(text, { batch = 2, seq = 9, part = "train" })
+      b:sample { prime = "It", length = 20 }
+    end
+  end
+  tap.ok(same, "losses are the same with evaluation and sampling in between")
+  tap.ok(equal_parameters(a, b), "and so are the parameters, with dropout, after 20 steps")
+end
+
+do
+  local model <close> = new_model { precision = "double" }
+  local fit <close> = model:trainer { batch = 1, seq = 8 }
+  local loss, count = fit:evaluate(text)
+  tap.is(count, text.sizes.val - 1, "one stream: every token but the first is a target")
+  local total, stream = 0, text:val { batch = 1, seq = 8 }
+  local batch = stream:next()
+  while batch do
+    if batch.reset then fit:reset() end
+    total = total + fit:forward(batch) * #batch.ids
+    fit:carry()
+    batch = stream:next()
+  end
+  tap.near(total / count, loss, 1e-13, "evaluate is the mean over the chunks, with the state carried")
+  -- Chunks of another length add up the same terms in another order: equal to rounding.
+  tap.near(model:evaluate(text, { seq = 50 }), loss, 1e-13, "its result does not depend on the length of chunks")
+  local list = { { ids = { 1, 2 }, targets = { 2, 3 } }, { ids = { 3, 4, 5 }, targets = { 4, 5, 6 } } }
+  local mean, n = fit:evaluate(list)
+  tap.is(n, 5.0, "a list of batches")
+  tap.near(mean, (fit:evaluate(list[1]) * 2 + fit:evaluate(list[2]) * 3) / 5, 1e-13, "weighs positions, not batches")
+end
+
+-- ---- exact continuation ------------------------------------------------------------------------------------------------
+
+local function trainer_for(model, settings)
+  local all = { batch = 3, seq = 5, lr = 5e-3, clip_norm = 1 }
+  for key, value in pairs(settings) do all[key] = value end
+  return model:trainer(all)
+end
+
+-- Everything a checkpoint keeps, as the run does it.
+local function save(fit)
+  local saved = { counters = fit:counters(), cursor = fit:stream_cursor(), lr = fit.lr, tensors = {},
+    vocabulary = fit.model.vocab:serialize() }
+  for _, entry in ipairs(fit:checkpoint_tensors()) do saved.tensors[entry[1]] = entry[2]:copy() end
+  return saved
+end
+
+local function restore(fit, saved)
+  fit:set_counters(saved.counters)
+  local n = 0
+  for _, entry in ipairs(fit:checkpoint_tensors()) do
+    entry[2]:assign(saved.tensors[entry[1]])
+    n = n + 1
+  end
+  for _ in pairs(saved.tensors) do n = n - 1 end
+  if saved.cursor then fit:stream(text):seek(saved.cursor) end
+  fit.lr = saved.lr
+  return n == 0
+end
+
+for _, case in ipairs {
+  { "adamw, dropout", { optimizer = "adamw" }, { dropout = 0.2 } },
+  { "sgd with momentum", { optimizer = "sgd", momentum = 0.9 }, {} },
+  { "rmsprop, accumulating 3", { optimizer = "rmsprop", accumulate = 3 }, { cell = "rnn" } },
+  { "adam, embedding, double", { optimizer = "adam" }, { embed = 6, precision = "double" } },
+} do
+  local whole <close> = new_model(case[3])
+  local fit <close> = trainer_for(whole, case[2])
+  local saves, losses = {}, {}
+  for step = 1, 40 do
+    if step % 4 == 0 then saves[#saves + 1] = { step, save(fit) } end
+    losses[step] = fit:step(text)
+    fit.lr = 5e-3 / (1 + step)
+  end
+  local good = #saves == 10
+  for _, point in ipairs(saves) do
+    local settings = { vocab = assert(lstm.vocabulary(point[2].vocabulary)), init = "zeros" }
+    for key, value in pairs(case[3]) do settings[key] = value end
+    local model <close> = new_model(settings)
+    local again <close> = trainer_for(model, case[2])
+    good = good and restore(again, point[2])
+    for step = point[1], 40 do
+      good = good and again:step(text) == losses[step]
+      again.lr = 5e-3 / (1 + step)
+    end
+    local prime = { prime = "It was", length = 40 }
+    good = good and equal_parameters(whole, model) and model:sample(prime) == whole:sample(prime)
+  end
+  tap.ok(good, case[1] .. ": stopped at 10 points and resumed = never stopped")
+end
+
+-- ---- threads ------------------------------------------------------------------------------------------------------------
+
+do
+  local first
+  local good = true
+  for n = 1, 4 do
+    local model <close> = new_model { hidden = 37, dropout = 0.1 }
+    local fit <close> = model:trainer { batch = 5, seq = 9, threads = n }
+    for _ = 1, 50 do fit:step(text) end
+    local copies = copy_parameters(model)
+    first = first or copies
+    good = good and unchanged(model, first)
+  end
+  tap.ok(good, "1, 2, 3 and 4 threads: identical bits after 50 steps")
+end
+
+-- ---- gradients ------------------------------------------------------------------------------------------------------------
+
+do -- dL/dx, dL/dh0 and a weight, against differences; loss at the last step, a mask, vectors in and out
+  local model <close> = lstm.model { input = 3, hidden = 5, output = 2, precision = "double", layers = 2, seed = 8 }
+  local fit <close> = model:trainer { batch = 2, seq = 4, loss_at = "last" }
+  local x, y = lstm.tensor.normal { 4, 2, 3, seed = 1 }, lstm.tensor.normal { 4, 2, 2, seed = 2 }
+  fit:state_view("h", 1):assign(lstm.tensor.normal { 2, 5, seed = 3 })
+  local batch = { x = x, y = y, mask = { { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 0.5 } } }
+  fit:forward(batch)
+  fit:backward()
+  local function slope(view, k)
+    local value, eps = view[k], 1e-5
+    view[k] = value + eps
+    local up = fit:forward(batch)
+    view[k] = value - eps
+    local down = fit:forward(batch)
+    view[k] = value
+    return (up - down) / (2 * eps)
+  end
+  local dx, dh = fit:gradient "input":copy(), fit:gradient("state.h", 1):copy()
+  local dw = fit:gradient "lstm.weight_hh_l0":copy()
+  tap.is(table.concat(dx.shape, ","), "4,2,3", "dL/dx is [T,B,I]")
+  tap.is(table.concat(fit:gradient("dc", 1).shape, ","), "4,2,5", "dL/dc is [T,B,H]")
+  tap.ok(fit:gradient("dh", 1)[4]:norm() > 0 and fit:gradient("di", 0)[1]:norm() > 0, "dL/dh and dL/dgate")
+  tap.near(slope(x[2][1], 3), dx:get(2, 1, 3), 1e-6, "dL/dx")
+  tap.near(slope(fit:state_view("h", 1)[2], 4), dh:get(2, 4), 1e-6, "dL/dh0")
+  tap.near(slope(model:parameter "lstm.weight_hh_l0"[7], 2), dw:get(7, 2), 1e-6, "dL/dW")
+  local only_last = { x = x, y = y:slice(1, 4, 4) }
+  tap.is(fit:forward(only_last), fit:forward { x = x, y = y }, "loss at the last step: its target is enough")
+end
+
+do -- accumulation over two halves = one batch of both
+  local a <close> = new_model { precision = "double" }
+  local b <close> = new_model { precision = "double" }
+  local one <close> = a:trainer { batch = 4, seq = 3 }
+  local two <close> = b:trainer { batch = 2, seq = 3, accumulate = 2 }
+  local all = some_ids(3, 4)
+  local function half(first)
+    local t = {}
+    for k = 1, 3 do t[k] = { all[k][first], all[k][first + 1] } end
+    return { ids = t, targets = t }
+  end
+  one:step { ids = all, targets = all }
+  local _, stats = two:step(half(1))
+  tap.ok(not stats.updated and two.updates == 0 and two:counters().accumulated == 1, "the first half waits")
+  _, stats = two:step(half(3))
+  tap.ok(stats.updated and two.updates == 1, "the second updates")
+  local worst = 0
+  for name, view in a:parameters() do
+    local other = b:parameter(name):copy()
+    for k = 1, #other do
+      local d = type(view[k]) == "number" and math.abs(view[k] - other[k]) or 0
+      worst = math.max(worst, d)
+    end
+  end
+  tap.ok(worst < 1e-6, "with the same result, to rounding")
+end
+
+-- ---- padded sequences -------------------------------------------------------------------------------------------------------
+
+do
+  local model <close> = lstm.model { input = 2, hidden = 6, output = 1, precision = "double" }
+  local fit <close> = model:trainer { batch = 2, seq = 5 }
+  local function sequence(n, seed)
+    return { x = lstm.tensor.normal { n, 2, seed = seed }, y = lstm.tensor.normal { n, 1, seed = seed + 50 } }
+  end
+  local lengths = { 5, 3, 4, 2, 1 }
+  local list, alone, weight = { batch = 2 }, 0, 0
+  local single <close> = model:trainer { batch = 1, seq = 5 }
+  for k, n in ipairs(lengths) do
+    list[k] = sequence(n, k)
+    alone = alone + single:forward { x = list[k].x:reshape { n, 1, 2 }, y = list[k].y:reshape { n, 1, 1 } } * n
+    weight = weight + n
+  end
+  local data = lstm.sequences(list)
+  tap.is(data.batches, 3, "five sequences by two are three batches")
+  local loss, count = fit:evaluate(data)
+  tap.is(count, 15.0, "padding does not count")
+  tap.near(loss, alone / weight, 1e-12, "padded batches give the mean over the sequences by themselves")
+  for _ = 1, 3 do tap.ok(fit:step(data) > 0, "a step on padded sequences") end
+  tap.is(data:cursor().position, 3, "the cursor moves")
+  fit:evaluate(data)
+  tap.is(data:cursor().position, 3, "evaluation leaves it")
+  list.shuffle = true
+  local order_a, order_b = lstm.sequences(list), lstm.sequences(list)
+  order_a:next()
+  order_a:next()
+  order_b:seek(order_a:cursor())
+  tap.is(order_a:next().x[1][1][1], order_b:next().x[1][1][1], "a shuffled order continues from a cursor")
+end
+
+-- ---- fields ---------------------------------------------------------------------------------------------------------------
+
+do
+  local model <close> = new_model()
+  local fit <close> = model:trainer { batch = 3, seq = 5, optimizer = "sgd", momentum = 0.5, clip_value = 2 }
+  fit.lr = 0.25
+  local c = fit.config
+  tap.ok(fit.lr == 0.25 and c.lr == 0.25 and c.optimizer == "sgd" and c.momentum == 0.5 and c.clip_value == 2
+    and c.weight_decay == 0 and fit.batch == 3 and fit.seq == 5 and fit.model == model, "fields and config")
+  local twin <close> = model:trainer(c)
+  tap.is(twin.config.momentum, 0.5, "config makes the same trainer again")
+  local tensors = fit:checkpoint_tensors()
+  tap.ok(tensors[1][1] == "lstm.weight_ih_l0" and tensors[9][1] == "moment1/lstm.weight_ih_l0"
+    and tensors[#tensors][1] == "state.c/l1", "checkpoint_tensors names parameters, moments and states")
+  tap.contains(tostring(fit), "sgd, batch 3, seq 5", "tostring")
+  fit:close()
+  tap.fails(function() fit:step(text) end, "attempt to call 'step' on a closed trainer", "closed")
+  tap.ok(twin:step(text) > 0, "another trainer of the model goes on")
+end
+
+tap.done()
