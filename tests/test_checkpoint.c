@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Checkpoints: what goes in comes out bit for bit; what is damaged is refused before libhdf5 sees it; a write that
- * fails leaves the old file. (Kills at every instant: test_faults.sh.)
+ * fails leaves the old file. (Kills at every call: test_faults.c.)
+ *
+ *     test_checkpoint FILE    keeps there a checkpoint that check_log.py looks at
  */
 #define _GNU_SOURCE
 #include "h5checkpoint.h"
@@ -302,11 +304,11 @@ static void test_failing_writes(void)
     tap_ok(write_step(deep, NULL, 1, 10) && says("No such file"), "a long path does not hide the reason");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     if (!mkdtemp(dir))
         return 1;
-    const char *path = in_dir("checkpoint.h5");
+    const char *path = argc > 1 ? argv[1] : in_dir("checkpoint.h5");
     test_round_trip_writes(path);
     test_round_trip_reads(path);
     test_refused_names();

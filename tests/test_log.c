@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The run log: what is logged can be read back with plain libhdf5; resume cuts and goes on; what cannot be logged is
- * refused in a sentence. (Kills and failing disks: test_faults.sh. Other readers: check_log.py.)
+ * refused in a sentence. (Kills and failing disks: test_faults.c. Other readers: check_log.py.)
  *
- *     test_log [FILE]     with FILE: keeps there the log that check_log.py looks at
+ *     test_log FILE            keeps there the log that check_log.py looks at
+ *     test_log FILE SECONDS    logs into FILE for so long, for check_log.py to read meanwhile
  */
 #define _GNU_SOURCE
 #include "h5log.h"
@@ -470,8 +471,33 @@ static void test_threads_and_drop(void)
     close_and_free(log);
 }
 
+/* A log that grows for so long, with a commit every 0.2 s. */
+static int grow(const char *path, double duration)
+{
+    h5log_options options;
+    h5log_defaults(&options);
+    options.commit_seconds = 0.2;
+    struct timespec start, now, pause = {0, 1000000};
+    h5log *log = h5log_create(path, &options, &err);
+    if (!log)
+        return 1;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    int step = 0, result = 0;
+    do {
+        run_steps(log, step, step + 1);
+        step++;
+        nanosleep(&pause, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((double)(now.tv_sec - start.tv_sec) + 1e-9 * (double)(now.tv_nsec - start.tv_nsec) < duration);
+    result = h5log_close(log, &err);
+    printf("%d\n", step);
+    return result != 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3)
+        return grow(argv[1], atof(argv[2]));
     if (!mkdtemp(dir))
         return 1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
