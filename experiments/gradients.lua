@@ -10,8 +10,8 @@ local lstm = require "lstm"
 print(("%-6s %5s  %s"):format("cell", "T", "|dL/dx_1|"))
 for _, cell in ipairs { "rnn", "lstm" } do
   for _, T in ipairs { 10, 25, 50, 100, 200 } do
-    local model <close> = lstm.model { cell = cell, input = 10, hidden = 20, output = 20, init = "xavier_normal", seed = T,
-                                     precision = "double" }
+    local model <close> = lstm.model { cell = cell, input = 10, hidden = 20, output = 20, init = "xavier_normal",
+                                       seed = T, precision = "double" }
     local fit <close> = model:trainer { batch = 1, seq = T, loss_at = "last" }
     fit:forward { x = lstm.tensor.normal { T, 1, 10, seed = T }, y = lstm.tensor.zeros { T, 1, 20 } }
     fit:backward()

@@ -45,7 +45,9 @@ local function signal(cfg, step)
 end
 local function train(cfg, run)
   local text = assert(lstm.corpus { path = cfg.data, split = { 0.8, 0.2 } })
-  local model <close> = lstm.model { vocab = text.vocab, hidden = cfg.hidden, layers = 2, dropout = 0.3, seed = cfg.seed }
+  local model <close> = lstm.model {
+    vocab = text.vocab, hidden = cfg.hidden, layers = 2, dropout = 0.3, seed = cfg.seed,
+  }
   local fit <close> = model:trainer { batch = 4, seq = cfg.seq, clip_norm = 1, accumulate = 2 }
   run.state.sum = 0
   for step in run:steps(cfg.steps, model, fit, text) do
@@ -98,7 +100,8 @@ exits 0 "--version"; prints "lstmrun "; prints "hdf5"; prints "kernel"; silent
 run
 exits 2 "no script"; says "no script is given"
 run tiny.lua --help
-exits 0 "an experiment's --help"; prints "hidden=12"; prints "units"; prints "A tiny experiment."; prints "checkpoint_every=0"
+exits 0 "an experiment's --help"; prints "hidden=12"; prints "units"; prints "A tiny experiment."
+prints "checkpoint_every=0"
 run --help tiny.lua
 exits 0 "the same before the script"; prints "hidden=12"
 run tiny.lua hiden=3
@@ -163,7 +166,10 @@ exits 1 "a wrong argument"; says "mine.lua:3: bad argument #1 to 'model' (field 
 ! grep -q traceback err; result $? "  without a traceback"
 run --traceback mine.lua
 says "stack traceback"
-printf 'local lstm = require "lstm"\nreturn lstm.experiment { run = function(cfg) print(cfg.hiden) end, options = { { "hidden", 1 } } }\n' >typo.lua
+cat >typo.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment { run = function(cfg) print(cfg.hiden) end, options = { { "hidden", 1 } } }
+END
 run typo.lua
 exits 1 "an option that the script misspells"; says "typo.lua:2: there is no option 'hiden' (did you mean 'hidden'?)"
 printf 'io.open("binary.lua", "wb"):write(string.dump(function() print "loaded" end)):close()' >dump.lua
@@ -188,9 +194,11 @@ for file in log.h5 metrics.csv checkpoint-latest.h5 checkpoint-best.h5; do
     [ -s whole/$file ]; result $? "  writes $file"
 done
 [ "$(cat whole/metrics.csv | wc -l)" -eq 13 ]; result $? "  a line of metrics for each step"
-head -1 whole/metrics.csv | grep -q '^step,loss,.*val_loss,.*,sum,tokens_per_second,seconds$'; result $? "  with their names"
+head -1 whole/metrics.csv | grep -q '^step,loss,.*val_loss,.*,sum,tokens_per_second,seconds$'
+result $? "  with their names"
 run tiny.lua
-exits 0 "a run with lines of progress"; prints "step 12/12"; prints "bit/char"; prints "done    12 steps"; prints "runs/tiny/20"
+exits 0 "a run with lines of progress"; prints "step 12/12"; prints "bit/char"; prints "done    12 steps"
+prints "runs/tiny/20"
 prints "text    text, "; prints "model   lstm "; silent
 run tiny.lua
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  every run has a directory of its own"
@@ -211,7 +219,8 @@ run tiny.lua data=nothing.txt
 exits 1 "a text that is not there"; says "nothing.txt: No such file or directory"
 echo short >short
 run tiny.lua data=short --out=short-run
-exits 1 "a text too short for a batch"; says "lstmrun: the train part of text 'short' has 4 symbols"; says "smaller batch or seq"
+exits 1 "a text too short for a batch"; says "lstmrun: the train part of text 'short' has 4 symbols"
+says "smaller batch or seq"
 [ ! -e short-run ]; result $? "  makes no run"
 run tiny.lua --init-from=whole/checkpoint-best.h5 --quiet --out=init
 exits 0 "--init-from"
@@ -253,7 +262,8 @@ exits 130 "Ctrl-C"; says "stopped at step 5, checkpoint written. Go on with:"
 says "$program tiny.lua --resume part"
 command=$(sed -n 's/.*Go on with:  //p' err)
 $command stop_at=0 --quiet >out 2>err
-same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  and its line goes on: the same tensors"
+same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5
+result $? "  and its line goes on: the same tensors"
 rm -rf part
 SIGNALS="INT INT" run tiny.lua --out=part stop_at=5
 exits 130 "Ctrl-C twice"; [ ! -e part/checkpoint-latest.h5 ]; result $? "  quits at once"
@@ -316,7 +326,8 @@ exits 1 "both generations damaged"; says "cannot resume"; says "part/checkpoint-
 
 rm -rf part
 run tiny.lua --out=part lr=1e30 steps=50 checkpoint_every=1
-exits 3 "a learning rate that is too high"; says "became"; says "seed 1"; says "Log flushed"; says "smaller learning rate"
+exits 3 "a learning rate that is too high"; says "became"; says "seed 1"; says "Log flushed"
+says "smaller learning rate"
 head -c 8 part/checkpoint-latest.h5 | grep -q HDF; result $? "  leaves the checkpoints alone"
 rm -rf part
 run tiny.lua --json --out=part lr=1e30 steps=50
@@ -343,7 +354,10 @@ prints "step 7"
 
 # No network here: curl and wget are ours.
 mkdir bin given
-printf '#!/bin/sh\nwhile [ $# -gt 1 ]; do case $1 in -o|-O) echo "not Shakespeare" >"$2";; esac; shift; done\n' >bin/curl
+cat >bin/curl <<'END'
+#!/bin/sh
+while [ $# -gt 1 ]; do case $1 in -o) echo "not Shakespeare" >"$2" ;; esac; shift; done
+END
 printf '#!/bin/sh\nexit 4\n' >bin/wget
 chmod +x bin/curl bin/wget
 PATH=$work/bin:$PATH

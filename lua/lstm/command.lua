@@ -185,8 +185,8 @@ local function resume_configuration(description, cfg, overrides, saved, host)
     local before = set.named[key] and options.show(set:get(cfg, key))
     assign(description, cfg, key, override[2], host)
     if options.show(set:get(cfg, key)) ~= before and not description.changeable[key] then
-      usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s); to begin a new run " ..
-        "with its parameters, use --init-from"):format(key, before, changeable_list(description)))
+      usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s); to begin a new " ..
+        "run with its parameters, use --init-from"):format(key, before, changeable_list(description)))
     end
   end
 end

@@ -32,8 +32,8 @@ function describe.model(model)
   local input = c.input or c.vocab
   if c.embed and c.embed > 0 then input = input .. " -> " .. c.embed end
   local bytes = model.size * (c.precision == "double" and 8 or 4)
-  local line = ("model   %s %s -> %dx%d -> %d, %s (%s)"):format(c.cell, input, c.layers, c.hidden, c.output or c.classes,
-    format.plural(model.size, "parameter"), format.bytes(bytes))
+  local line = ("model   %s %s -> %dx%d -> %d, %s (%s)"):format(c.cell, input, c.layers, c.hidden,
+    c.output or c.classes, format.plural(model.size, "parameter"), format.bytes(bytes))
   if c.dropout > 0 then line = line .. (", dropout %g"):format(c.dropout) end
   return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
 end

@@ -35,7 +35,7 @@ end
 local function plan_for(config, settings)
   local ok, plan = pcall(core.plan, config, settings)
   if ok then return plan end
-  fault.mistake((tostring(plan):gsub("^.-:%d+: ", ""):gsub("#1 to 'plan'", "#1 to 'model'")
+  fault.mistake((fault.without_position(plan):gsub("#1 to 'plan'", "#1 to 'model'")
     :gsub("#2 to 'plan'", "#1 to 'trainer'")))
 end
 

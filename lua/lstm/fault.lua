@@ -63,4 +63,9 @@ function fault.has_position(message)
   return message:find "^[^\n]-:%d+: " ~= nil
 end
 
+--- A message without the position in front.
+function fault.without_position(message)
+  return (tostring(message):gsub("^[^\n]-:%d+: ", ""))
+end
+
 return fault

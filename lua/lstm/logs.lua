@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- logs.lua - what a run writes down as it goes: log.h5 (h5log.h) and metrics.csv (csvlog.h), opened and written together.
+-- logs.lua - what a run writes down as it goes: log.h5 (h5log.h) and metrics.csv (csvlog.h), written together.
 --
 -- Functions return true, or nil and a sentence when a file cannot be written.
 

@@ -20,7 +20,7 @@ local bar_width = 24
 local sample_lines = 8 -- of a sample's text, on a terminal
 
 --- kind: "terminal", "lines", "json" or "quiet"; out: the file to write to; clock and width: functions;
--- steps: of the whole run; first: the step it begins after; unit: what a token is ("char"), nil when loss isn't in nats.
+-- steps: of the whole run; first: the step it begins after; unit: what a token is ("char"), nil: no bits are shown.
 function progress.new(settings)
   local self = setmetatable({}, meta)
   for key, value in pairs(settings) do self[key] = value end

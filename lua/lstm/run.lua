@@ -51,7 +51,8 @@ local function attach(self, ...)
     elseif kind == "lstm.corpus" then self.text = object
     elseif kind == "lstm.stream" then self.streams[#self.streams + 1] = object
     elseif kind ~= "lstm.model" then
-      fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, got %s)"):format(i + 1, kind))
+      fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, got %s)")
+        :format(i + 1, kind))
     end
   end
 end
@@ -95,11 +96,15 @@ end
 
 -- ---- files --------------------------------------------------------------------------------------------------------
 
+local function no_directory(reason)
+  fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
+end
+
 local function new_directory(self)
   local out = self.host.out
   if out then
     local made, reason = sys.make_directory(out)
-    if not made then fault.stop("cannot make the run's directory: " .. reason) end
+    if not made then no_directory(reason) end
     for _, name in ipairs { "log.h5", checkpoint.latest } do
       if sys.kind(out .. "/" .. name) then
         fault.stop(("%s holds a run already; go on with it by --resume=%s, or choose another --out"):format(out, out))
@@ -109,7 +114,7 @@ local function new_directory(self)
   end
   local parent = self.host.runs .. "/" .. self.description.name
   local made, reason = sys.make_directory(parent)
-  if not made then fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR") end
+  if not made then no_directory(reason) end
   local stamp, n, taken = os.date "%Y-%m-%d-%H%M", 1, nil
   repeat
     local directory = parent .. "/" .. stamp .. (n > 1 and "-" .. n or "")
@@ -117,7 +122,7 @@ local function new_directory(self)
     if made then return directory end
     n = n + 1
   until not taken
-  fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
+  no_directory(reason)
 end
 
 local function open_files(self)
@@ -154,7 +159,8 @@ local function save(self, name, previous)
   local ok, state = pcall(json.encode, snapshot(self))
   if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
   must(self, checkpoint.write(self.directory .. "/" .. name, previous and self.directory .. "/" .. previous, {
-    experiment = self.description.name, config = json.encode(self.config), state = state, fit = self.fit, vocab = vocabulary(self),
+    experiment = self.description.name, config = json.encode(self.config), state = state, fit = self.fit,
+    vocab = vocabulary(self),
   }))
   self.kept_step = self.step
 end
@@ -171,9 +177,10 @@ local function restore_rate(self, state)
   if state.lr and self.fit.lr == state.lr_at_start then self.fit.lr = state.lr end
 end
 
-local function restore(self)
-  local saved = self.saved
-  local state = saved.state
+local function check_saved(self, state)
+  if math.type(state.step) ~= "integer" or state.step < 0 then
+    fault.stop "cannot resume: the checkpoint names no step"
+  end
   if state.step > self.total then
     fault.stop(("cannot resume: the run is at %s already, past steps=%d"):format(step_name(state.step), self.total),
       fault.USAGE)
@@ -182,13 +189,27 @@ local function restore(self)
     fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
       :format(self.text.name))
   end
+  if self.fit and not state.counters then fault.stop "cannot resume: the checkpoint has no trainer" end
+end
+
+local function restore_objects(self, saved)
+  local state = saved.state
   if self.fit then
-    if not state.counters then fault.stop(saved.path .. " has no trainer: it cannot be resumed with one") end
     checkpoint.restore(saved, self.fit)
     restore_rate(self, state)
     if state.cursor then self.fit:stream(self.text):seek(state.cursor) end
   end
   for i, stream in ipairs(self.streams) do stream:seek(state.cursors[i]) end
+end
+
+-- A file can be whole and yet hold what makes no sense: that is the file's fault, not the script's or ours.
+local function restore(self)
+  local saved = self.saved
+  local state = saved.state
+  check_saved(self, state)
+  local ok, problem = pcall(restore_objects, self, saved)
+  if not ok and fault.is_stop(problem) then error(problem, 0) end
+  if not ok then fault.stop(("cannot resume from %s: %s"):format(saved.path, fault.without_position(problem))) end
   self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
   self.info.val, self.info.val_is_best, self.seconds_before = state.val, state.val_is_best, state.seconds
   saved.file:close()
@@ -196,10 +217,13 @@ local function restore(self)
   self.kept_step = state.step
 end
 
--- A damaged file must not become the previous generation of the next one.
-local function set_aside(saved)
+-- A damaged file must not become the previous generation of the next one; a new directory needs its best checkpoint.
+local function settle(self)
+  local saved = self.saved
   if saved.fallback and saved.in_place then
     os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
+  elseif not saved.in_place and self.best and self.best.step == self.step then
+    save(self, checkpoint.best)
   end
 end
 
@@ -239,7 +263,7 @@ end
 local function check_text(self)
   if not (self.text and self.fit) or #self.streams > 0 then return end
   local ok, problem = pcall(self.fit.stream, self.fit, self.text)
-  if not ok then fault.stop((tostring(problem):gsub("^[^\n]-:%d+: ", ""))) end
+  if not ok then fault.stop(fault.without_position(problem)) end
 end
 
 -- ---- the loop -----------------------------------------------------------------------------------------------------
@@ -256,7 +280,7 @@ local function begin(self)
   if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, vocabulary(self)) end
   self.progress = new_progress(self)
   open_files(self)
-  if self.saved then set_aside(self.saved) end
+  if self.saved then settle(self) end
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
@@ -365,8 +389,8 @@ local function write_row(self, step, row)
   local missing = self.columns_told == nil and self.logs:left_out()
   if missing then
     self.columns_told = true
-    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field 'metrics'")
-      :format(missing))
+    self.progress:say(("lstmrun: metrics.csv has no column '%s', log.h5 has; name it in the experiment's field " ..
+      "'metrics'"):format(missing))
   end
 end
 

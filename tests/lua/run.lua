@@ -15,7 +15,7 @@ local directory = os.tmpname()
 os.remove(directory)
 assert(sys.make_directory(directory))
 
-local text = assert(lstm.corpus { text = ("to be, or not to be: that is the question. "):rep(40), split = { 0.9, 0.1 } })
+local text = assert(lstm.corpus { text = ("to be or not to be, that is the question. "):rep(40), split = { 0.9, 0.1 } })
 local description = experiment {
   name = "test", run = function() end, options = { { "hidden", 6 }, { "rate", 0.5 } }, metrics = { "late" },
 }
@@ -148,7 +148,7 @@ tap.fails(function()
 end, { "run.state cannot be kept", "function" }, "a state that no file can hold")
 tap.fails(function() new_run():log(1, 2.5) end, { "run.lua:", "no step yet" }, "a row before the loop")
 tap.fails(function() new_run():every(3) end, "no step yet", "every before the loop")
-tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "a negative number of steps")
+tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "fewer steps than none")
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
 

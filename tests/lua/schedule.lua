@@ -34,9 +34,11 @@ tap.is(schedule.step(10, 1.0, 0.5, 10), 1.0, "step, before")
 tap.is(schedule.step(11, 1.0, 0.5, 10), 0.5, "step, after")
 tap.is(schedule.step(35, 1.0, 0.5, 10), 0.125, "step, three times")
 
-tap.fails(function() schedule.cosine("x", 10, 1.0) end, { "schedule.lua:", "step", "got string" }, "a step that is no number")
+tap.fails(function() schedule.cosine("x", 10, 1.0) end, { "schedule.lua:", "step", "got string" },
+  "a step that is no number")
 tap.fails(function() schedule.cosine(1, 0, 1.0) end, { "steps", "at least 1", "got 0" }, "no steps")
-tap.fails(function() schedule.cosine(1, 10, 1.0, { floor = 2 }) end, { "floor", "from 0 to 1", "got 2" }, "a floor too high")
+tap.fails(function() schedule.cosine(1, 10, 1.0, { floor = 2 }) end, { "floor", "from 0 to 1", "got 2" },
+  "a floor too high")
 tap.fails(function() schedule.step(1, 1.0, 0.5, 0) end, { "every", "got 0" }, "every 0 steps")
 tap.fails(function() schedule.exponential(0 / 0, 1.0, 0.5) end, "step", "a step that is not a number")
 tap.done()
