@@ -97,7 +97,7 @@ static int sys_create_directory(lua_State *L)
     return 3;
 }
 
-/* list(path) -> sorted names of what is in a directory, without "." and ".." */
+/* list(path) -> names of what is in a directory, in no order, without "." and ".." */
 static int sys_list(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);

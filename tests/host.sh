@@ -94,7 +94,7 @@ reports() { grep -h -e '"event": "sample"' -e '"event": "evaluation"' "$@"; }
 # ---- options --------------------------------------------------------------------------------------------------------
 
 run --help
-exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; silent
+exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; prints "gradients, shakespeare"; silent
 run --version
 exits 0 "--version"; prints "lstmrun "; prints "hdf5"; prints "kernel"; silent
 run

@@ -112,7 +112,15 @@ end
 
 -- ---- what can be asked --------------------------------------------------------------------------------------------
 
-local function print_help()
+-- Names of the experiments that came with lstmrun.
+local function shipped(root)
+  local names = {}
+  for _, file in ipairs(sys.list(root .. "/experiments") or {}) do names[#names + 1] = file:match "^(.*)%.lua$" end
+  table.sort(names)
+  return names
+end
+
+local function print_help(root)
   print [[
 usage: lstmrun [options] SCRIPT [key=value ...] [options]
 
@@ -123,6 +131,8 @@ program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists
     local left = ("  --%s%s"):format(option[1], option[3])
     print(#left > 28 and left .. "\n" .. (" "):rep(30) .. option[4] or ("%-28s  %s"):format(left, option[4]))
   end
+  local names = shipped(root)
+  if #names > 0 then print("\nExperiments that came with it: " .. table.concat(names, ", ")) end
   print [[
 
 Ctrl-C, SIGTERM and SIGUSR1 let the step finish, write a checkpoint and say how to go on; a second one quits at once.
@@ -297,7 +307,7 @@ local function run_script(args, program, root, given)
   local name, rest = read_arguments(args, 1, given, true)
   if given.version then return print_version() end
   if not name then
-    if given.help then return print_help() end
+    if given.help then return print_help(root) end
     usage "no script is given"
   end
   set_threads(given)
