@@ -39,7 +39,7 @@ static void transpose_packed(const team *me, real *out, const real *w, const lst
 static void transpose_all(const team *me)
 {
     const size_t columns = me->y->panels * PANEL * NB;
-    for (size_t l = 0; l < me->y->L; l++) {
+    for (size_t l = 0; l < me->y->L && !me->tr->lanes; l++) {
         const lstm_layer_work *w = &me->tr->layer[l];
         const lstm_param *hh = &me->y->param[me->y->whh[l]], *ih = &me->y->param[me->y->wih[l]];
         transpose_packed(me, w->whh_t, weights(me, me->y->whh[l]), &hh->packed, columns);
@@ -65,30 +65,43 @@ static void zero_sums(const team *me)
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* c = dz W for `blocks` blocks from block `g` on: gradients of the product's input, through transposed weights. */
-static void input_product(const team *me, real *c, const real *dz, const real *w_t, size_t g, size_t blocks)
+/* c = dz W for a piece of the inputs' blocks: gradients of the input of the product with W, parameter `param`, whose
+ * transposed copy is w_t. */
+static void input_product(const team *me, const team_piece *p, real *c, const real *dz, size_t param, const real *w_t)
 {
     const size_t B = me->tr->config.batch, row = PANEL * NB, k = me->y->panels * row;
-    for (size_t done = 0; done < blocks;) {
-        const size_t panel = (g + done) / PANEL, first = (g + done) % PANEL;
-        const size_t n = blocks - done < PANEL - first ? blocks - done : PANEL - first;
-        me->kern->product(&(kern_product){.rows = B,
-                                          .blocks = n,
-                                          .k = k,
-                                          .len = row,
-                                          .a = dz,
-                                          .a_row = row,
-                                          .a_k = 1,
-                                          .a_chunk = B * row,
-                                          .b = w_t + panel * k * row + first * NB,
-                                          .b_k = row,
-                                          .b_chunk = row * row,
-                                          .c = c + (g + done) * B * NB,
-                                          .c_row = NB,
-                                          .c_block = B * NB});
-        done += n;
+    const size_t first = p->panel * PANEL + p->first;
+    if (me->tr->lanes) {
+        const size_t width = me->y->param[param].packed.k, last = (first + p->blocks) * NB;
+        me->kern->thin(&(kern_thin){.rows = B,
+                                    .panels = me->y->panels,
+                                    .k = width,
+                                    .first = first * NB,
+                                    .last = last < width ? last : width,
+                                    .w = weights(me, param),
+                                    .d = dz,
+                                    .c = c,
+                                    .lanes = me->tr->lanes});
+        return;
     }
+    me->kern->product(&(kern_product){.rows = B,
+                                      .blocks = p->blocks,
+                                      .k = k,
+                                      .len = row,
+                                      .a = dz,
+                                      .a_row = row,
+                                      .a_k = 1,
+                                      .a_chunk = B * row,
+                                      .b = w_t + p->panel * k * row + p->first * NB,
+                                      .b_k = row,
+                                      .b_chunk = row * row,
+                                      .c = c + first * B * NB,
+                                      .c_row = NB,
+                                      .c_block = B * NB});
 }
+
+/* Blocks in the pieces that input_product is called with: a panel, or all at once where W is streamed. */
+static size_t piece_width(const team *me) { return me->tr->lanes ? SIZE_MAX / 2 : PANEL; }
 
 /* One panel's share of a weight gradient: dW[k][n] = sum over t, b of x[t][k][b] d[t][b][n]. */
 typedef struct outer {
@@ -181,22 +194,21 @@ static void head_inputs(const team *me)
     const size_t B = me->tr->config.batch, row = PANEL * NB, O = me->y->O;
     real *dh = me->tr->layer[me->y->L - 1].dh;
     for (size_t t = 0; t < me->tr->steps; t++)
-        for (size_t g = me->g0; g < me->g1;) {
-            const size_t panel = g / PANEL, first = g % PANEL;
-            const size_t n = me->g1 - g < PANEL - first ? me->g1 - g : PANEL - first;
-            me->kern->product(&(kern_product){.rows = B,
-                                              .blocks = n,
-                                              .k = O,
-                                              .len = O,
-                                              .a = (const real *)me->tr->dlogits + t * B * me->y->o_stride,
-                                              .a_row = me->y->o_stride,
-                                              .a_k = 1,
-                                              .b = (const real *)me->tr->head_t + panel * O * row + first * NB,
-                                              .b_k = row,
-                                              .c = dh + t * unit_step(me) + g * B * NB,
-                                              .c_row = NB,
-                                              .c_block = B * NB});
-            g += n;
+        for (size_t i = 0; i < team_pieces(me->g0, me->g1, PANEL); i++) {
+            const team_piece p = team_piece_at(me->g0, me->g1, PANEL, i, false);
+            me->kern->product(
+                &(kern_product){.rows = B,
+                                .blocks = p.blocks,
+                                .k = O,
+                                .len = O,
+                                .a = (const real *)me->tr->dlogits + t * B * me->y->o_stride,
+                                .a_row = me->y->o_stride,
+                                .a_k = 1,
+                                .b = (const real *)me->tr->head_t + p.panel * O * row + p.first * NB,
+                                .b_k = row,
+                                .c = dh + t * unit_step(me) + (p.panel * PANEL + p.first) * B * NB,
+                                .c_row = NB,
+                                .c_block = B * NB});
         }
 }
 
@@ -212,43 +224,51 @@ static void undrop(const team *me, real *d, const real *mask)
 
 /* ---- a layer ------------------------------------------------------------------------------------------------------------- */
 
-static void cells_back(const team *me, size_t l, size_t t, bool through)
+/* Block g at time t, backwards. `through`: dL/dh from the step after is in tr->through. */
+static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
-    const size_t k = me->y->param[me->y->wih[l]].packed.k;
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB, own = g * B * NB, at = t * unit + own;
+    const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+    const size_t k = me->y->param[me->y->wih[l]].packed.k, z = t * gate_step(me) + panel * B * row + lane;
     const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
-    real *dbias = gradient(me, me->y->bias[l]), *dtable = gradient(me, me->y->wih[l]);
-    for (size_t g = me->g0; g < me->g1; g++) {
-        const size_t own = g * B * NB, at = t * unit + own;
-        const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
-        const size_t z = t * gate_step(me) + panel * B * row + lane;
-        const real *from_next = through ? (const real *)me->tr->through + own : NULL;
-        if (me->y->gates == 4)
-            me->kern->lstm_backward(&(kern_lstm_backward){.rows = B,
-                                                          .z = (const real *)w->z + z,
-                                                          .c_prev = (const real *)w->c + at,
-                                                          .tc = (const real *)w->tc + at,
-                                                          .through = from_next,
-                                                          .through_row = NB,
-                                                          .dh = (real *)w->dh + at,
-                                                          .dc = (real *)w->dc + at,
-                                                          .carry = (real *)w->carry + own,
-                                                          .dz = (real *)w->dz + z,
-                                                          .dbias = dbias + panel * row,
-                                                          .dtable = dtable + panel * k * row,
-                                                          .ids = ids});
-        else
-            me->kern->rnn_backward(&(kern_rnn_backward){.rows = B,
-                                                        .z_row = row,
-                                                        .h = (const real *)w->h + at + unit,
-                                                        .through = from_next,
-                                                        .through_row = NB,
-                                                        .dh = (real *)w->dh + at,
-                                                        .dz = (real *)w->dz + z,
-                                                        .dbias = dbias + panel * row + lane,
-                                                        .dtable = dtable + panel * k * row + lane,
-                                                        .ids = ids});
+    const real *from_next = through ? (const real *)me->tr->through + own : NULL;
+    real *dbias = gradient(me, me->y->bias[l]) + panel * row + lane;
+    real *dtable = gradient(me, me->y->wih[l]) + panel * k * row + lane;
+    if (me->y->gates == 4)
+        me->kern->lstm_backward(&(kern_lstm_backward){.rows = B,
+                                                      .z = (const real *)w->z + z,
+                                                      .c_prev = (const real *)w->c + at,
+                                                      .tc = (const real *)w->tc + at,
+                                                      .through = from_next,
+                                                      .through_row = NB,
+                                                      .dh = (real *)w->dh + at,
+                                                      .dc = (real *)w->dc + at,
+                                                      .carry = (real *)w->carry + own,
+                                                      .dz = (real *)w->dz + z,
+                                                      .dbias = dbias,
+                                                      .dtable = dtable,
+                                                      .ids = ids});
+    else
+        me->kern->rnn_backward(&(kern_rnn_backward){.rows = B,
+                                                    .z_row = row,
+                                                    .h = (const real *)w->h + at + unit,
+                                                    .through = from_next,
+                                                    .through_row = NB,
+                                                    .dh = (real *)w->dh + at,
+                                                    .dz = (real *)w->dz + z,
+                                                    .dbias = dbias,
+                                                    .dtable = dtable,
+                                                    .ids = ids});
+}
+
+/* dL/dh_0: dz at time 0 through the recurrent weights. */
+static void state_gradient(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    for (size_t i = 0; i < team_pieces(me->g0, me->g1, piece_width(me)); i++) {
+        const team_piece p = team_piece_at(me->g0, me->g1, piece_width(me), i, false);
+        input_product(me, &p, w->dstate_h, w->dz, me->y->whh[l], w->whh_t);
     }
 }
 
@@ -256,16 +276,23 @@ static void layer_back(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, steps = me->tr->steps;
+    const size_t width = piece_width(me), pieces = team_pieces(me->g0, me->g1, width);
     if (w->carry)
         memset((real *)w->carry + me->g0 * B * NB, 0, (me->g1 - me->g0) * B * NB * sizeof(real));
     for (size_t t = steps; t-- > 0;) {
         const bool through = t + 1 < steps;
-        if (through)
-            input_product(me, me->tr->through, (const real *)w->dz + (t + 1) * gate_step(me), w->whh_t, me->g0,
-                          me->g1 - me->g0);
-        cells_back(me, l, t, through);
+        for (size_t i = 0; i < pieces; i++) {
+            const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
+            if (through)
+                input_product(me, &p, me->tr->through, (const real *)w->dz + (t + 1) * gate_step(me), me->y->whh[l],
+                              w->whh_t);
+            for (size_t g = 0; g < p.blocks; g++)
+                cell_back(me, l, t, p.panel * width + p.first + g, through);
+        }
         team_barrier(me);
     }
+    if (me->tr->lanes) /* without a copy of the weights it cannot wait until somebody asks */
+        state_gradient(me, l);
 }
 
 /* Row ids[t][b] of the embedding's gradient += dx[t][b], for blocks [first, last). */
@@ -284,14 +311,19 @@ static void embedding_gradient(const team *me, size_t first, size_t last)
 static void layer_inputs(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch;
+    const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
+    const size_t times = team_times(gate_step(me) * sizeof(real)), width = piece_width(me);
     size_t first = me->g0, last = me->g1;
     real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
     if (l == 0)
         team_share(me, me->y->in_blocks, &first, &last);
-    const size_t x_step = (w->k + NB - 1) / NB * B * NB;
-    for (size_t t = 0; t < me->tr->steps; t++)
-        input_product(me, dx + t * x_step, (const real *)w->dz + t * gate_step(me), w->wih_t, first, last - first);
+    for (size_t from = 0; from < steps; from += times)
+        for (size_t i = 0; i < team_pieces(first, last, width); i++) {
+            const team_piece p = team_piece_at(first, last, width, i, false);
+            for (size_t t = from; t < from + times && t < steps; t++)
+                input_product(me, &p, dx + t * x_step, (const real *)w->dz + t * gate_step(me), me->y->wih[l],
+                              w->wih_t);
+        }
     if (l)
         undrop(me, dx, w->mask);
     else if (me->y->embedding != SIZE_MAX)
@@ -330,12 +362,10 @@ void REAL_NAME(lstm_backward)(lstm_trainer *tr)
     REAL_NAME(lstm_team_run)(tr, backward);
 }
 
-/* dL/dh_0 of every layer: dz at time 0 through the recurrent weights of that pass. */
 static void state_gradients(team *me)
 {
     for (size_t l = 0; l < me->y->L; l++)
-        input_product(me, me->tr->layer[l].dstate_h, me->tr->layer[l].dz, me->tr->layer[l].whh_t, me->g0,
-                      me->g1 - me->g0);
+        state_gradient(me, l);
 }
 
 void REAL_NAME(lstm_state_gradients)(lstm_trainer *tr);

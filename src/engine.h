@@ -87,7 +87,7 @@ typedef struct lstm_layer_work {
     void *tc;             /* tanh c */
     void *dz, *dh, *dc;   /* as z, h, c but [T] */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
-    void *whh_t, *wih_t;  /* transposed weights, panels over their inputs */
+    void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches */
     void *dstate_h;       /* [G][B][nb] */
 } lstm_layer_work;
 
@@ -131,6 +131,7 @@ struct lstm_trainer {
     void *dx;                         /* dense or embedded input: [T] blocks */
     void *grad, *m1, *m2;
     void *through;                    /* [G][B][nb]: dz W_hh */
+    void *lanes;                      /* scratch of thin products, [widest input][nb]; NULL: transposed weights */
     lstm_piece *piece;
     size_t pieces;
     double *piece_sums;               /* [pieces][4] */

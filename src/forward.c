@@ -114,80 +114,90 @@ static const real *weights(const team *me, size_t param)
     return (const real *)me->tr->m->params + me->y->param[param].offset;
 }
 
-/* z (+)= x W^T at one time step, for the gates of the units in blocks [g0, g1). x: blocks of `k` numbers. */
-static void gate_product(const team *me, real *z, const real *x, const real *w, size_t k, bool add)
+/* z (+)= x W^T at one time step, for the gates of a piece's units. x: blocks of k numbers. */
+static void gate_product(const team *me, const team_piece *p, real *z, const real *x, const real *w, size_t k, bool add)
 {
     const size_t B = me->tr->config.batch, row = PANEL * NB;
-    const size_t blocks_per_panel = PANEL / me->y->gates;
-    for (size_t g = me->g0; g < me->g1;) {
-        const size_t panel = g / blocks_per_panel, first = g % blocks_per_panel;
-        const size_t rest = blocks_per_panel - first, units = me->g1 - g < rest ? me->g1 - g : rest;
-        me->kern->product(&(kern_product){.rows = B,
-                                          .blocks = units * me->y->gates,
-                                          .k = k,
-                                          .len = NB,
-                                          .a = x,
-                                          .a_row = NB,
-                                          .a_k = 1,
-                                          .a_chunk = B * NB,
-                                          .b = w + panel * k * row + first * NB,
-                                          .b_k = row,
-                                          .b_chunk = NB * row,
-                                          .c = z + panel * B * row + first * NB,
-                                          .c_row = row,
-                                          .c_block = NB,
-                                          .add = add});
-        g += units;
-    }
+    me->kern->product(&(kern_product){.rows = B,
+                                      .blocks = p->blocks * me->y->gates,
+                                      .k = k,
+                                      .len = NB,
+                                      .a = x,
+                                      .a_row = NB,
+                                      .a_k = 1,
+                                      .a_chunk = B * NB,
+                                      .b = w + p->panel * k * row + p->first * NB,
+                                      .b_k = row,
+                                      .b_chunk = NB * row,
+                                      .c = z + p->panel * B * row + p->first * NB,
+                                      .c_row = row,
+                                      .c_block = NB,
+                                      .add = add});
 }
 
-/* Non-linearities of this thread's blocks at time t. */
-static void cells(const team *me, size_t l, size_t t)
+/* Non-linearities of block g at time t. */
+static void cell(const team *me, size_t l, size_t t, size_t g)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
-    const real *bias = weights(me, me->y->bias[l]);
-    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
-    const real *table = weights(me, me->y->wih[l]);
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB, at = t * unit + g * B * NB;
+    const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
     const size_t k = me->y->param[me->y->wih[l]].packed.k;
-    for (size_t g = me->g0; g < me->g1; g++) {
-        const size_t at = t * unit + g * B * NB;
-        const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
-        real *z = (real *)w->z + t * gate_step(me) + panel * B * row + lane;
-        if (me->y->gates == 4)
-            me->kern->lstm_forward(&(kern_lstm_forward){.rows = B,
-                                                        .z = z,
-                                                        .bias = bias + panel * row,
-                                                        .table = table + panel * k * row,
-                                                        .ids = ids,
-                                                        .c_prev = (real *)w->c + at,
-                                                        .c = (real *)w->c + at + unit,
-                                                        .tc = (real *)w->tc + at,
-                                                        .h = (real *)w->h + at + unit});
-        else
-            me->kern->rnn_forward(&(kern_rnn_forward){.rows = B,
-                                                      .z_row = row,
-                                                      .z = z,
-                                                      .bias = bias + panel * row + lane,
-                                                      .table = table + panel * k * row + lane,
-                                                      .ids = ids,
-                                                      .h = (real *)w->h + at + unit});
-    }
+    const real *bias = weights(me, me->y->bias[l]) + panel * row + lane;
+    const real *table = weights(me, me->y->wih[l]) + panel * k * row + lane;
+    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
+    real *z = (real *)w->z + t * gate_step(me) + panel * B * row + lane;
+    if (me->y->gates == 4)
+        me->kern->lstm_forward(&(kern_lstm_forward){.rows = B,
+                                                    .z = z,
+                                                    .bias = bias,
+                                                    .table = table,
+                                                    .ids = ids,
+                                                    .c_prev = (real *)w->c + at,
+                                                    .c = (real *)w->c + at + unit,
+                                                    .tc = (real *)w->tc + at,
+                                                    .h = (real *)w->h + at + unit});
+    else
+        me->kern->rnn_forward(&(kern_rnn_forward){.rows = B,
+                                                  .z_row = row,
+                                                  .z = z,
+                                                  .bias = bias,
+                                                  .table = table,
+                                                  .ids = ids,
+                                                  .h = (real *)w->h + at + unit});
+}
+
+/* The part of the gates that comes from a dense input, for all time steps. */
+static void input_products(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
+    const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
+    const size_t times = team_times(x_step * sizeof(real));
+    const real *weight = weights(me, me->y->wih[l]);
+    for (size_t from = 0; from < steps; from += times)
+        for (size_t i = 0; i < pieces; i++) {
+            const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
+            for (size_t t = from; t < from + times && t < steps; t++)
+                gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step, weight, w->k,
+                             false);
+        }
 }
 
 static void layer(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t steps = me->tr->steps, B = me->tr->config.batch;
-    const size_t x_step = (w->k + NB - 1) / NB * B * NB;
-    for (size_t t = 0; w->k && t < steps; t++)
-        gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step,
-                     weights(me, me->y->wih[l]), w->k, false);
+    const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
+    if (w->k)
+        input_products(me, l);
     team_phase(me, LSTM_PHASE_INPUT);
-    for (size_t t = 0; t < steps; t++) {
-        gate_product(me, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
-                     weights(me, me->y->whh[l]), me->y->H, w->k > 0);
-        cells(me, l, t);
+    for (size_t t = 0; t < me->tr->steps; t++) {
+        for (size_t i = 0; i < pieces; i++) {
+            const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
+            gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
+                         weights(me, me->y->whh[l]), me->y->H, w->k > 0);
+            for (size_t g = 0; g < p.blocks; g++)
+                cell(me, l, t, p.panel * width + p.first + g);
+        }
         team_barrier(me);
     }
     team_phase(me, LSTM_PHASE_FORWARD);

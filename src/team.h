@@ -26,6 +26,32 @@ static inline void team_share(const team *me, size_t n, size_t *first, size_t *l
     *last = n * (me->id + 1) / me->count;
 }
 
+/* This thread's blocks of units that lie in one panel, panels of `width` blocks: the i-th of team_pieces. Odd time steps
+ * go through them from the other end, so that what the last step left in the cache is used first. */
+typedef struct team_piece {
+    size_t panel, first, blocks; /* first: within the panel */
+} team_piece;
+
+static inline size_t team_pieces(size_t g0, size_t g1, size_t width)
+{
+    return g1 > g0 ? (g1 - 1) / width - g0 / width + 1 : 0;
+}
+
+static inline team_piece team_piece_at(size_t g0, size_t g1, size_t width, size_t i, bool reverse)
+{
+    const size_t panel = g0 / width + (reverse ? team_pieces(g0, g1, width) - 1 - i : i);
+    const size_t from = panel * width > g0 ? panel * width : g0;
+    const size_t to = (panel + 1) * width < g1 ? (panel + 1) * width : g1;
+    return (team_piece){.panel = panel, .first = from - panel * width, .blocks = to - from};
+}
+
+/* Time steps that go together through the panels of a weight matrix, so that a panel is used several times while it is
+ * near: as many as have `bytes` each in half a second-level cache. */
+static inline size_t team_times(size_t bytes)
+{
+    return bytes < (size_t)256 << 10 ? ((size_t)256 << 10) / (bytes ? bytes : 1) : 1;
+}
+
 /* Elements of [T][block][B][nb] and of [T][panel][B][4][nb] at one time step. */
 static inline size_t unit_step(const team *me) { return me->y->G * me->tr->config.batch * NB; }
 static inline size_t gate_step(const team *me) { return me->y->panels * PANEL * me->tr->config.batch * NB; }

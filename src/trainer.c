@@ -11,6 +11,10 @@
 
 #define PIECE_ELEMENTS ((size_t)4096)
 
+/* Up to here a batch is too small to pay for transposed copies of the weights. Decided by shape alone, because the two
+ * ways of going back add in different orders. */
+#define THIN_ROWS 3
+
 void lstm_trainer_defaults(lstm_trainer_config *c)
 {
     *c = (lstm_trainer_config){.optimizer = LSTM_ADAMW,
@@ -74,10 +78,12 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
         w->carry = carve(v, unit, 1, 1, e);
     }
     const size_t zk = y->panels * PANEL * y->nb, width = PANEL * y->nb;
+    w->dstate_h = carve(v, unit, 1, 1, e);
+    if (tr->config.batch <= THIN_ROWS)
+        return;
     w->whh_t = carve(v, (y->G + PANEL - 1) / PANEL, zk, width, e);
     if (w->k)
         w->wih_t = carve(v, ((w->k + y->nb - 1) / y->nb + PANEL - 1) / PANEL, zk, width, e);
-    w->dstate_h = carve(v, unit, 1, 1, e);
 }
 
 static size_t count_pieces(const lstm_layout *y)
@@ -114,6 +120,8 @@ static void carve_all(lstm_trainer *tr, carver *v)
     if (y->in)
         tr->dx = carve(v, T, B * y->in_blocks, y->nb, e);
     tr->through = carve(v, unit, 1, 1, e);
+    if (B <= THIN_ROWS)
+        tr->lanes = carve(v, y->in > y->H ? y->in : y->H, y->nb, 1, e);
     tr->grad = carve(v, y->total, 1, 1, e);
     tr->m1 = carve(v, y->total, 1, 1, e);
     tr->m2 = carve(v, y->total, 1, 1, e);
@@ -474,7 +482,7 @@ int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, ls
     lstm_trainer *work = (lstm_trainer *)tr; /* views can be written, and dL/dh_0 is computed when first asked for */
     if (refuse(tr, what, index, err))
         return -1;
-    if (what == LSTM_DSTATE_H && !tr->has_dstate) {
+    if (what == LSTM_DSTATE_H && !tr->has_dstate && !tr->lanes) {
         tr->m->passes->state_gradients(work);
         work->has_dstate = true;
     }

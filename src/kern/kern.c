@@ -173,6 +173,52 @@ static void product(const kern_product *p)
     }
 }
 
+/* Panels that go together: their part of d stays in registers while the units go by. */
+#define THIN_PANELS 4
+
+/* lanes[u] += W[u][n] d[r][n] over the columns n of `count` panels, for every unit: W is read in streams. */
+INLINE void thin_panels(const kern_thin *p, size_t r, size_t panel, const size_t count)
+{
+    const size_t row = PANEL * NB;
+    const real *d = p->d + (panel * p->rows + r) * row, *w = p->w + panel * p->k * row;
+    for (size_t q = 0; q < NB; q += VL) {
+        vec x[THIN_PANELS][PANEL];
+        UNROLL
+        for (size_t j = 0; j < count; j++)
+            UNROLL
+            for (size_t n = 0; n < PANEL; n++)
+                x[j][n] = v_load(d + j * p->rows * row + n * NB + q);
+        for (size_t u = p->first; u < p->last; u++) {
+            real *lanes = p->lanes + u * NB + q;
+            vec acc = panel ? v_load(lanes) : v_zero();
+            UNROLL
+            for (size_t j = 0; j < count; j++)
+                UNROLL
+                for (size_t n = 0; n < PANEL; n++)
+                    acc = v_fma(x[j][n], v_load(w + (j * p->k + u) * row + n * NB + q), acc);
+            v_store(lanes, acc);
+        }
+    }
+}
+
+/* The rows of W are the units: each sum runs over the columns in NB lanes, panel by panel, and then over the lanes. */
+static void thin(const kern_thin *p)
+{
+    for (size_t r = 0; r < p->rows; r++) {
+        size_t panel = 0;
+        for (; panel + THIN_PANELS <= p->panels; panel += THIN_PANELS)
+            thin_panels(p, r, panel, THIN_PANELS);
+        for (; panel < p->panels; panel++)
+            thin_panels(p, r, panel, 1);
+        for (size_t u = p->first; u < p->last; u++) {
+            vec acc[VPB];
+            for (size_t q = 0; q < VPB; q++)
+                acc[q] = v_load(p->lanes + u * NB + q * VL);
+            p->c[(u / NB * p->rows + r) * NB + u % NB] = sum_block(acc);
+        }
+    }
+}
+
 /* ---- cells ----------------------------------------------------------------------------------------------------- */
 
 static void lstm_forward(const kern_lstm_forward *p)
@@ -208,14 +254,16 @@ INLINE void add_to(real *p, vec a) { v_store(p, v_load(p) + a); }
 static void lstm_backward(const kern_lstm_backward *p)
 {
     const vec one = v_set(1);
-    for (size_t r = 0; r < p->rows; r++) {
-        const real *z = p->z + r * PANEL * NB;
-        real *dz = p->dz + r * PANEL * NB;
-        real *row = p->ids ? p->dtable + (size_t)p->ids[r] * PANEL * NB : NULL;
+    for (size_t q = 0; q < NB; q += VL) {
+        vec sum[4];
         UNROLL
-        for (size_t q = 0; q < NB; q += VL) {
+        for (size_t n = 0; n < 4; n++)
+            sum[n] = v_load(p->dbias + n * NB + q);
+        for (size_t r = 0; r < p->rows; r++) {
+            const real *z = p->z + r * PANEL * NB + q;
+            real *dz = p->dz + r * PANEL * NB + q;
             const size_t at = r * NB + q;
-            vec i = v_load(z + q), f = v_load(z + NB + q), g = v_load(z + 2 * NB + q), o = v_load(z + 3 * NB + q);
+            vec i = v_load(z), f = v_load(z + NB), g = v_load(z + 2 * NB), o = v_load(z + 3 * NB);
             vec tc = v_load(p->tc + at), dh = v_load(p->dh + at);
             if (p->through)
                 dh = dh + v_load(p->through + r * p->through_row + q);
@@ -232,12 +280,15 @@ static void lstm_backward(const kern_lstm_backward *p)
             v_store(p->carry + at, dcf);
             UNROLL
             for (size_t n = 0; n < 4; n++) {
-                v_store(dz + n * NB + q, d[n]);
-                add_to(p->dbias + n * NB + q, d[n]);
-                if (row)
-                    add_to(row + n * NB + q, d[n]);
+                v_store(dz + n * NB, d[n]);
+                sum[n] = sum[n] + d[n];
+                if (p->ids)
+                    add_to(p->dtable + (size_t)p->ids[r] * PANEL * NB + n * NB + q, d[n]);
             }
         }
+        UNROLL
+        for (size_t n = 0; n < 4; n++)
+            v_store(p->dbias + n * NB + q, sum[n]);
     }
 }
 
@@ -555,6 +606,7 @@ extern const kern KERN_TABLE(KERN_ISA);
 const kern KERN_TABLE(KERN_ISA) = {
     .name = KERN_STRING(KERN_ISA),
     .product = product,
+    .thin = thin,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .rnn_forward = rnn_forward,

@@ -29,6 +29,15 @@ typedef struct kern_product {
     bool add; /* start from what C holds rather than from zero */
 } kern_product;
 
+/* The product with transposed weights for very few rows, where packing a transposed copy costs more than it gains:
+ * c[u][r] = sum over all columns n of W[u][n] d[r][n], for units first <= u < last. w: packed [panel][k][4][NB];
+ * d: [panel][rows][4][NB]; c: [u / NB][rows][NB]; lanes: scratch, [k][NB]. */
+typedef struct kern_thin {
+    size_t rows, panels, k, first, last;
+    const real *w, *d;
+    real *c, *lanes;
+} kern_thin;
+
 /* One block of NB units of an LSTM layer at one time step, for `rows` sequences.
  * z [rows][4][NB]: in: products, out: gates i f g o. The gates' arguments are z + (row + bias), where row is
  * table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, tc (tanh c), h, c_prev: [rows][NB].
@@ -95,6 +104,7 @@ typedef struct kern_update {
 typedef struct kern {
     const char *name;
     void (*product)(const kern_product *p);
+    void (*thin)(const kern_thin *p);
     void (*lstm_forward)(const kern_lstm_forward *p);
     void (*lstm_backward)(const kern_lstm_backward *p);
     void (*rnn_forward)(const kern_rnn_forward *p);
