@@ -350,6 +350,11 @@ exits 0 "a loop that is left"; prints "done    7 steps"
 run breaks.lua --out=again --resume=breaks/checkpoint-latest.h5
 prints "step 7"
 
+sed 's/run:every(3)/step == 7/; s/run:evaluate(step, fit:evaluate(text))/os.remove(run.directory .. "\/log.h5")/' \
+    tiny.lua >removes.lua
+run removes.lua --quiet --out=removed checkpoint_every=5
+exits 1 "the log removed under the run"; says "removed/log.h5: No such file"; says "Training stopped at step 10"
+
 # ---- where the text comes from --------------------------------------------------------------------------------------
 
 # No network here: curl and wget are ours.

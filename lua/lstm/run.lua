@@ -155,6 +155,7 @@ local function snapshot(self)
 end
 
 local function save(self, name, previous)
+  must(self, sys.kind(self.directory .. "/log.h5")) -- a file that was removed can be written to, but is lost
   must(self, self.logs:flush())
   local ok, state = pcall(json.encode, snapshot(self))
   if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
