@@ -275,7 +275,7 @@ typedef struct run {
     shape s;
     lstm_type type;
     int threads;
-    samples step, fma, stream; /* seconds of each step; limits before and after them */
+    samples step, fma, stream, handover; /* seconds of each step; limits before and after them */
     double phase[LSTM_PHASES]; /* seconds, all rounds */
 } run;
 
@@ -306,6 +306,7 @@ static void measure_limits(run *r)
 {
     add_sample(&r->fma, limit_fma(r->type, r->threads));
     add_sample(&r->stream, limit_stream((size_t)step_weights(r), r->threads));
+    add_sample(&r->handover, limit_handover(r->threads));
 }
 
 static void measure(run *r, double seconds)
@@ -332,7 +333,7 @@ static void measure(run *r, double seconds)
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
-    double tokens, median, best, gflops, fma, gbs, stream, phase[LSTM_PHASES];
+    double tokens, median, best, gflops, fma, gbs, stream, handover, phase[LSTM_PHASES];
 } result;
 
 static result result_of(run *r)
@@ -347,7 +348,8 @@ static result result_of(run *r)
         bail("lstm_plan_for: %s", err.message);
     result out = {.median = bench_median(r->step.at, r->step.n),
                   .fma = bench_median(r->fma.at, r->fma.n),
-                  .stream = bench_median(r->stream.at, r->stream.n)};
+                  .stream = bench_median(r->stream.at, r->stream.n),
+                  .handover = bench_median(r->handover.at, r->handover.n)};
 
     out.best = r->step.at[0];
     out.tokens = (double)(r->s.batch * r->s.seq) / out.median;
@@ -367,8 +369,8 @@ static const char *precision(lstm_type type)
 
 static void print_header(void)
 {
-    printf("%6s %5s %4s %4s %2s %4s %-6s %2s %9s %8s %8s %5s %8s %4s %6s %4s  ", "config", "H", "B", "T", "L", "E",
-           "real", "p", "tokens/s", "ms", "best", "n", "GFLOP/s", "%", "GB/s", "%");
+    printf("%6s %5s %4s %4s %2s %4s %-6s %2s %9s %8s %8s %5s %8s %4s %6s %4s %4s  ", "config", "H", "B", "T", "L", "E",
+           "real", "p", "tokens/s", "ms", "best", "n", "GFLOP/s", "%", "GB/s", "%", "ns");
     for (int p = 0; p < LSTM_PHASES; p++)
         printf(" %s", lstm_phase_name(p));
     printf("\n");
@@ -382,9 +384,10 @@ static void print_text(run *r)
            r->s.batch, r->s.seq, r->s.layers, r->s.embed, precision(r->type), r->threads, v.tokens, 1e3 * v.median,
            1e3 * v.best, r->step.n, v.gflops, 100 * v.gflops / v.fma);
     if (r->s.batch == 1)
-        printf("%6.1f %4.0f  ", v.gbs, 100 * v.gbs / v.stream);
+        printf("%6.1f %4.0f ", v.gbs, 100 * v.gbs / v.stream);
     else
-        printf("%6s %4s  ", "", "");
+        printf("%6s %4s ", "", "");
+    printf("%4.0f  ", v.handover);
     for (int p = 0; p < LSTM_PHASES; p++)
         printf(" %*.0f%%", (int)strlen(lstm_phase_name(p)) - 1, v.phase[p]);
     printf("\n");
@@ -400,8 +403,9 @@ static void print_json(run *r)
            LSTM_VERSION, lstm_kernel(), r->s.name, r->s.hidden, r->s.batch, r->s.seq, r->s.layers, r->s.embed,
            r->s.vocab, r->s.dropout, r->s.vanish ? "true" : "false", precision(r->type), r->threads);
     printf("\"tokens_per_second\": %.6g, \"ms\": %.6g, \"ms_best\": %.6g, \"repetitions\": %zu, \"gflops\": %.5g, "
-           "\"fma_gflops\": %.5g, \"weights_gbs\": %.5g, \"stream_gbs\": %.5g, \"phases\": {",
-           v.tokens, 1e3 * v.median, 1e3 * v.best, r->step.n, v.gflops, v.fma, v.gbs, v.stream);
+           "\"fma_gflops\": %.5g, \"weights_gbs\": %.5g, \"stream_gbs\": %.5g, \"handover_ns\": %.3g, "
+           "\"phases\": {",
+           v.tokens, 1e3 * v.median, 1e3 * v.best, r->step.n, v.gflops, v.fma, v.gbs, v.stream, v.handover);
     for (int p = 0; p < LSTM_PHASES; p++)
         printf("%s\"%s\": %.4g", p ? ", " : "", lstm_phase_name(p), 1e-2 * v.phase[p]);
     printf("}}\n");
@@ -662,6 +666,7 @@ int main(int argc, char **argv)
         free(p.run[k].step.at);
         free(p.run[k].fma.at);
         free(p.run[k].stream.at);
+        free(p.run[k].handover.at);
     }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "bench_limits.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -222,4 +223,46 @@ double limit_stream(size_t bytes, int threads)
 
     lstm_arena_free(data);
     return rate;
+}
+
+/* ---- handing over ----------------------------------------------------------------------------------------------- */
+
+enum { HANDOVERS = 2000 };
+
+/* The first two threads take turns: 0 writes 1, 1 answers 2, 0 writes 3, ... */
+static void take_turns(atomic_int *turn, int id)
+{
+    for (int k = 0; k < HANDOVERS; k++) {
+        while (atomic_load_explicit(turn, memory_order_acquire) != 2 * k + id)
+            continue;
+        atomic_store_explicit(turn, 2 * k + id + 1, memory_order_release);
+    }
+}
+
+static double seconds_of_turns(void)
+{
+    double start = bench_clock();
+#ifdef _OPENMP
+    static _Alignas(128) atomic_int turn;
+
+    atomic_store(&turn, 0);
+#pragma omp parallel num_threads(2)
+    {
+#pragma omp barrier
+#pragma omp master
+        start = bench_clock();
+        if (omp_get_num_threads() == 2)
+            take_turns(&turn, omp_get_thread_num());
+    }
+#endif
+    return bench_clock() - start;
+}
+
+double limit_handover(int threads)
+{
+    double ns[BURSTS];
+
+    for (int k = 0; k < BURSTS; k++)
+        ns[k] = threads > 1 ? 1e9 * seconds_of_turns() / HANDOVERS : 0;
+    return bench_median(ns, BURSTS);
 }

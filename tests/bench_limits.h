@@ -16,6 +16,10 @@ double limit_fma(lstm_type type, int threads);
  * multiply-add for every vector read. The median of a few bursts. */
 double limit_stream(size_t bytes, int threads);
 
+/* Nanoseconds until a thread sees what another wrote and the answer is back: a hundred where processors share a cache,
+ * several hundred where they do not. What a barrier at every time step costs, at least. 0 for one thread. */
+double limit_handover(int threads);
+
 double bench_clock(void);                     /* seconds */
 double bench_median(double *sample, size_t n); /* sorts them; NaN when n is 0 */
 

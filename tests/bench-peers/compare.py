@@ -179,12 +179,12 @@ def speed_table(results, programs, configs, threads):
 
 
 def limit_table(results, name, configs, threads):
-    lines = ["| config | threads | GFLOP/s | FMA peak | weights, GB/s | stream limit | ms a step | best |",
-             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| config | threads | GFLOP/s | FMA peak | weights, GB/s | stream limit | handover, ns | ms a step | best |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for config in configs:
         for n in threads:
             got = [results.median(name, config, n, field) for field in
-                   ("gflops", "fma_gflops", "weights_gbs", "stream_gbs", "ms", "ms_best")]
+                   ("gflops", "fma_gflops", "weights_gbs", "stream_gbs", "handover_ns", "ms", "ms_best")]
             lines.append(f"| {config} | {n} | " + " | ".join(f"{value:.3g}" for value in got) + " |")
     return "\n".join(lines)
 
