@@ -12,6 +12,7 @@
 #include "h5metrics.h"
 #include "h5records.h"
 #include "h5txn.h"
+#include "h5version.h"
 #include "utf8.h"
 
 #include <errno.h>
@@ -211,12 +212,8 @@ static hid_t create_file(h5log *log, unsigned flags)
     return file;
 }
 
-static int write_root(h5log *log)
+static int write_root(h5log *log, const char *version)
 {
-    unsigned v[3];
-    char version[32];
-    H5get_libversion(&v[0], &v[1], &v[2]);
-    snprintf(version, sizeof version, "%u.%u.%u", v[0], v[1], v[2]);
     return h5_put_text(log->file, "NX_class", "NXroot") || h5_put_text(log->file, "default", "metrics") ||
            h5_put_text(log->file, "creator", "lstmrun " LSTM_VERSION) ||
            h5_put_text(log->file, "HDF5_Version", version) || h5_put_text(log->file, "format", FORMAT_NAME) ||
@@ -269,17 +266,25 @@ static int open_texts(h5log *log, lstm_error *err)
     return log->event_time ? 0 : write_fault(log, err);
 }
 
+/* Gives libhdf5 all that waits for a commit, and the number of the commit. */
+static int settle(h5log *log, int64_t count)
+{
+    if (h5metrics_settle(log->metrics))
+        return -1;
+    for (log_group *g = log->groups; g; g = g->next)
+        if (h5records_settle(g->records))
+            return -1;
+    return H5Awrite(log->commits_attribute, H5T_NATIVE_INT64, &count) < 0 ? -1 : 0;
+}
+
 /* Makes everything written so far a commit. */
 static int commit(h5log *log, lstm_error *err)
 {
     int64_t count = log->commits + 1;
-    if (h5metrics_settle(log->metrics))
-        return log->library_failed = true, write_fault(log, err);
-    for (log_group *g = log->groups; g; g = g->next)
-        if (h5records_settle(g->records))
-            return log->library_failed = true, write_fault(log, err);
-    if (H5Awrite(log->commits_attribute, H5T_NATIVE_INT64, &count) < 0)
-        return log->library_failed = true, write_fault(log, err);
+    if (settle(log, count)) {
+        log->library_failed = true;
+        return write_fault(log, err);
+    }
     int error = h5txn_commit(log->file);
     if (error)
         return fileio_fail(err, "cannot write", log->path, error);
@@ -530,10 +535,10 @@ static int adopt_columns(h5log *log, lstm_error *err)
     return 0;
 }
 
-static int fill_new_file(h5log *log, unsigned flags, lstm_error *err)
+static int fill_new_file(h5log *log, unsigned flags, const char *version, lstm_error *err)
 {
     log->file = create_file(log, flags);
-    if (log->file < 0 || write_root(log))
+    if (log->file < 0 || write_root(log, version))
         return write_fault(log, err);
     return open_contents(log, err) || open_texts(log, err) || commit(log, err) ? -1 : 0;
 }
@@ -603,8 +608,9 @@ h5log *h5log_create(const char *path, const h5log_options *options, lstm_error *
     h5log *log = new_log(path, options, err);
     if (!log)
         return NULL;
+    const char *version = h5_version();
     h5_enter();
-    int result = fill_new_file(log, H5F_ACC_EXCL, err);
+    int result = fill_new_file(log, H5F_ACC_EXCL, version, err);
     h5_leave();
     if (!result && !start_thread(log, err))
         return log;
@@ -622,8 +628,10 @@ h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options
     h5log *log = new_log(path, options, err);
     if (!log)
         return NULL;
+    const char *version = h5_version();
     h5_enter();
-    int result = never_committed(path) ? fill_new_file(log, H5F_ACC_TRUNC, err) : open_old_file(log, step, err);
+    int result = never_committed(path) ? fill_new_file(log, H5F_ACC_TRUNC, version, err)
+                                       : open_old_file(log, step, err);
     h5_leave();
     if (result || start_thread(log, err))
         return give_up(log);

@@ -4,14 +4,17 @@
  */
 #include "h5version.h"
 
-#include <hdf5.h>
+#include "h5file.h"
+
 #include <stdio.h>
 
 const char *h5_version(void)
 {
     static char text[48] = "";
     unsigned major, minor, release;
+    h5_enter();
     if (!text[0] && H5get_libversion(&major, &minor, &release) >= 0)
         snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
+    h5_leave();
     return text[0] ? text : "unknown";
 }
