@@ -275,6 +275,11 @@ exits 0 "  resumed from the checkpoint before"
 same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  the same tensors"
 same_metrics whole/metrics.csv part/metrics.csv; result $? "  the same metrics"
 
+rm -rf timed
+SIGNALS=KILL run tiny.lua --quiet --out=timed stop_at=8 checkpoint_seconds=0
+run tiny.lua --out=timed --resume stop_at=0
+prints "going on after step 7"
+
 run tiny.lua --resume part
 exits 0 "resuming what is done"; prints "all of its 12 steps are done"
 run tiny.lua --resume part steps=5

@@ -153,10 +153,12 @@ function methods:show(step, info)
   if self.kind ~= "quiet" then show(self, step, info, self.clock()) end
 end
 
---- A text that the model wrote.
-function methods:sample(step, text)
+--- A text that the model wrote, below the line of its step, which stays.
+function methods:sample(step, text, info)
   self:event("sample", { step = step, text = text })
   if self.kind ~= "terminal" and self.kind ~= "lines" then return end
+  self:show(step, info)
+  self:finish()
   local width, lines = (self.kind == "terminal" and self.width() or 80) - 5, {}
   for line in (format.printable(text) .. "\n"):gmatch "(.-)\n" do
     local stop = utf8.offset(line, width + 1)

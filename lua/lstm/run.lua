@@ -488,7 +488,7 @@ end
 function methods:sample(step, text)
   check_step(self, step, "sample")
   must(self, self.logs:sample(step, text))
-  self.progress:sample(step, text)
+  self.progress:sample(step, text, self.info)
 end
 
 --- Prints a line above the progress (print would write into it).
