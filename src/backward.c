@@ -113,15 +113,23 @@ typedef struct outer {
     size_t row;
 } outer;
 
-/* (t, b) in pieces of about this many, so that a piece of d stays in the first cache while the rows of dW go by. */
-#define OUTER_DEPTH 128
+/* (t, b) in pieces of about this many, so that a piece of d stays near while the rows of dW go by; and in chunks of
+ * about this many, so that a chunk of x stays in the last caches while the panels go by. Neither changes the order in
+ * which an element is summed. */
+#define OUTER_DEPTH 256
+#define OUTER_CHUNK 1024
 
-static void outer_product(const team *me, const outer *o)
+static size_t times_of(const team *me, size_t rows)
 {
-    const size_t B = me->tr->config.batch, steps = me->tr->steps;
-    const size_t times = OUTER_DEPTH / B ? OUTER_DEPTH / B : 1;
-    for (size_t t = 0; t < steps; t += times) {
-        const size_t count = steps - t < times ? steps - t : times;
+    return rows / me->tr->config.batch ? rows / me->tr->config.batch : 1;
+}
+
+/* Time steps [from, to) of one panel. */
+static void outer_product(const team *me, const outer *o, size_t from, size_t to)
+{
+    const size_t B = me->tr->config.batch, times = times_of(me, OUTER_DEPTH);
+    for (size_t t = from; t < to; t += times) {
+        const size_t count = to - t < times ? to - t : times;
         for (size_t k = 0; k < o->k; k += NB)
             me->kern->product(&(kern_product){.rows = o->k - k < NB ? o->k - k : NB,
                                               .blocks = o->blocks,
@@ -144,13 +152,15 @@ static void outer_product(const team *me, const outer *o)
 /* Gradient of a packed matrix of gates; panels are dealt out to the threads. */
 static void gate_weights(const team *me, size_t l, size_t param, const real *x, size_t x_step)
 {
-    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    const size_t B = me->tr->config.batch, row = PANEL * NB, steps = me->tr->steps, times = times_of(me, OUTER_CHUNK);
     const lstm_packed *p = &me->y->param[param].packed;
     size_t first, last;
     team_share(me, me->y->panels, &first, &last);
-    for (size_t panel = first; panel < last; panel++) {
-        const size_t blocks = p->blocks - panel * PANEL;
-        outer_product(me, &(outer){.x = x,
+    for (size_t from = 0; from < steps; from += times)
+        for (size_t panel = first; panel < last; panel++) {
+            const size_t blocks = p->blocks - panel * PANEL;
+            outer_product(me,
+                          &(outer){.x = x,
                                    .x_step = x_step,
                                    .k = p->k,
                                    .d = (const real *)me->tr->layer[l].dz + panel * B * row,
@@ -158,8 +168,9 @@ static void gate_weights(const team *me, size_t l, size_t param, const real *x, 
                                    .d_row = row,
                                    .blocks = blocks < PANEL ? blocks : PANEL,
                                    .dw = gradient(me, param) + panel * p->k * row,
-                                   .row = row});
-    }
+                                   .row = row},
+                          from, steps - from < times ? steps : from + times);
+        }
 }
 
 /* ---- head --------------------------------------------------------------------------------------------------------------- */
@@ -181,7 +192,8 @@ static void head_weights(const team *me)
                                    .d_row = stride,
                                    .blocks = blocks < me->y->o_per_panel ? blocks : me->y->o_per_panel,
                                    .dw = dw + (panel * H + slice * NB) * row,
-                                   .row = row});
+                                   .row = row},
+                      0, me->tr->steps);
     }
     team_share(me, me->y->o_blocks, &first, &last);
     for (size_t k = 0; first < last && k < me->tr->steps * B; k++)

@@ -155,11 +155,13 @@ static void product_by_layout(const kern_product *p)
         product_any(p);
 }
 
-/* k in pieces, so that the piece of B (at most about 32 KB) stays in the first cache while the rows go by. */
+/* k in pieces of about DEPTH, so that the piece of B (at most 64 KB) stays near while the rows go by. */
+#define DEPTH 256
+
 static void product(const kern_product *p)
 {
-    const size_t deep = p->len >= 128 ? p->len : 128 / p->len * p->len;
-    if (p->k <= deep || p->len > 128) {
+    const size_t deep = DEPTH / p->len * p->len;
+    if (p->k <= deep || p->len > DEPTH) {
         product_by_layout(p);
         return;
     }
