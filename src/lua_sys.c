@@ -303,11 +303,13 @@ static int sys_stop_signal(lua_State *L)
     return 0;
 }
 
-/* ignore_pipe(): writing to a closed pipe is an error of the write, not the end of the process */
+/* ignore_pipe(): writing to a closed pipe, or beyond the largest size of a file that is allowed, is an error of the
+ * write, not the end of the process */
 static int sys_ignore_pipe(lua_State *L)
 {
     (void)L;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     return 0;
 }
 
