@@ -3,15 +3,15 @@
 """The engine against PyTorch, oneDNN and NumPy on the benchmark's configurations; prints Markdown tables.
 
     compare.py [--bench tests/bench] [--python python3]... [--onednn PREFIX]... [--configs ABCDEF] [--threads 1,2]
-               [--rounds 5] [--seconds 1] [--log FILE]
+               [--rounds 5] [--seconds 1] [--pause 0] [--log FILE]
 
 Everything is interleaved: a round measures each configuration and number of threads with one program after the other,
 so that a machine which is slower for a while is so for all of them. What is compared are medians over the rounds of
 each program's median step. Every --python is asked for PyTorch, the first that has NumPy for NumPy; --onednn is a
 prefix with include/ and lib/ (default: the system's). Peers that are missing are said and left out.
 
-Each peer runs with the environment that suits it best: before the rounds, every environment of ENVIRONMENTS is tried
-on every configuration, and the fastest is kept.
+Each peer runs with the environment that suits it best: before the rounds, every environment of ENVIRONMENTS is tried on
+every configuration, and the fastest is kept. --pause lets the machine rest before each program.
 """
 import argparse
 import datetime
@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184",
@@ -31,7 +32,7 @@ MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "171
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:"
                           "glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"}
 ENVIRONMENTS = {"plain": {}, "kept memory": MEMORY, "huge pages": HUGE,
-                "active waits": {**HUGE, "OMP_WAIT_POLICY": "active"}}
+                "huge pages and active waits": {**HUGE, "OMP_WAIT_POLICY": "active"}}
 
 
 def say(*words):
@@ -46,6 +47,7 @@ def openmp_openblas():
 
 class Program:
     """One that prints a line of JSON for a configuration and a number of threads."""
+    pause = 0.0
 
     def __init__(self, name, command, configs, environments=ENVIRONMENTS, base=()):
         self.name, self.command, self.configs = name, command, configs
@@ -56,6 +58,7 @@ class Program:
         return [config, str(threads), "--seconds", str(seconds)]
 
     def run(self, config, threads, seconds, environment="plain"):
+        time.sleep(Program.pause)
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), **self.base, **self.environments[environment]}
         done = subprocess.run(self.command + self.arguments(config, threads, seconds), env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -64,7 +67,8 @@ class Program:
         return json.loads(done.stdout)
 
     def tune(self, config, threads, seconds):
-        speed = {name: self.run(config, threads, seconds, name)["tokens_per_second"] for name in self.environments}
+        names = [name for name, env in self.environments.items() if threads > 1 or "OMP_WAIT_POLICY" not in env]
+        speed = {name: self.run(config, threads, seconds, name)["tokens_per_second"] for name in names}
         self.chosen[config, threads] = max(speed, key=speed.get)
 
     def measure(self, config, threads, seconds):
@@ -179,7 +183,7 @@ def speed_table(results, programs, configs, threads):
 
 
 def limit_table(results, name, configs, threads):
-    lines = ["| config | threads | GFLOP/s | FMA peak | weights, GB/s | stream limit | handover, ns | ms a step | best |",
+    lines = ["| config | threads | GFLOP/s | FMA peak | weights GB/s | stream limit | handover ns | ms a step | best |",
              "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for config in configs:
         for n in threads:
@@ -228,6 +232,7 @@ def read_arguments():
     parser.add_argument("--threads", default="1," + str(os.cpu_count()))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--log", help="a file for every single result, as lines of JSON")
     return parser.parse_args()
 
@@ -269,11 +274,13 @@ def run_rounds(programs, args, threads):
 
 def main():
     args = read_arguments()
+    Program.pause = args.pause
     threads = sorted({int(n) for n in args.threads.split(",")})
     pythons = args.python or ["python3"]
     with tempfile.TemporaryDirectory() as directory:
         programs = [Engine(args.bench), *find_pytorch(pythons), *find_onednn(args.onednn or [""], directory),
                     *find_numpy(pythons)]
+        programs = [p for p in programs if set(p.configs) & set(args.configs)]
         say("comparing", "; ".join(p.name for p in programs))
         tune(programs, args, threads)
         report(run_rounds(programs, args, threads), programs, args, threads)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Configuration A as notebooks do it that write an LSTM from scratch: NumPy, float64, one matrix a gate, column vectors,
-one outer product a step for each gradient; gradients clipped by their norm, AdamW.
+"""Configuration A as notebooks do it that write an LSTM from scratch: NumPy, float64, one matrix a gate, column
+vectors, one outer product a step for each gradient; gradients clipped by their norm, AdamW.
 
     numpy_lstm.py A THREADS [--seconds S]     prints one line of JSON: the median of all steps of S seconds
 """

@@ -175,7 +175,7 @@ static std::vector<double> times_of(const Config &c, double seconds)
 
     for (int l = 0; l < c.layers; l++)
         layers.emplace_back(c, l ? c.hidden : c.input, engine);
-    for (double start = now(); times.size() < 5 || now() - start < seconds;) {
+    for (double start = now(); times.size() < 4 || now() - start < seconds;) {
         const double before = now();
         for (auto l = layers.begin(); l != layers.end(); ++l)
             l->forward(stream);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The benchmark's configurations in PyTorch, the way its users write them: nn.LSTM, cross-entropy, clip_grad_norm_, AdamW.
+"""The benchmark's configurations in PyTorch, as its users write them: nn.LSTM, cross-entropy, clip_grad_norm_, AdamW.
 
     pytorch.py A-F THREADS [--seconds S]      prints one line of JSON: the median of all steps of S seconds
 
@@ -88,10 +88,12 @@ def sampler(config, cells):
 
 
 def median_of(step, seconds):
-    for _ in range(2):
+    start = time.perf_counter()
+    step()
+    if time.perf_counter() - start < seconds:
         step()
     times, start = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < seconds:
+    while len(times) < 2 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
         step()
         times.append(time.perf_counter() - before)
