@@ -313,6 +313,7 @@ exits 0 "the latest run"; prints "going on after step 6"
 run tiny.lua --resume=best
 exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
+[ "$(ls runs/tiny/*/checkpoint-best.h5 | wc -l)" -eq 2 ]; result $? "  which has the best checkpoint, too"
 
 # ---- when things go wrong -------------------------------------------------------------------------------------------
 
@@ -321,6 +322,7 @@ SIGNALS=TERM run tiny.lua --quiet --out=part stop_at=8 checkpoint_every=3
 printf 'x' | dd of=part/checkpoint-latest.h5 bs=1 seek=4000 conv=notrunc 2>/dev/null
 run tiny.lua --resume part stop_at=0
 exits 0 "a damaged checkpoint"; says "going on from part/checkpoint-previous.h5, step 6"; says "checkpoint-latest.h5"
+[ -e part/checkpoint-damaged.h5 ]; result $? "  the damaged file is set aside"
 same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5; result $? "  the same tensors in the end"
 same_metrics whole/metrics.csv part/metrics.csv; result $? "  the same metrics"
 rm -rf part
