@@ -5,6 +5,7 @@
  *
  *     test_log FILE            keeps there the log that check_log.py looks at
  *     test_log FILE SECONDS    logs into FILE for so long, for check_log.py to read meanwhile
+ *     test_log FILE resume     says why that cannot be done while it is open here
  */
 #define _GNU_SOURCE
 #include "h5log.h"
@@ -21,6 +22,7 @@
 
 static char dir[] = "/tmp/test_log_XXXXXX";
 static lstm_error err;
+static const char *self; /* this program */
 
 static const char *in_dir(const char *name)
 {
@@ -372,6 +374,12 @@ static void test_resume_of_others(void)
     log = h5log_resume(path, -1, NULL, &err);
     h5log *second = h5log_resume(path, -1, NULL, &err);
     tap_ok(log && !second, "a log that this process writes is not opened twice");
+    char command[512], line[300] = "";
+    snprintf(command, sizeof command, "'%s' '%s' resume", self, path);
+    FILE *other_process = popen(command, "r");
+    tap_ok(other_process && fgets(line, sizeof line, other_process) && strstr(line, "is being written by another process"),
+           "nor by two processes");
+    pclose(other_process);
     close_and_free(log);
     int fd = open(in_dir("zeros.h5"), O_WRONLY | O_CREAT, 0666);
     tap_ok(!ftruncate(fd, 3000) && !close(fd) && (log = h5log_resume(in_dir("zeros.h5"), 5, NULL, &err)),
@@ -496,6 +504,9 @@ static int grow(const char *path, double duration)
 
 int main(int argc, char **argv)
 {
+    self = argv[0];
+    if (argc == 3 && strcmp(argv[2], "resume") == 0)
+        return !h5log_resume(argv[1], 0, NULL, &err) && puts(err.message) < 0;
     if (argc == 3)
         return grow(argv[1], atof(argv[2]));
     if (!mkdtemp(dir))
