@@ -120,6 +120,8 @@ run tiny.lua --quiet=yes
 exits 2 "a value too many"; says "takes no value"
 run tiny.lua --threads=none
 exits 2 "threads that are no number"; says "option '--threads' needs a whole number"
+run tiny.lua --threads=5000
+exits 2 "too many threads"; says "from 1 to 4096, got '5000'"
 run tiny.lua --seed=x
 exits 2 "a seed that is no number"; says "option 'seed' must be an integer, got 'x'"
 run tiny.lua --print-config lr=1e-5 --seed=9

@@ -98,16 +98,15 @@ local function read_arguments(args, i, given, before_script)
   end
 end
 
-local function whole_number(name, text, least)
-  local n = math.tointeger(tonumber(text))
-  if not n or n < least then
-    usage(("option '--%s' needs a whole number of at least %d, got '%s'"):format(name, least, text))
-  end
-  return n
-end
+local most_threads = 4096 -- what core.threads takes
 
 local function set_threads(given)
-  if given.threads then core.threads(whole_number("threads", given.threads, 1)) end
+  if not given.threads then return end
+  local n = math.tointeger(tonumber(given.threads))
+  if not n or n < 1 or n > most_threads then
+    usage(("option '--threads' needs a whole number from 1 to %d, got '%s'"):format(most_threads, given.threads))
+  end
+  core.threads(n)
 end
 
 -- ---- what can be asked --------------------------------------------------------------------------------------------
