@@ -76,7 +76,8 @@ static dnnl::lstm_forward::primitive_desc plan_forward(const Shapes &s, const dn
     return {engine, kind,    direction, s.src, s.state, s.state, s.weights_layer, s.weights_iter,
             s.bias, s.dst,   s.state,   s.state};
 #else
-    return {{kind, direction, s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state, s.state},
+    return {{kind, direction, s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state,
+             s.state},
             engine};
 #endif
 }
@@ -90,8 +91,8 @@ static dnnl::lstm_backward::primitive_desc plan_backward(const Shapes &s, const 
             s.bias,  s.dst,   s.state,   s.state,         s.src,          s.state, s.state,         s.weights_layer,
             s.weights_iter,   s.bias,    s.dst,           s.state,        s.state, forward};
 #else
-    return {{kind, direction, s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state, s.state,
-             s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state, s.state},
+    return {{kind, direction, s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state,
+             s.state, s.src, s.state, s.state, s.weights_layer, s.weights_iter, s.bias, s.dst, s.state, s.state},
             engine,
             forward};
 #endif
@@ -194,7 +195,8 @@ int main(int argc, char **argv)
     const double seconds = argc == 5 && !std::strcmp(argv[3], "--seconds") ? std::atof(argv[4]) : 1;
     const int threads = argc >= 3 ? std::atoi(argv[2]) : 0;
     const auto end = std::end(configs);
-    const auto c = std::find_if(std::begin(configs), end, [&](const Config &k) { return argc >= 3 && argv[1][0] == k.name; });
+    const auto c = std::find_if(std::begin(configs), end,
+                                [&](const Config &k) { return argc >= 3 && argv[1][0] == k.name; });
 
     if (c == end || threads < 1) {
         std::fprintf(stderr, "usage: onednn A|B|C|D|E THREADS [--seconds S]\n");
