@@ -230,11 +230,12 @@ function set_methods:adopt(cfg, plain)
   local function walk(group, prefix)
     for key, value in pairs(group) do
       local name = prefix .. tostring(key)
-      local option = self.named[name]
-      local text = option and (type(value) ~= "table" or option.kind == "list") and options.show(value)
-      local fits = text and read(text, option.default)
-      if fits ~= nil and fits ~= false or fits == false and option.kind == "boolean" then
-        self:set(cfg, name, fits)
+      local option, fitting = self.named[name], nil
+      if option and (type(value) ~= "table" or option.kind == "list") then
+        fitting = read(options.show(value), option.default)
+      end
+      if fitting ~= nil then
+        self:set(cfg, name, fitting)
       elseif type(value) == "table" and not option then
         walk(value, name .. ".")
       else
