@@ -247,7 +247,8 @@ static void verify(const shape *s, int threads)
     fprintf(stderr,
             "%s %c H=%zu B=%zu L=%zu  float from double: loss %.0e, gradients %.0e;  double from plain loops: loss "
             "%.0e, gradients %.0e\n",
-            good ? "checked" : "WRONG", s->name, s->hidden, s->batch, s->layers, f.loss, f.gradient, d.loss, d.gradient);
+            good ? "checked" : "WRONG", s->name, s->hidden, s->batch, s->layers, f.loss, f.gradient, d.loss,
+            d.gradient);
     if (!good)
         bail("wrong results are not timed");
 }

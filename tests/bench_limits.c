@@ -102,7 +102,7 @@ enum { SUMS = 12, STREAMS = 8 };
 #define PLAIN
 #define SCALAR_SET(x) (x)
 #define SCALAR_LOAD(p) (*(const float *)(p))
-/* The scalar kernels call fma() too; without the instruction it is a function. For streaming that would be the limit. */
+/* The scalar kernels call fma(), too: without the instruction it is a function, which would limit the stream. */
 #define SCALAR_MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 FMA_LOOP(scalar_f32, PLAIN, float, float, SCALAR_SET, fmaf)
 FMA_LOOP(scalar_f64, PLAIN, double, double, SCALAR_SET, fma)
