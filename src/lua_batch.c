@@ -283,6 +283,7 @@ static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const
 
 static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, const char *function, int arg)
 {
+    lua_owner_recheck(L, &t->owner, function); /* the stream may be new */
     arrays to = arrays_of(L, self, t);
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     if (s->owner.closed != NULL)

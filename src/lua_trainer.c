@@ -368,9 +368,9 @@ static int trainer_state_view(lua_State *L)
 static int trainer_state(lua_State *L)
 {
     lua_trainer *t = lua_trainer_check(L, 1, "state");
-    size_t layers = lstm_model_settings(t->model->model)->layers;
+    size_t layers = lstm_model_settings(t->model->model)->layers, kinds = state_kinds(t);
     lua_newtable(L);
-    for (size_t k = 0; k < state_kinds(t); k++) {
+    for (size_t k = 0; k < kinds; k++) {
         lua_newtable(L);
         for (size_t layer = 0; layer < layers; layer++) {
             lstm_tensor view = state_of(L, t, "state", states[k].what, layer);
@@ -403,10 +403,10 @@ static int trainer_set_state(lua_State *L)
 {
     static const char *const names[] = { "h", "c", NULL };
     lua_trainer *t = lua_trainer_check(L, 1, "set_state");
+    size_t layers = lstm_model_settings(t->model->model)->layers, kinds = state_kinds(t);
     lua_args a = lua_args_open(L, 2, "set_state", 1, names, false);
-    size_t layers = lstm_model_settings(t->model->model)->layers;
     for (int check = 1; check >= 0; check--) /* nothing changes unless all of it is right */
-        for (size_t k = 0; k < state_kinds(t); k++)
+        for (size_t k = 0; k < kinds; k++)
             for (size_t layer = 0; layer < layers; layer++)
                 set_state(L, t, &a, k, layer, check);
     return 0;
@@ -460,9 +460,8 @@ static void append(lua_State *L, const lua_trainer *t, lstm_what what, size_t in
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-static void append_parameters(lua_State *L, int model, const lua_model *m)
+static void append_parameters(lua_State *L, int model, const lua_model *m, size_t params)
 {
-    size_t params = lstm_model_params(m->model);
     for (size_t k = 0; k < params; k++) {
         lua_owner_recheck(L, &m->owner, "checkpoint_tensors");
         lstm_tensor view = lstm_model_param(m->model, k);
@@ -486,7 +485,7 @@ static int trainer_checkpoint_tensors(lua_State *L)
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
     lua_newtable(L);
-    append_parameters(L, 2, t->model);
+    append_parameters(L, 2, t->model, params);
     for (const named_what *w = per_parameter; w->name != NULL; w++)
         for (size_t k = 0; k < params && (w->what != LSTM_GRAD || accumulating); k++) {
             lua_owner_recheck(L, &t->owner, "checkpoint_tensors");

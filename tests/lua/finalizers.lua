@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Finalizers run whenever Lua allocates, in the middle of our calls, and may close what a call is working on. Whatever is
+-- closed, whenever: a call succeeds, or raises an error that says what is closed. (Under a sanitizer: touches nothing freed.)
+
+local lstm = require "lstm"
+local tap = require "tap"
+
+math.randomseed(20)
+collectgarbage("incremental", 100, 1000) -- much of it, often
+
+local function after_a_while(close)
+  setmetatable({}, { __gc = close })
+end
+
+local function round()
+  local text = assert(lstm.corpus { text = ("to be or not to be\n"):rep(8), split = { 0.7, 0.3 } })
+  local model = lstm.model { vocab = text.vocab, hidden = 3, embed = 2 }
+  local fit = model:trainer { batch = 1, seq = 2, threads = 1 }
+  local stream = text:train { batch = 1, seq = 2 }
+  local view = model:parameter "lstm.weight_hh_l0"
+
+  local function closing(close)
+    return { batches = 3, next = function()
+      if math.random() < 0.3 then close() end
+      return { ids = { 1 }, targets = { 1 } }
+    end }
+  end
+  local calls = {
+    function() fit:step(text) end,
+    function() fit:step(stream) end,
+    function() fit:step(stream:next()) end,
+    function() fit:step { ids = { 1, 2 }, targets = { { 2 }, { 3 } }, mask = { 1, 1 } } end,
+    function() fit:step(closing(function() fit:close() end)) end,
+    function() fit:evaluate(text) end,
+    function() fit:evaluate(stream) end,
+    function() fit:evaluate(closing(function() model:close() end)) end,
+    function() fit:set_state(fit:state()) end,
+    function() for _, entry in ipairs(fit:checkpoint_tensors()) do entry[2]:assign(entry[2]:copy()) end end,
+    function() for _, v in model:parameters() do return v:totable(), tostring(v), v:abs():norm() end end,
+    function() model:sample { prime = "to", length = 3 } end,
+    function() return view:copy(), view:slice(1, 1, 3):copy() end,
+    function() view:assign(view:totable()) end,
+    function() view:assign(view) end,
+    function() return text.vocab, text.sizes, text:ids("train", 1, 5), tostring(text) end,
+    function() return model.config, fit.config, tostring(model), tostring(fit), tostring(stream) end,
+    function() return lstm.model { vocab = text, hidden = 2 } end,
+    function() return lstm.corpus { text = "to be", vocab = text } end,
+    function() return fit:counters(), fit:stream_cursor() end,
+    function() return model:trainer { batch = 2, seq = 3 } end,
+  }
+  local closes = {
+    function() model:close() end, function() fit:close() end, function() text:close() end, function() stream:close() end,
+  }
+  local done, closed, other = 0, 0, nil
+  for _ = 1, 8 do
+    after_a_while(closes[math.random(#closes)])
+    local ok, message = pcall(calls[math.random(#calls)])
+    if ok then done = done + 1
+    elseif message:find "closed" or message:find "got a lstm.corpus" then closed = closed + 1
+    else other = message end
+  end
+  return done, closed, other
+end
+
+local done, closed, other = 0, 0, nil
+for _ = 1, 400 do
+  local d, c, o = round()
+  done, closed, other = done + d, closed + c, other or o
+end
+tap.ok(done > 100 and closed > 100, ("%d calls succeeded, %d met something closed"):format(done, closed))
+tap.is(other, nil, "no other error")
+
+tap.done()
