@@ -46,7 +46,7 @@ static int out_of_memory(const csvlog *csv, lstm_error *err)
     return fileio_fail(err, "cannot write", csv->path, ENOMEM);
 }
 
-/* ---- the buffer ----------------------------------------------------------------------------------------------------- */
+/* ---- the buffer ------------------------------------------------------------------------------------------------- */
 
 static int put(csvlog *csv, const char *text, size_t n)
 {
@@ -100,7 +100,7 @@ static int write_out(csvlog *csv, lstm_error *err)
     return error ? fileio_fail(err, "cannot write", csv->path, error) : 0;
 }
 
-/* ---- columns -------------------------------------------------------------------------------------------------------- */
+/* ---- columns ---------------------------------------------------------------------------------------------------- */
 
 /* Takes n columns; 0 or -1: out of memory. */
 static int set_columns(csvlog *csv, size_t n, const char *const *names)
@@ -137,7 +137,7 @@ const char *csvlog_left_out(const csvlog *csv)
     return csv->left_out;
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
 
 static int put_row(csvlog *csv)
 {
@@ -188,7 +188,7 @@ int csvlog_flush(csvlog *csv, lstm_error *err)
     return write_out(csv, err);
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ---------------------------------------------------------------------------------------- */
 
 static void free_csv(csvlog *csv)
 {

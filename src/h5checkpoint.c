@@ -61,7 +61,7 @@ struct h5checkpoint {
     image image;
 };
 
-/* ---- the list of what is in it -------------------------------------------------------------------------------- */
+/* ---- the list of what is in it ---------------------------------------------------------------------------------- */
 
 h5checkpoint *h5checkpoint_new(lstm_error *err)
 {
@@ -149,8 +149,8 @@ static bool path_name_ok(const char *name)
 static int check_new_name(const char *name, bool taken, lstm_error *err)
 {
     if (!name || !path_name_ok(name))
-        return lstm_fail(err, "name", "'%.60s' cannot be a name in a checkpoint: parts between '/' are 1 to 63 bytes of "
-                         "UTF-8 without control characters", name ? name : "");
+        return lstm_fail(err, "name", "'%.60s' cannot be a name in a checkpoint: parts between '/' are 1 to 63 bytes "
+                         "of UTF-8 without control characters", name ? name : "");
     if (taken)
         return lstm_fail(err, "name", "the checkpoint has a '%s' already", name);
     return 0;
@@ -313,7 +313,7 @@ int h5checkpoint_add_number(h5checkpoint *cp, const char *name, double value, ls
     return add_number(cp, name, (number_entry){.number = value}, err);
 }
 
-/* ---- the image ------------------------------------------------------------------------------------------------ */
+/* ---- the image -------------------------------------------------------------------------------------------------- */
 
 /* libhdf5 asks these for the memory of the image. It always gets ours: nothing is copied, and freeing is left to us. */
 
@@ -573,7 +573,7 @@ static const char *trailer_fault(const unsigned char *trailer, uint64_t file_siz
     return NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 /* A new file with these contents, on the disk when it returns 0; removed otherwise. */
 static int store(const char *path, const image *im)
@@ -657,7 +657,7 @@ int h5checkpoint_write(const h5checkpoint *cp, const char *path, const char *pre
     return result;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static int damaged(lstm_error *err, const char *path, const char *fault)
 {
@@ -828,7 +828,7 @@ h5checkpoint *h5checkpoint_read_either(const char *path, const char *previous, b
     return cp;
 }
 
-/* ---- getting things out ----------------------------------------------------------------------------------------------- */
+/* ---- getting things out ----------------------------------------------------------------------------------------- */
 
 size_t h5checkpoint_count(const h5checkpoint *cp)
 {
@@ -846,8 +846,8 @@ int h5checkpoint_item_at(const h5checkpoint *cp, size_t k, h5checkpoint_item *it
 static int missing(const h5checkpoint *cp, const char *kind, const char *name, lstm_error *err)
 {
     char room[128];
-    return lstm_fail(err, "", "%s has no %s '%s'", fileio_short_path(cp->path ? cp->path : "the checkpoint", room), kind,
-                     name);
+    const char *path = cp->path ? fileio_short_path(cp->path, room) : "the checkpoint";
+    return lstm_fail(err, "", "%s has no %s '%s'", path, kind, name);
 }
 
 int h5checkpoint_find(const h5checkpoint *cp, const char *name, h5checkpoint_item *item, lstm_error *err)

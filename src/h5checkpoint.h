@@ -27,7 +27,7 @@
 
 typedef struct h5checkpoint h5checkpoint;
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 h5checkpoint *h5checkpoint_new(lstm_error *err); /* empty */
 void h5checkpoint_free(h5checkpoint *cp);        /* NULL is fine */
@@ -47,7 +47,7 @@ int h5checkpoint_add_number(h5checkpoint *cp, const char *name, double value, ls
  * previous, but only once the new file is in place). On failure path holds what it held, or the new file. */
 int h5checkpoint_write(const h5checkpoint *cp, const char *path, const char *previous, lstm_error *err);
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 h5checkpoint *h5checkpoint_read(const char *path, lstm_error *err);
 /* Reads path, or when that is missing or damaged previous. *used_previous says which (may be NULL); then *err holds

@@ -192,7 +192,9 @@ static int select_rows(const h5dataset *d, hsize_t first, hsize_t n, const size_
         count[1 + k] = shape ? shape[k] : d->shape[k];
     *file = H5Dget_space(d->id);
     *memory = H5Screate_simple(1 + d->ndim, count, NULL);
-    return *file < 0 || *memory < 0 || H5Sselect_hyperslab(*file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ? -1 : 0;
+    if (*file < 0 || *memory < 0)
+        return -1;
+    return H5Sselect_hyperslab(*file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ? -1 : 0;
 }
 
 int h5dataset_write(h5dataset *d, hsize_t first, hsize_t n, const size_t *shape, const void *data)

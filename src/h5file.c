@@ -35,7 +35,7 @@ void h5_leave(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- names and errors --------------------------------------------------------------------------------------- */
+/* ---- names and errors ------------------------------------------------------------------------------------------- */
 
 bool h5_name_ok(const char *name, size_t length)
 {
@@ -65,7 +65,7 @@ int h5_fail(lstm_error *err, const char *what, const char *path)
     return lstm_fail(err, "", "%s %s: HDF5: %s", what, fileio_short_path(path, room), reason ? reason : "failed");
 }
 
-/* ---- types -------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *name;
@@ -134,7 +134,7 @@ hid_t h5_string_type(size_t length)
     return type;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------------------------- */
 
 /* Creates (or replaces) an attribute and writes it; closes type and space, which may be invalid already. */
 static int put_attribute(hid_t object, const char *name, hid_t type, hid_t space, hid_t memory_type, const void *value)
@@ -198,7 +198,7 @@ int h5_put_number(hid_t object, const char *name, double value)
     return put_attribute(object, name, H5T_IEEE_F64LE, H5Screate(H5S_SCALAR), H5T_NATIVE_DOUBLE, &value);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------ */
+/* ---- objects ---------------------------------------------------------------------------------------------------- */
 
 /* Opens or makes one group below parent. */
 static hid_t make_one_group(hid_t parent, const char *name)

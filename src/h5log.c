@@ -35,7 +35,7 @@
 #define KIND_BYTES 32
 #define EVENT_BYTES 512
 
-/* ---- types -------------------------------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------------------------------------ */
 
 typedef struct log_group {
     struct log_group *next;
@@ -100,7 +100,7 @@ struct h5log {
     pthread_t thread;
 };
 
-/* ---- small things --------------------------------------------------------------------------------------------------- */
+/* ---- small things ----------------------------------------------------------------------------------------------- */
 
 static double seconds(clockid_t clock)
 {
@@ -188,7 +188,7 @@ static message *new_message(message_kind kind, int64_t step, size_t size, lstm_e
     return m;
 }
 
-/* ---- the file --------------------------------------------------------------------------------------------------------- */
+/* ---- the file --------------------------------------------------------------------------------------------------- */
 
 static hid_t file_access(h5log *log)
 {
@@ -292,7 +292,7 @@ static int commit(h5log *log, lstm_error *err)
     return 0;
 }
 
-/* ---- writing: the thread ------------------------------------------------------------------------------------------------ */
+/* ---- writing: the thread ---------------------------------------------------------------------------------------- */
 
 static int write_record(message *m)
 {
@@ -453,7 +453,7 @@ static int start_thread(h5log *log, lstm_error *err)
     return error ? fileio_fail(err, "cannot start the thread that writes", log->path, error) : 0;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------------ */
+/* ---- opening and closing ---------------------------------------------------------------------------------------- */
 
 static void free_log(h5log *log)
 {
@@ -641,7 +641,7 @@ h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options
     return log;
 }
 
-/* ---- the queue: callers --------------------------------------------------------------------------------------------------- */
+/* ---- the queue: callers ----------------------------------------------------------------------------------------- */
 
 /* mutex is held. */
 static int log_state(const h5log *log, lstm_error *err)
@@ -703,7 +703,7 @@ static int enqueue(h5log *log, message *m, int64_t *last, lstm_error *err)
     return 0;
 }
 
-/* ---- metrics -------------------------------------------------------------------------------------------------------------- */
+/* ---- metrics ---------------------------------------------------------------------------------------------------- */
 
 /* mutex is held. */
 static h5column *find_column(h5log *log, const char *name, lstm_error *err)
@@ -718,7 +718,8 @@ static h5column *find_column(h5log *log, const char *name, lstm_error *err)
         return NULL;
     }
     if (log->ncolumns == MOST_COLUMNS) {
-        lstm_fail(err, "metric", "'%s' would be metric number %d: too many; log it as a tensor", name, MOST_COLUMNS + 1);
+        lstm_fail(err, "metric", "'%s' would be metric number %d: too many; log it as a tensor", name,
+                  MOST_COLUMNS + 1);
         return NULL;
     }
     h5column **all = realloc(log->columns, (log->ncolumns + 1) * sizeof *all);
@@ -775,7 +776,7 @@ int h5log_row(h5log *log, int64_t step, size_t n, const char *const *names, cons
     return result;
 }
 
-/* ---- series --------------------------------------------------------------------------------------------------------------- */
+/* ---- series ----------------------------------------------------------------------------------------------------- */
 
 static bool reserved(const char *leaf)
 {
@@ -793,8 +794,8 @@ static int check_series_name(const char *name, const char **slash, lstm_error *e
     static const char *const taken[] = {"metrics", "samples", "events", "config", "environment"};
     for (size_t k = 0; good && k < sizeof taken / sizeof *taken; k++)
         good = strcspn(name, "/") != strlen(taken[k]) || strncmp(name, taken[k], strlen(taken[k])) != 0;
-    return good ? 0 : lstm_fail(err, "name", "'%.100s' cannot name a series: 'group/name' expected, neither in a group of "
-                                "the log's own (metrics, samples, ...) nor named step or record", name ? name : "");
+    return good ? 0 : lstm_fail(err, "name", "'%.100s' cannot name a series: 'group/name' expected, neither in a group "
+                                "of the log's own (metrics, samples, ...) nor named step or record", name ? name : "");
 }
 
 static int check_dims(const h5log_series *c, const char *leaf, lstm_error *err)
@@ -826,7 +827,8 @@ static int check_series(const h5log_series *c, const char **slash, lstm_error *e
     if (c->ndim < 0 || c->ndim > H5_MAX_DIMS)
         return lstm_fail(err, "dim", "series '%s': 0 to %d dimensions expected, got %d", c->name, H5_MAX_DIMS, c->ndim);
     if (c->keepbits < 0 || c->keepbits > 22 || (c->keepbits && c->type != H5_F32))
-        return lstm_fail(err, "keepbits", "series '%s': 1 to 22 expected, for float32 only, got %d", c->name, c->keepbits);
+        return lstm_fail(err, "keepbits", "series '%s': 1 to 22 expected, for float32 only, got %d", c->name,
+                         c->keepbits);
     return check_dims(c, *slash + 1, err);
 }
 
@@ -900,7 +902,7 @@ int h5log_announce(h5log *log, const h5log_series *c, lstm_error *err)
     return result;
 }
 
-/* ---- records -------------------------------------------------------------------------------------------------------------- */
+/* ---- records ---------------------------------------------------------------------------------------------------- */
 
 /* Looks a series up and checks a record's shape (NULL: as announced). *bytes: of the record. */
 static log_series *check_record(h5log *log, const char *name, const size_t *shape, size_t *bytes, lstm_error *err)
@@ -1009,7 +1011,7 @@ int h5log_tensors(h5log *log, const char *series, int64_t step, size_t n, const 
     return enqueue_record(log, s, m, err);
 }
 
-/* ---- texts ---------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ------------------------------------------------------------------------------------------------------ */
 
 int h5log_sample(h5log *log, int64_t step, const char *text, size_t length, lstm_error *err)
 {
@@ -1058,7 +1060,7 @@ int h5log_event(h5log *log, int64_t step, const char *kind, const char *text, ls
     return result;
 }
 
-/* ---- said once ------------------------------------------------------------------------------------------------------------ */
+/* ---- said once -------------------------------------------------------------------------------------------------- */
 
 typedef struct value {
     const char *text; /* or NULL, and then a number */
@@ -1153,7 +1155,7 @@ int h5log_set_json(h5log *log, const char *json, lstm_error *err)
     return result;
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------------------------- */
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
 
 /* mutex is held. FLUSH and CLOSE pass the queue even when it is full. */
 static void enqueue_order(h5log *log, message *m)

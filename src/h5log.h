@@ -36,7 +36,7 @@ typedef struct h5log_options {
 } h5log_options;
 void h5log_defaults(h5log_options *options);
 
-/* ---- opening and closing -------------------------------------------------------------------------------------- */
+/* ---- opening and closing ---------------------------------------------------------------------------------------- */
 
 /* A new log; fails when something is at path already. options NULL: the defaults. */
 h5log *h5log_create(const char *path, const h5log_options *options, lstm_error *err);
@@ -47,7 +47,7 @@ h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options
 /* Writes and commits what is queued, ends the thread, frees the log in any case. -1: something could not be written. */
 int h5log_close(h5log *log, lstm_error *err);
 
-/* ---- what is said once ---------------------------------------------------------------------------------------- */
+/* ---- what is said once ------------------------------------------------------------------------------------------ */
 
 /* Scalar attributes of a group, "config" or "environment" (or any other one), set at once; an existing one is
  * replaced. Text is UTF-8. */
@@ -79,7 +79,7 @@ typedef struct h5log_series {
 /* Dimensions of one name must agree within a group: they share coordinates. */
 int h5log_announce(h5log *log, const h5log_series *series, lstm_error *err);
 
-/* ---- what is logged ------------------------------------------------------------------------------------------- */
+/* ---- what is logged --------------------------------------------------------------------------------------------- */
 
 /* A row of /metrics. A column not named in a row holds NaN there. */
 int h5log_row(h5log *log, int64_t step, size_t n, const char *const *names, const double *values, lstm_error *err);
@@ -96,7 +96,7 @@ int h5log_array(h5log *log, const char *series, int64_t step, const size_t *shap
 int h5log_sample(h5log *log, int64_t step, const char *text, size_t length, lstm_error *err);
 int h5log_event(h5log *log, int64_t step, const char *kind, const char *text, lstm_error *err);
 
-/* ---- the rest ------------------------------------------------------------------------------------------------- */
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
 
 /* Returns when everything logged so far is committed: on the disk, and safe. */
 int h5log_flush(h5log *log, lstm_error *err);

@@ -36,7 +36,7 @@ static void no_message(lstm_error *err)
         err->field[0] = err->message[0] = 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 static int make_integers(h5dataset *d, hid_t group, const char *name, int64_t fill, int deflate)
 {
@@ -173,14 +173,15 @@ int64_t h5records_last_step(const h5records *g)
     return g->last_step;
 }
 
-/* ---- dimensions --------------------------------------------------------------------------------------------------- */
+/* ---- dimensions ------------------------------------------------------------------------------------------------- */
 
 static int write_indexes(h5dataset *d, hid_t group, const h5log_dim *dim)
 {
     int32_t *index = malloc(dim->size * sizeof *index + 1);
     for (size_t k = 0; index && k < dim->size; k++)
         index[k] = (int32_t)k;
-    int result = !index || h5dataset_create_fixed(d, group, dim->name, H5T_STD_I32LE, H5T_NATIVE_INT32, dim->size, index);
+    int result = !index || h5dataset_create_fixed(d, group, dim->name, H5T_STD_I32LE, H5T_NATIVE_INT32, dim->size,
+                                                  index);
     free(index);
     return result ? -1 : 0;
 }
@@ -222,11 +223,11 @@ static int open_dimension(h5records *g, const h5log_dim *dim, h5dataset *d, lstm
     if (d->rows == dim->size)
         return 0;
     h5dataset_close(d);
-    return lstm_fail(err, "dim", "dimension '%s' of group '%s' has size %llu already, not %zu: use another name or group",
-                     dim->name, g->path, (unsigned long long)d->rows, dim->size);
+    return lstm_fail(err, "dim", "dimension '%s' of group '%s' has size %llu already, not %zu: use another name or "
+                     "group", dim->name, g->path, (unsigned long long)d->rows, dim->size);
 }
 
-/* ---- series ------------------------------------------------------------------------------------------------------- */
+/* ---- series ----------------------------------------------------------------------------------------------------- */
 
 static h5series *new_series(h5records *g, const char *name, h5type type, int keepbits)
 {
@@ -373,7 +374,7 @@ h5series *h5records_text(h5records *g, const char *name, size_t bytes, lstm_erro
     return g->series = s;
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------ */
+/* ---- records ---------------------------------------------------------------------------------------------------- */
 
 int h5records_row(h5records *g, int64_t step, bool merge, hsize_t *row)
 {
@@ -461,7 +462,7 @@ int h5records_settle(h5records *g)
     return 0;
 }
 
-/* ---- cutting ------------------------------------------------------------------------------------------------------ */
+/* ---- cutting ---------------------------------------------------------------------------------------------------- */
 
 /* Number of leading records of which the step is at most this one; steps never decrease. */
 static int count_until(const h5dataset *steps, int64_t step, hsize_t *count)

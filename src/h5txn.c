@@ -386,7 +386,7 @@ int h5txn_recover(const char *path, h5txn_state *state)
     return error;
 }
 
-/* ---- the driver: open and close ----------------------------------------------------------------------------------- */
+/* ---- the driver: open and close --------------------------------------------------------------------------------- */
 
 static void free_file(txn_file *f)
 {
@@ -550,7 +550,7 @@ static H5FD_t *txn_open(const char *name, unsigned flags, hid_t fapl, haddr_t ma
     return NULL;
 }
 
-/* ---- the driver: the rest ----------------------------------------------------------------------------------------- */
+/* ---- the driver: the rest --------------------------------------------------------------------------------------- */
 
 static int txn_compare(const H5FD_t *a, const H5FD_t *b)
 {
@@ -701,7 +701,7 @@ static const H5FD_class_t txn_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* ---- for the application ------------------------------------------------------------------------------------------ */
+/* ---- for the application ---------------------------------------------------------------------------------------- */
 
 herr_t h5txn_set_driver(hid_t fapl, h5txn_status *status)
 {

@@ -39,7 +39,8 @@ def dimensions(dataset):
 
 def check_log(path):
     with h5py.File(path, "r") as f:
-        ok(text(f.attrs["NX_class"]) == "NXroot" and text(f.attrs["default"]) == "metrics", "NeXus: the root names its default")
+        ok(text(f.attrs["NX_class"]) == "NXroot" and text(f.attrs["default"]) == "metrics",
+           "NeXus: the root names its default")
         ok(text(f["metrics"].attrs["NX_class"]) == "NXdata" and texts(f["metrics"].attrs["axes"]) == ["step"],
            "NeXus: the metrics are data over steps")
         ok(int(f.attrs["commits"]) >= 1, "the number of commits")
@@ -53,13 +54,15 @@ def check_log(path):
            "type, shape, compression")
         ok(np.array_equal(a["f"][0].ravel(), np.arange(12, dtype="f4") + np.float32(0.123)), "values")
         ok(a.id.links.get_info(b"layer").corder_valid, "creation order is kept")
-        ok(f["events"]["kind"].dtype.kind == "S" and h5py.check_string_dtype(f["events"]["kind"].dtype).encoding == "utf-8",
+        kind = f["events/kind"].dtype
+        ok(kind.kind == "S" and h5py.check_string_dtype(kind).encoding == "utf-8",
            "texts are fixed-length UTF-8")
 
 
 def check_checkpoint(path):
     with h5py.File(path, "r") as f:
-        ok(text(f.attrs["format"]) == "lstmrun checkpoint" and int(f.attrs["step"]) == -7, "a checkpoint opens, with its numbers")
+        ok(text(f.attrs["format"]) == "lstmrun checkpoint" and int(f.attrs["step"]) == -7,
+           "a checkpoint opens, with its numbers")
         ok(f["moment1/lstm.weight"].shape == (2, 1, 3, 2, 2) and f["moment1/lstm.weight"][0, 0, 0, 0, 1] == 1 / 3,
            "tensors have their names and shapes")
 
@@ -108,8 +111,9 @@ def check_live(program):
         ok(len(core) > 0.5 * len(seen["core"]), "  most need no second try")
         steps = [s for s in core if s != "wrong"]
         ok(steps == sorted(steps) and len(set(steps)) > 3, "  and they see the log grow")
-        print(f"# driver='core': {seen['core'].count(None)} of {len(seen['core'])} had to try again; plain: "
-              f"{seen['plain'].count(None)} of {len(seen['plain'])} failed, {seen['plain'].count('wrong')} were mixtures")
+        n = len(seen["core"])
+        print(f"# of {n} sessions each: driver='core': {seen['core'].count(None)} had to try again; plain: "
+              f"{seen['plain'].count(None)} failed, {seen['plain'].count('wrong')} were mixtures")
 
 
 def main():

@@ -83,7 +83,7 @@ static int64_t read_step(const char *path)
     return step;
 }
 
-/* ---- what goes in comes out ------------------------------------------------------------------------------------ */
+/* ---- what goes in comes out ------------------------------------------------------------------------------------- */
 
 static const float f32[6] = {0.0f, -0.0f, 1.5f, INFINITY, 1e-42f, -3.25f};
 static const int32_t i32[4] = {INT32_MIN, -1, 0, INT32_MAX};
@@ -172,8 +172,8 @@ static void test_round_trip_reads(const char *path)
     lstm_tensor_dense(&t, "state.h/l0", LSTM_F32, 2, (size_t[]){3, 2}, s);
     tap_ok(!h5checkpoint_get_tensor(cp, NULL, &t, &err) && s[0] == 0 && s[1] == 1 && s[2] == 4 && s[5] == 9,
            "the tensor with strides");
-    tap_ok(h5checkpoint_get(cp, "ids", H5_I32, 1, (size_t[]){5}, bytes, &err) && says("is int32 [4], expected int32 [5]"),
-           "a wrong shape is refused");
+    tap_ok(h5checkpoint_get(cp, "ids", H5_I32, 1, (size_t[]){5}, bytes, &err) &&
+           says("is int32 [4], expected int32 [5]"), "a wrong shape is refused");
     tap_ok(h5checkpoint_get(cp, "ids", H5_F32, 1, (size_t[]){4}, bytes, &err) && says("expected float32 [4]"),
            "a wrong type is refused");
     tap_ok(h5checkpoint_find(cp, "idz", NULL, &err) && says("has no tensor 'idz'"), "a missing tensor is named");
@@ -183,7 +183,8 @@ static void test_round_trip_reads(const char *path)
 
 static void test_refused_names(void)
 {
-    static const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a\nb", " a", "\xff", "text/x", "text"};
+    static const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a\nb", " a", "\xff", "text/x",
+                                "text"};
     h5checkpoint *cp = h5checkpoint_new(&err);
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         tap_ok(h5checkpoint_add(cp, bad[k], H5_F32, 1, (size_t[]){1}, f32, &err) && err.message[0],

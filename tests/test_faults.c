@@ -41,7 +41,7 @@ static const char *in_dir(const char *name)
     return p;
 }
 
-/* ---- what victims write --------------------------------------------------------------------------------------------- */
+/* ---- what victims write ----------------------------------------------------------------------------------------- */
 
 static double metric(int step, int column)
 {
@@ -125,7 +125,7 @@ static int checkpoint_victim(const char *path, const char *previous)
     return result;
 }
 
-/* ---- running one ------------------------------------------------------------------------------------------------------ */
+/* ---- running one ------------------------------------------------------------------------------------------------ */
 
 typedef struct fault {
     const char *kind; /* NULL: none */
@@ -242,7 +242,7 @@ static int in_child(int (*check)(int), int argument)
     return result;
 }
 
-/* ---- is a log whole? ---------------------------------------------------------------------------------------------------- */
+/* ---- is a log whole? -------------------------------------------------------------------------------------------- */
 
 /* Rows of a dataset; -1: it cannot be read. data has room for STEPS rows of that many elements. */
 static long read_rows(hid_t file, const char *name, hid_t type, void *data)
@@ -337,7 +337,7 @@ static int resume_log(int committed)
     return log_victim(in_dir("log.h5"), committed > 0 ? committed : 1);
 }
 
-/* ---- the campaigns --------------------------------------------------------------------------------------------------------- */
+/* ---- the campaigns ---------------------------------------------------------------------------------------------- */
 
 typedef struct tally {
     int points, bad, whole, refused, wrong, signals, unclear, completed;

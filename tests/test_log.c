@@ -48,7 +48,7 @@ static bool good(int result)
     return result == 0;
 }
 
-/* ---- reading back ------------------------------------------------------------------------------------------------- */
+/* ---- reading back ----------------------------------------------------------------------------------------------- */
 
 /* Reads a whole dataset as doubles into out (room for n of them); returns how many there are, -1 when unreadable. */
 static long read_doubles(const char *path, const char *name, double *out, size_t n)
@@ -122,7 +122,7 @@ static const char *read_text(const char *path, const char *name, hsize_t k)
     return text;
 }
 
-/* ---- short forms ----------------------------------------------------------------------------------------------------- */
+/* ---- short forms ------------------------------------------------------------------------------------------------ */
 
 static int row1(h5log *log, int64_t step, const char *name, double value)
 {
@@ -134,7 +134,7 @@ static int close_and_free(h5log *log)
     return h5log_close(log, &err);
 }
 
-/* ---- what is logged is there ------------------------------------------------------------------------------------------ */
+/* ---- what is logged is there ------------------------------------------------------------------------------------ */
 
 static void test_metrics(void)
 {
@@ -185,7 +185,8 @@ static void announce_f(h5log *log, const char *name, int keepbits)
 {
     const char *gates[] = {"i", "f"};
     h5log_series s = {.name = name, .type = H5_F32, .ndim = 3, .keepbits = keepbits, .title = "forget gate",
-                      .dim = {{"layer", 2, NULL, gates}, {"time", 3, (double[]){0, 0.5, 1}, NULL}, {"unit", 2, NULL, NULL}}};
+                      .dim = {{"layer", 2, NULL, gates}, {"time", 3, (double[]){0, 0.5, 1}, NULL},
+                              {"unit", 2, NULL, NULL}}};
     tap_ok(good(h5log_announce(log, &s, &err)), "series %s is announced", name);
 }
 
@@ -296,7 +297,8 @@ static void test_refusals(void)
     name[64] = 0;
     tap_ok(row1(log, 1, name, 0), "a name of 64 bytes is refused");
     name[63] = 0;
-    tap_ok(good(row1(log, 1, name, 0)) && good(row1(log, 1, "h\xc3\xa9 (%) #1", 0)), "one of 63, and odd ones, are taken");
+    tap_ok(good(row1(log, 1, name, 0)) && good(row1(log, 1, "h\xc3\xa9 (%) #1", 0)),
+           "one of 63, and odd ones, are taken");
     for (size_t k = 0; k < sizeof bad_series / sizeof *bad_series; k++)
         tap_ok(h5log_announce(log, &(h5log_series){.name = bad_series[k], .type = H5_F32}, &err), "series name %zu", k);
     h5log_series s = {.name = "a/x", .type = H5_F32, .ndim = 1, .dim = {{"unit", 4, NULL, NULL}}};
@@ -304,7 +306,8 @@ static void test_refusals(void)
     s.dim[0].size = 5;
     tap_ok(h5log_announce(log, &s, &err) && says("another type or shape"), "announcing it differently");
     s.name = "a/y";
-    tap_ok(h5log_announce(log, &s, &err) && says("dimension 'unit' of group 'a' has size 4"), "a dimension of two sizes");
+    tap_ok(h5log_announce(log, &s, &err) && says("dimension 'unit' of group 'a' has size 4"),
+           "a dimension of two sizes");
     s.dim[0] = (h5log_dim){"y", 4, NULL, NULL};
     tap_ok(h5log_announce(log, &s, &err), "a dimension named as the series");
     s.dim[0] = (h5log_dim){"none", 0, NULL, NULL};
@@ -317,7 +320,7 @@ static void test_refusals(void)
     tap_ok(!h5log_create(in_dir("x.h5"), &(h5log_options){.deflate = 10}, &err) && says("0 to 9"), "a bad option");
 }
 
-/* ---- resume ------------------------------------------------------------------------------------------------------------ */
+/* ---- resume ----------------------------------------------------------------------------------------------------- */
 
 /* Logs steps [from, to) with everything a run logs. */
 static void run_steps(h5log *log, int from, int to)
@@ -377,8 +380,8 @@ static void test_resume_of_others(void)
     char command[512], line[300] = "";
     snprintf(command, sizeof command, "'%s' '%s' resume", self, path);
     FILE *other_process = popen(command, "r");
-    tap_ok(other_process && fgets(line, sizeof line, other_process) && strstr(line, "is being written by another process"),
-           "nor by two processes");
+    tap_ok(other_process && fgets(line, sizeof line, other_process) &&
+           strstr(line, "is being written by another process"), "nor by two processes");
     pclose(other_process);
     close_and_free(log);
     int fd = open(in_dir("zeros.h5"), O_WRONLY | O_CREAT, 0666);
@@ -393,13 +396,15 @@ static void test_resume_of_others(void)
            st.st_size == 23, "a file that is no log stays as it is");
     hid_t other = H5Fcreate(in_dir("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(other);
-    tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is no log of lstmrun"), "nor is another HDF5 file");
+    tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is no log of lstmrun"),
+           "nor is another HDF5 file");
     const char *what = NULL;
-    tap_ok(good(h5log_recover(path, &what, &err)) && what && strcmp(what, "sound, nothing to do") == 0, "recover: sound");
+    tap_ok(good(h5log_recover(path, &what, &err)) && what && strcmp(what, "sound, nothing to do") == 0,
+           "recover: sound");
     tap_ok(h5log_recover(in_dir("none.h5"), &what, &err) && says("No such file"), "recover: no file");
 }
 
-/* ---- trouble ----------------------------------------------------------------------------------------------------------- */
+/* ---- trouble ---------------------------------------------------------------------------------------------------- */
 
 static void test_full_disk(void)
 {
