@@ -108,6 +108,9 @@ static void check_names(lua_State *L, int index, row *r)
 
 /* ---- the log -------------------------------------------------------------------------------------------------- */
 
+h5log *lua_log_check(lua_State *L) { return check_open(L, LOG_TYPE); }
+int lua_log_done(lua_State *L, int result, const lstm_error *err) { return done(L, result, err); }
+
 /* log.create(path), log.resume(path, step) -> log */
 static int log_create(lua_State *L)
 {
@@ -514,6 +517,10 @@ void lua_run_register(lua_State *L)
     static const luaL_Reg checkpoint_functions[] = {
         {"write", checkpoint_write}, {"read", checkpoint_read}, {NULL, NULL}};
     define_type(L, LOG_TYPE, log_methods, log_close);
+    luaL_getmetatable(L, LOG_TYPE);
+    lua_getfield(L, -1, "__index");
+    luaL_setfuncs(L, lua_watch_methods, 0);
+    lua_pop(L, 2);
     define_type(L, CSV_TYPE, csv_methods, csv_close);
     define_type(L, CHECKPOINT_TYPE, checkpoint_methods, checkpoint_close);
     add_table(L, "log", log_functions);

@@ -18,6 +18,7 @@
 
 local fault = require "lstm.fault"
 local options = require "lstm.options"
+local watch = require "lstm.watch"
 
 local experiment = {}
 local methods = {}
@@ -33,7 +34,9 @@ local common = {
   { "checkpoint_every", 0, "steps from one checkpoint to the next; 0: by time" },
   { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
 }
-local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds" }
+table.move(watch.options, 1, #watch.options, #common + 1, common)
+local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "activations.every", "gradients.every",
+  "gradients.full", "parameters.every", "parameters.full" }
 
 local function wrong(field, text)
   fault.mistake(("bad argument #1 to 'experiment' (field '%s': %s)"):format(field, text))

@@ -22,6 +22,7 @@ local format = require "lstm.format"
 local json = require "lstm.json"
 local logs = require "lstm.logs"
 local progress = require "lstm.progress"
+local watch = require "lstm.watch"
 
 local sys = core.sys
 local run = {}
@@ -282,6 +283,7 @@ local function begin(self)
   self.progress = new_progress(self)
   open_files(self)
   if self.saved then settle(self) end
+  self.watch = watch.new(self.cfg, self.fit)
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
@@ -316,6 +318,7 @@ end
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
+  if self.watch and self.fit:counters().passes > self.passes then must(self, self.watch:record(self.logs.log, step)) end
   must(self, self.logs:end_step(self.current))
   if self.new_best then
     self.new_best = false
@@ -489,6 +492,29 @@ function methods:sample(step, text)
   check_step(self, step, "sample")
   must(self, self.logs:sample(step, text))
   self.progress:sample(step, text, self.info)
+end
+
+--- Logs any tensor: run:tensor(step, "mine/attention", t, { "time", "unit" }) adds a record to series `name`, which the
+-- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller.
+function methods:tensor(step, name, tensor, dims)
+  check_step(self, step, "tensor")
+  if sys.typename(tensor) ~= "lstm.tensor" then
+    fault.mistake("run:tensor: a tensor expected, got " .. sys.typename(tensor))
+  end
+  self.series = self.series or {}
+  if not self.series[name] then
+    local series = { name = name, type = tensor.type, dims = {} }
+    for d, size in ipairs(tensor.shape) do series.dims[d] = { dims and dims[d] or "dim" .. d, size } end
+    must(self, self.logs.log:announce(series))
+    self.series[name] = true
+  end
+  must(self, self.logs.log:tensors(name, step, tensor))
+end
+
+--- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise").
+function methods:event(step, kind, text)
+  check_step(self, step, "event")
+  must(self, self.logs:event(step, tostring(kind), tostring(text)))
 end
 
 --- Prints a line above the progress (print would write into it).
