@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""What a run recorded, recomputed: gates, states and gradients of an LSTM in plain NumPy from the recorded parameters
+and tokens, against the recorded ones.
+
+    check_watch.py LOG LOG_OF_RNN
+
+Speaks TAP. watch.sh makes the logs (from watch.lua) and skips without h5py. Everything is float64; 1e-12 is a few
+hundred roundings, and a wrong formula is off by far more."""
+import sys
+
+import h5py
+import numpy as np
+
+count = failed = 0
+
+
+def ok(condition, text):
+    global count, failed
+    count += 1
+    failed += not condition
+    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
+
+
+def close(got, want):
+    return np.linalg.norm(np.asarray(got) - want) <= 1e-12 * max(np.linalg.norm(want), 1e-30)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def forward(p, L, x, h0, c0):
+    """x [T,B,I]; p: parameters by name; returns gates and states, each [L,T,B,H], and the logits."""
+    keep = {k: [] for k in "ifgoch"}
+    for l in range(L):
+        h, c, rows = h0[l], c0[l], {k: [] for k in "ifgoch"}
+        for t in range(len(x)):
+            z = x[t] @ p[f"lstm.weight_ih_l{l}"].T + h @ p[f"lstm.weight_hh_l{l}"].T + p[f"lstm.bias_l{l}"]
+            i, f, g, o = np.split(z, 4, axis=1)
+            i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+            c = f * c + i * g
+            h = o * np.tanh(c)
+            for k, v in zip("ifgoch", (i, f, g, o, c, h)):
+                rows[k].append(v)
+        for k in "ifgoch":
+            keep[k].append(rows[k])
+        x = np.array(rows["h"])
+    return {k: np.array(v) for k, v in keep.items()}, x @ p["head.weight"].T + p["head.bias"]
+
+
+def backward(p, L, a, c0, dlogits):
+    """dL/dh, dL/dc and dL/d(gates) by plain backpropagation through time, [L,T,B,H] each."""
+    T = dlogits.shape[0]
+    out = {k: np.zeros_like(a["h"]) for k in ("dh", "dc", "di", "df", "dg", "do")}
+    above = dlogits @ p["head.weight"]
+    for l in reversed(range(L)):
+        dh_next, dc_next = np.zeros_like(above[0]), np.zeros_like(above[0])
+        below = [None] * T
+        for t in reversed(range(T)):
+            i, f, g, o, c = (a[k][l, t] for k in "ifgoc")
+            before = a["c"][l, t - 1] if t else c0[l]
+            dh = above[t] + dh_next
+            dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)
+            dz = {"di": dc * g * i * (1 - i), "df": dc * before * f * (1 - f), "dg": dc * i * (1 - g * g),
+                  "do": dh * np.tanh(c) * o * (1 - o)}
+            stacked = np.concatenate([dz[k] for k in ("di", "df", "dg", "do")], axis=1)
+            dh_next, dc_next = stacked @ p[f"lstm.weight_hh_l{l}"], dc * f
+            below[t] = stacked @ p[f"lstm.weight_ih_l{l}"]
+            for k, v in {"dh": dh, "dc": dc, **dz}.items():
+                out[k][l, t] = v
+        above = below
+    return out
+
+
+def check_lstm(path):
+    with h5py.File(path, "r") as f:
+        a, g, par = f["activations"], f["gradients"], f["parameters"]
+        R, L, T, B, H = a["h"].shape
+        V = par["head.bias"].shape[1]
+        names = [n for n in par if n.startswith(("lstm.", "head.")) and par[n].ndim in (2, 3) and "." in n
+                 and not n.endswith((".row", ".column"))]
+        ok((L, T, B, H) == (2, 5, 3, 7) and R == 6, "a record of every step, layer, time step, row and unit")
+        for r in range(1, R):
+            p = {n: par[n][r - 1] for n in names}  # what step r arrived at is what step r+1 starts from
+            tokens = a["token"][r]
+            reset = int(a["step"][r]) == 1
+            h0 = np.zeros((L, B, H)) if reset else a["h"][r - 1][:, -1]
+            c0 = np.zeros((L, B, H)) if reset else a["c"][r - 1][:, -1]
+            want, logits = forward(p, L, np.eye(V)[tokens], h0, c0)
+            ok(all(close(a[k][r], want[k]) for k in "ifgoch"), f"step {r + 1}: gates and states")
+            ok(close(f["mine/logits"][r], logits), f"step {r + 1}: a tensor the script named")
+            if r + 1 < R:  # targets are the next tokens: the last is the next step's first
+                targets = np.concatenate([tokens[1:], a["token"][r + 1][:1]])
+                prob = np.exp(logits - logits.max(-1, keepdims=True))
+                prob /= prob.sum(-1, keepdims=True)
+                loss = -np.log(np.take_along_axis(prob, targets[..., None], -1)).mean()
+                ok(abs(loss - f["metrics/loss"][r]) < 1e-12 * loss, f"step {r + 1}: loss")
+                d = backward(p, L, want, c0, (prob - np.eye(V)[targets]) / (T * B))
+                ok(all(close(g[k][r], d[k]) for k in d), f"step {r + 1}: dL/dh, dL/dc and dL/d(gates)")
+                ok(all(close(g[k + "_norm"][r], np.sqrt((d[k] ** 2).sum((2, 3)))) for k in d),
+                   f"step {r + 1}: their norms by layer and time step")
+                low = (want["f"] < 0.1).mean((1, 2))
+                ok(np.array_equal(f["saturation/f_low"][r], low), f"step {r + 1}: saturation")
+        order = [n.decode() for n in par["parameter"][:]]
+        last = R - 1
+        ok(close(par["mean"][last], np.array([par[n][last].mean() for n in order])) and
+           close(par["norm"][last], np.array([np.linalg.norm(par[n][last]) for n in order])) and
+           np.array_equal(par["max"][last], [par[n][last].max() for n in order]), "statistics of the parameters")
+        ok(np.array_equal(par["histogram"][last].sum(1), [par[n][last].size for n in order]),
+           "histograms count every element")
+        norms = [np.linalg.norm(f["parameter_gradients"][n][last]) for n in order]
+        ok(close(g["norm"][last], np.array(norms)), "norms of the parameters' gradients")
+        ok(abs(np.linalg.norm(norms) - f["metrics/grad_norm"][last]) < 1e-9 * np.linalg.norm(norms),
+           "which add up to the gradient's norm")
+        ok([d[0].name.split("/")[-1] for d in a["f"].dims] == ["record", "layer", "time", "batch", "unit"],
+           "dimensions have names")
+        ok(b"mark" in list(f["events/kind"][:]), "an event")
+
+
+def check_rnn(path):
+    with h5py.File(path, "r") as f:
+        h, token = f["activations/h"], f["activations/token"]
+        p = {n: f["parameters"][n][1] for n in f["parameters"] if n.startswith("rnn.weight") or n.startswith("rnn.bias")}
+        x = np.eye(p["rnn.weight_ih_l0"].shape[1])[token[2]]
+        state = h[1][0, -1]
+        for t in range(x.shape[0]):
+            state = np.tanh(x[t] @ p["rnn.weight_ih_l0"].T + state @ p["rnn.weight_hh_l0"].T + p["rnn.bias_l0"])
+            ok(close(h[2][0, t], state), f"rnn: hidden state at time {t}")
+        ok("f" not in f["activations"] and "dg_norm" in f["gradients"], "rnn: no gates")
+
+
+check_lstm(sys.argv[1])
+check_rnn(sys.argv[2])
+print(f"1..{count}")
+sys.exit(failed > 0)

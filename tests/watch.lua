@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: MIT
+--
+-- An experiment whose log holds all there is to recompute its steps from: for check_watch.py.
+
+local lstm = require "lstm"
+
+local function train(cfg, run)
+  local text = assert(lstm.corpus { text = ("to be or not to be, that is the question; "):rep(20), split = { 0.9, 0.1 } })
+  local model <close> = lstm.model { vocab = text.vocab, hidden = 7, layers = 2, precision = "double", cell = cfg.cell }
+  local fit <close> = model:trainer { batch = 3, seq = 5, lr = 0.05 }
+  for step in run:steps(cfg.steps, fit, text) do
+    run:log(step, fit:step(text))
+    run:tensor(step, "mine/logits", fit:activation "logits", { "time", "batch", "output" })
+    if step == 2 then run:event(step, "mark", "the second step") end
+  end
+end
+
+return lstm.experiment {
+  name = "watch", run = train,
+  options = { { "steps", 6, "steps" }, { "cell", "lstm", "lstm or rnn" }, { "watch.rows", 0, "all" } },
+}
