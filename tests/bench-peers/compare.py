@@ -3,7 +3,7 @@
 """The engine against PyTorch, oneDNN and NumPy on the benchmark's configurations; prints Markdown tables.
 
     compare.py [--bench tests/bench] [--python python3]... [--onednn PREFIX]... [--configs ABCDEF] [--threads 1,2]
-               [--rounds 5] [--seconds 1] [--pause 0] [--log FILE]
+               [--rounds 5] [--seconds 1] [--pause 0] [--environment NAME] [--log FILE]
 
 Everything is interleaved: a round measures each configuration and number of threads with one program after the other,
 so that a machine which is slower for a while is so for all of them. What is compared are medians over the rounds of
@@ -11,7 +11,8 @@ each program's median step. Every --python is asked for PyTorch, the first that 
 prefix with include/ and lib/ (default: the system's). Peers that are missing are said and left out.
 
 Each peer runs with the environment that suits it best: before the rounds, every environment of ENVIRONMENTS is tried on
-every configuration, and the fastest is kept. --pause lets the machine rest before each program.
+every configuration, and the fastest is kept; --environment takes one for all instead. --pause lets the machine rest
+before each program.
 """
 import argparse
 import datetime
@@ -57,7 +58,7 @@ class Program:
     def arguments(self, config, threads, seconds):
         return [config, str(threads), "--seconds", str(seconds)]
 
-    def run(self, config, threads, seconds, environment="plain"):
+    def run(self, config, threads, seconds, environment):
         time.sleep(Program.pause)
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), **self.base, **self.environments[environment]}
         done = subprocess.run(self.command + self.arguments(config, threads, seconds), env=env, text=True,
@@ -66,7 +67,10 @@ class Program:
             raise RuntimeError(f"{self.name}: {done.stderr.strip().splitlines()[-1:] or done.returncode}")
         return json.loads(done.stdout)
 
-    def tune(self, config, threads, seconds):
+    def tune(self, config, threads, seconds, only):
+        if only in self.environments or len(self.environments) == 1:
+            self.chosen[config, threads] = only if only in self.environments else next(iter(self.environments))
+            return
         names = [name for name, env in self.environments.items() if threads > 1 or "OMP_WAIT_POLICY" not in env]
         speed = {name: self.run(config, threads, seconds, name)["tokens_per_second"] for name in names}
         self.chosen[config, threads] = max(speed, key=speed.get)
@@ -79,7 +83,7 @@ class Engine(Program):
     """tests/bench; nothing to choose."""
 
     def __init__(self, bench):
-        super().__init__("lstmrun", [bench], "ABCDEF", {"plain": {}})
+        super().__init__("lstmrun", [bench], "ABCDEF", {"as it is": {}})
 
     def arguments(self, config, threads, seconds):
         return [config, f"threads={threads}", f"seconds={seconds}", "rounds=1", "--json", "--no-check"]
@@ -121,7 +125,7 @@ def find_onednn(prefixes, directory):
                 raise FileNotFoundError(prefix)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             peer = Program("oneDNN", [program], "ABCDE")
-            peer.name = peer.run("E", 1, 0)["peer"] + ", bare layers"
+            peer.name = peer.run("E", 1, 0, "plain")["peer"] + ", bare layers"
             yield peer
         except (OSError, RuntimeError, subprocess.CalledProcessError):
             say(f"no oneDNN in {prefix or 'the system'}: left out")
@@ -233,6 +237,7 @@ def read_arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--environment", choices=list(ENVIRONMENTS))
     parser.add_argument("--log", help="a file for every single result, as lines of JSON")
     return parser.parse_args()
 
@@ -252,8 +257,8 @@ def tune(programs, args, threads):
         for config in args.configs:
             for n in threads:
                 if config in program.configs:
-                    attempt(program, lambda: program.tune(config, n, args.seconds / 4))
-        say(program.name, "tuned")
+                    attempt(program, lambda: program.tune(config, n, args.seconds / 4, args.environment))
+        say(program.name, "is ready")
 
 
 def run_rounds(programs, args, threads):
