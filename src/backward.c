@@ -303,8 +303,11 @@ static void layer_back(const team *me, size_t l)
         }
         team_barrier(me);
     }
-    if (me->tr->lanes) /* without a copy of the weights it cannot wait until somebody asks */
+    if (me->tr->lanes) { /* without a copy of the weights it cannot wait until somebody asks */
         state_gradient(me, l);
+        if (l == 0) /* its input is shared out otherwise than its units, and lanes with it */
+            team_barrier(me);
+    }
 }
 
 /* Row ids[t][b] of the embedding's gradient += dx[t][b], for blocks [first, last). */
