@@ -9,8 +9,11 @@
  *                        torn             a write is done by half, then SIGKILL; other calls: before
  *                        once | always    the call fails with FAULT_ERRNO; that one, or all from there on
  *     FAULT_COUNT=file   the number of calls so far is kept there
+ *     FAULT_RECORD=file  all calls are kept there, with what they write: struct fault_call of faultinject.h
  */
 #define _GNU_SOURCE
+#include "faultinject.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +51,21 @@ static void keep_count(void)
     }
 }
 
+static void record(char what, const char *path, off_t offset, size_t length, const void *bytes)
+{
+    const char *file = getenv("FAULT_RECORD");
+    fault_call c = {.what = what, .offset = (int64_t)offset, .length = length};
+    FILE *f = file ? fopen(file, "a") : NULL;
+    if (!f)
+        return;
+    const char *name = strrchr(path, '/');
+    snprintf(c.name, sizeof c.name, "%s", name ? name + 1 : path);
+    fwrite(&c, sizeof c, 1, f);
+    if (bytes)
+        fwrite(bytes, 1, length, f);
+    fclose(f);
+}
+
 static verdict strike(long call)
 {
     const char *at = getenv("FAULT_AT"), *kind = getenv("FAULT_KIND"), *error = getenv("FAULT_ERRNO");
@@ -65,7 +83,7 @@ static verdict strike(long call)
     return strcmp(kind, "after") == 0 ? PASS_THEN_DIE : strcmp(kind, "torn") == 0 ? HALF_THEN_DIE : PASS;
 }
 
-static verdict judge(const char *path)
+static verdict judge(const char *path, char what, off_t offset, size_t length, const void *bytes)
 {
     const char *wanted = getenv("FAULT_PATH");
     if (!wanted || !strstr(path, wanted))
@@ -74,11 +92,12 @@ static verdict judge(const char *path)
     long call = ++calls;
     if (!getenv("FAULT_AT"))
         keep_count();
+    record(what, path, offset, length, bytes);
     pthread_mutex_unlock(&lock);
     return strike(call);
 }
 
-static verdict judge_fd(int fd)
+static verdict judge_fd(int fd, char what, off_t offset, size_t length, const void *bytes)
 {
     char link[64], path[4096];
     int kept = errno;
@@ -86,7 +105,7 @@ static verdict judge_fd(int fd)
     ssize_t n = readlink(link, path, sizeof path - 1);
     errno = kept;
     path[n > 0 ? n : 0] = 0;
-    return judge(path);
+    return judge(path, what, offset, length, bytes);
 }
 
 /* Does the call, or what the verdict says instead. */
@@ -105,7 +124,7 @@ static verdict judge_fd(int fd)
 
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 {
-    verdict v = judge_fd(fd);
+    verdict v = judge_fd(fd, 'w', offset, n, bytes);
     if (v == HALF_THEN_DIE) {
         if (REAL(pwrite)(fd, bytes, n / 2, offset) < 0)
             v = FAIL;
@@ -121,7 +140,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t offset)
 
 ssize_t write(int fd, const void *bytes, size_t n)
 {
-    verdict v = judge_fd(fd);
+    verdict v = judge_fd(fd, 'w', -1, n, bytes);
     if (v == HALF_THEN_DIE) {
         if (REAL(write)(fd, bytes, n / 2) < 0)
             v = FAIL;
@@ -132,17 +151,17 @@ ssize_t write(int fd, const void *bytes, size_t n)
 
 int fsync(int fd)
 {
-    CALL(judge_fd(fd), REAL(fsync)(fd));
+    CALL(judge_fd(fd, 's', 0, 0, NULL), REAL(fsync)(fd));
 }
 
 int fdatasync(int fd)
 {
-    CALL(judge_fd(fd), REAL(fdatasync)(fd));
+    CALL(judge_fd(fd, 's', 0, 0, NULL), REAL(fdatasync)(fd));
 }
 
 int ftruncate(int fd, off_t length)
 {
-    CALL(judge_fd(fd), REAL(ftruncate)(fd, length));
+    CALL(judge_fd(fd, 't', length, 0, NULL), REAL(ftruncate)(fd, length));
 }
 
 int ftruncate64(int fd, off64_t length)
@@ -152,7 +171,7 @@ int ftruncate64(int fd, off64_t length)
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    CALL(judge_fd(fd), REAL(fallocate)(fd, mode, offset, length));
+    CALL(judge_fd(fd, 'a', offset + length, 0, NULL), REAL(fallocate)(fd, mode, offset, length));
 }
 
 int fallocate64(int fd, int mode, off64_t offset, off64_t length)
@@ -162,15 +181,15 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length)
 
 int rename(const char *from, const char *to)
 {
-    CALL(judge(to), REAL(rename)(from, to));
+    CALL(judge(to, 'r', 0, 0, NULL), REAL(rename)(from, to));
 }
 
 int link(const char *from, const char *to)
 {
-    CALL(judge(to), REAL(link)(from, to));
+    CALL(judge(to, 'l', 0, 0, NULL), REAL(link)(from, to));
 }
 
 int unlink(const char *path)
 {
-    CALL(judge(path), REAL(unlink)(path));
+    CALL(judge(path, 'u', 0, 0, NULL), REAL(unlink)(path));
 }

@@ -7,9 +7,13 @@
  * when it was told that N is safe. Reading is done in a child, too: libhdf5 may crash on a damaged file, and that
  * shall be counted, not suffered.
  *
+ * Power failures are played from a record of a victim's calls: of what was written after a file's last sync, any
+ * sectors may be on the disk and any not.
+ *
  * LSTM_TORTURE=N takes up to N points of each kind instead of 40 (make torture: 500).
  */
 #define _GNU_SOURCE
+#include "faultinject.h"
 #include "h5checkpoint.h"
 #include "h5log.h"
 #include "h5txn.h"
@@ -80,6 +84,14 @@ static int report(const char *what)
     return 1;
 }
 
+/* Leaves a mark in the record of calls. */
+static void mark_commit(int committed)
+{
+    char name[32];
+    snprintf(name, sizeof name, "committed.%d", committed);
+    unlink(in_dir(name));
+}
+
 /* Logs steps [from, STEPS); compression makes chunks change their size and place. */
 static int log_victim(const char *path, int from)
 {
@@ -95,6 +107,7 @@ static int log_victim(const char *path, int from)
         if (fine && (step + 1) % every == 0 && (fine = !h5log_flush(log, &err))) {
             printf("committed %d\n", step + 1);
             fflush(stdout);
+            mark_commit(step + 1);
         }
     }
     int result = fine ? 0 : report("log");
@@ -436,6 +449,161 @@ static void test_log_errors(long calls)
         }
 }
 
+/* ---- power failures ----------------------------------------------------------------------------------------------- */
+
+#define SECTOR 512
+
+typedef struct call {
+    fault_call head;
+    unsigned char *bytes;
+} call;
+
+/* A file on a disk: what was synced, and the calls since. */
+typedef struct image {
+    unsigned char *bytes;
+    size_t size, room;
+    const call *pending[4096];
+    size_t npending;
+} image;
+
+static uint64_t random_state;
+
+static double random_number(void) /* [0, 1); xorshift64 */
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (double)(random_state >> 11) / 9007199254740992.0;
+}
+
+static void resize(image *im, size_t size)
+{
+    if (size > im->room) {
+        im->room = 2 * size;
+        im->bytes = realloc(im->bytes, im->room);
+    }
+    if (size > im->size)
+        memset(im->bytes + im->size, 0, size - im->size);
+    im->size = size;
+}
+
+/* Does a call, or with probability 1 - p leaves it out: a write sector by sector. */
+static void do_call(image *im, const call *c, double p)
+{
+    size_t end = (size_t)c->head.offset;
+    if (c->head.what == 't' && random_number() < p)
+        resize(im, end);
+    if (c->head.what == 'a' && end > im->size && random_number() < p)
+        resize(im, end);
+    for (size_t done = 0, n; c->head.what == 'w' && done < c->head.length; done += n) {
+        size_t at = (size_t)c->head.offset + done;
+        n = SECTOR - at % SECTOR;
+        if (n > c->head.length - done)
+            n = c->head.length - done;
+        if (random_number() >= p)
+            continue;
+        if (at + n > im->size)
+            resize(im, at + n);
+        memcpy(im->bytes + at, c->bytes + done, n);
+    }
+}
+
+static void play(image *im, const call *c)
+{
+    if (c->head.what != 's') {
+        im->pending[im->npending++] = c;
+        return;
+    }
+    for (size_t k = 0; k < im->npending; k++)
+        do_call(im, im->pending[k], 1);
+    im->npending = 0;
+}
+
+/* What is on the disk after the failure. */
+static void fail_power(image *im, const char *path)
+{
+    static const double shares[] = {0, 0.1, 0.5, 0.9, 1};
+    double p = shares[(int)(5 * random_number())];
+    for (size_t k = 0; k < im->npending; k++)
+        do_call(im, im->pending[k], p);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(im->bytes, 1, im->size, f) != im->size || fclose(f) != 0)
+        abort();
+    free(im->bytes);
+}
+
+/* Plays the first n calls and fails. Returns how many steps were committed then. */
+static int play_to(const call *calls, size_t n)
+{
+    static image log, journal;
+    int committed = 0;
+    bool gone = false;
+    log = journal = (image){0};
+    for (size_t k = 0; k < n; k++) {
+        const call *c = &calls[k];
+        sscanf(c->head.name, "committed.%d", &committed);
+        gone |= c->head.what == 'u' && strcmp(c->head.name, "log.h5.journal") == 0;
+        if (strchr("wsta", c->head.what) && strcmp(c->head.name, "log.h5") == 0)
+            play(&log, c);
+        if (strchr("wsta", c->head.what) && strcmp(c->head.name, "log.h5.journal") == 0)
+            play(&journal, c);
+    }
+    empty_dir();
+    fail_power(&log, in_dir("log.h5"));
+    fail_power(&journal, in_dir("log.h5.journal"));
+    if (gone && random_number() < 0.5)
+        unlink(in_dir("log.h5.journal"));
+    return committed;
+}
+
+/* The record of an undisturbed run. */
+static call *read_calls(size_t *n)
+{
+    call *calls = NULL;
+    fault_call head;
+    FILE *f = fopen(in_dir("record"), "rb");
+    *n = 0;
+    while (f && fread(&head, sizeof head, 1, f) == 1) {
+        calls = realloc(calls, (*n + 1) * sizeof *calls);
+        calls[*n] = (call){head, malloc(head.length + 1)};
+        if (fread(calls[*n].bytes, 1, head.length, f) != head.length)
+            break;
+        ++*n;
+    }
+    if (f)
+        fclose(f);
+    unlink(in_dir("record"));
+    return calls;
+}
+
+static void test_power_failures(void)
+{
+    size_t n;
+    int bad = 0, completed = 0;
+    empty_dir();
+    setenv("FAULT_RECORD", in_dir("record"), 1);
+    run_victim("log", &(fault){0});
+    unsetenv("FAULT_RECORD");
+    call *calls = read_calls(&n);
+    long trials = 3 * points_wanted();
+    for (long k = 0; k < trials && n; k++) {
+        const char *what = "";
+        random_state = (uint64_t)k * 2654435761u + 88172645463325252u;
+        size_t cut = 1 + (size_t)(random_number() * (double)n);
+        int committed = play_to(calls, cut);
+        int error = h5log_recover(in_dir("log.h5"), &what, &err);
+        int found = in_child(steps_in_log, 0);
+        completed += strstr(what, "completed") != NULL;
+        if ((error || !is_right(found, committed)) && bad++ < 5)
+            tap_note("power failure %ld after call %zu: committed %d, found %d", k, cut, committed, found);
+    }
+    tap_ok(n > 100 && !bad, "log: %ld power failures: every committed record is there after recovery", trials);
+    tap_note("%d commits were completed by recover", completed);
+    for (size_t k = 0; k < n; k++)
+        free(calls[k].bytes);
+    free(calls);
+}
+
 /* The step of the checkpoint that a run would go on from; -1: none; -2: its content is wrong. */
 static int step_of_checkpoint(int unused)
 {
@@ -511,6 +679,7 @@ int main(int argc, char **argv)
     long calls = count_calls("log");
     test_log_kills(calls);
     test_log_errors(calls);
+    test_power_failures();
     test_checkpoints(count_calls("checkpoint"));
     empty_dir();
     rmdir(dir);
