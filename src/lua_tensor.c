@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lua_binding.h"
 
@@ -149,14 +150,25 @@ static void push_part(lua_State *L, int whole, const lstm_tensor *view)
     lua_setiuservalue(L, -2, 1);
 }
 
-/* Bytes of a dense tensor, or 0 when they don't fit. */
+/* Bytes of memory this machine has; what it can't tell is no limit. */
+static size_t machine_bytes(void)
+{
+#ifdef _SC_PHYS_PAGES
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0 && pages < PTRDIFF_MAX / page)
+        return (size_t)pages * (size_t)page;
+#endif
+    return PTRDIFF_MAX / 2;
+}
+
+/* Bytes of a dense tensor, or 0 when they don't fit into memory. */
 static size_t dense_bytes(lstm_type type, int ndim, const size_t *shape)
 {
     size_t bytes = lstm_type_size(type);
     for (int d = 0; d < ndim; d++)
         if (__builtin_mul_overflow(bytes, shape[d], &bytes))
             return 0;
-    return bytes <= PTRDIFF_MAX / 2 ? bytes : 0;
+    return bytes <= machine_bytes() ? bytes : 0;
 }
 
 const lstm_tensor *lua_tensor_push_new(lua_State *L, const char *name, lstm_type type, int ndim, const size_t *shape)

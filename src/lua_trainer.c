@@ -501,6 +501,25 @@ static int trainer_checkpoint_tensors(lua_State *L)
     return 1;
 }
 
+/* fit:profile(true or false) begins or ends measuring; fit:profile() -> seconds by phase since it began */
+static int trainer_profile(lua_State *L)
+{
+    lua_trainer *t = lua_trainer_check(L, 1, "profile");
+    double seconds[LSTM_PHASES];
+    if (!lua_isnoneornil(L, 2) && !lua_isboolean(L, 2))
+        lua_args_error(L, "profile", 1, "true or false expected, got %s", lua_args_got(L, 2));
+    for (int p = 0; p < LSTM_PHASES; p++)
+        seconds[p] = lstm_trainer_phase_seconds(t->trainer, (lstm_phase)p);
+    if (lua_isboolean(L, 2))
+        lstm_trainer_profile(t->trainer, lua_toboolean(L, 2));
+    lua_createtable(L, 0, LSTM_PHASES);
+    for (int p = 0; p < LSTM_PHASES; p++) {
+        lua_pushnumber(L, seconds[p]);
+        lua_setfield(L, -2, lstm_phase_name((lstm_phase)p));
+    }
+    return 1;
+}
+
 /* ---- the text's stream --------------------------------------------------------------------------------------------------- */
 
 lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int text, const char *function, int arg)
@@ -700,7 +719,8 @@ void lua_trainer_register(lua_State *L)
         { "evaluate", lua_trainer_evaluate }, { "activation", trainer_activation }, { "gradient", trainer_gradient },
         { "moment", trainer_moment }, { "state", trainer_state }, { "set_state", trainer_set_state },
         { "state_view", trainer_state_view }, { "counters", trainer_counters },
-        { "set_counters", trainer_set_counters }, { "checkpoint_tensors", trainer_checkpoint_tensors },
+        { "set_counters", trainer_set_counters }, { "profile", trainer_profile },
+        { "checkpoint_tensors", trainer_checkpoint_tensors },
         { "stream", trainer_stream }, { "stream_cursor", trainer_stream_cursor }, { "close", trainer_gc },
         { NULL, NULL },
     };

@@ -383,6 +383,11 @@ do
   local tensors = fit:checkpoint_tensors()
   tap.ok(tensors[1][1] == "lstm.weight_ih_l0" and tensors[9][1] == "moment1/lstm.weight_ih_l0"
     and tensors[#tensors][1] == "state.c/l1", "checkpoint_tensors names parameters, moments and states")
+  fit:profile(true)
+  fit:step(text)
+  local spent = 0
+  for _, seconds in pairs(fit:profile(false)) do spent = spent + seconds end
+  tap.ok(spent > 0 and spent < 10, "profile measures the phases of a step")
   tap.contains(tostring(fit), "sgd, batch 3, seq 5", "tostring")
   fit:close()
   tap.fails(function() fit:step(text) end, "attempt to call 'step' on a closed trainer", "closed")
