@@ -184,10 +184,9 @@ int lua_sample(lua_State *L);           /* model:sample{...} */
 int lua_model_evaluate(lua_State *L);   /* model:evaluate(source, options) */
 int lua_trainer_evaluate(lua_State *L); /* fit:evaluate(source, options) */
 
-/* An inference trainer of the model at stack index `model` for B x T, kept and used again: pushes and returns it. Its
- * state is zero. */
-lua_trainer *lua_worker_push(lua_State *L, int model, size_t batch, size_t seq, lstm_loss_at loss_at,
-                             const char *function);
+/* An inference trainer of the model at stack index `model`, with batch, seq, loss_at and threads of `like`, kept and used
+ * again: pushes and returns it. Its state is zero. */
+lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config *like, const char *function);
 
 /* Streams of lstm_uniform and lstm_normal that the binding draws from. */
 enum { LUA_RANDOM_TENSOR = 1, LUA_RANDOM_SAMPLE };

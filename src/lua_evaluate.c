@@ -9,29 +9,29 @@
 
 /* ---- workers ------------------------------------------------------------------------------------------------------- */
 
-static bool same_shape(const lua_trainer *t, size_t batch, size_t seq, lstm_loss_at loss_at)
+static bool is_like(const lua_trainer *t, const lstm_trainer_config *like)
 {
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    return c->batch == batch && c->seq == seq && c->loss_at == loss_at;
+    return c->batch == like->batch && c->seq == like->seq && c->loss_at == like->loss_at && c->threads == like->threads;
 }
 
 /* A model keeps two: one for sampling, and the one it was last evaluated with. */
-lua_trainer *lua_worker_push(lua_State *L, int model, size_t batch, size_t seq, lstm_loss_at loss_at,
-                             const char *function)
+lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config *like, const char *function)
 {
-    lua_Integer slot = batch == 1 && seq == 1 ? 1 : 2;
+    lua_Integer slot = like->batch == 1 && like->seq == 1 ? 1 : 2;
     model = lua_absindex(L, model);
     lua_getiuservalue(L, model, LUA_MODEL_WORKERS);
     lua_rawgeti(L, -1, slot);
     lua_trainer *worker = luaL_testudata(L, -1, LUA_TRAINER);
-    if (worker == NULL || worker->owner.closed != NULL || !same_shape(worker, batch, seq, loss_at)) {
+    if (worker == NULL || worker->owner.closed != NULL || !is_like(worker, like)) {
         lua_args a = { L, function, 1, 0, "" };
         lstm_trainer_config config;
         lstm_trainer_defaults(&config);
-        config.batch = batch;
-        config.seq = seq;
+        config.batch = like->batch;
+        config.seq = like->seq;
+        config.threads = like->threads;
         config.inference = true;
-        config.loss_at = loss_at;
+        config.loss_at = like->loss_at;
         config.reduction = LSTM_SUM;
         config.carry = false;
         if (worker != NULL)
@@ -200,12 +200,15 @@ static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
     lstm_model_config m = *lstm_model_settings(lua_model_check(L, model, "evaluate")->model);
     use_own_stream(L, &a, 2, s);
     evaluation e = { .L = L, .function = "evaluate" };
-    e.trainer = lua_worker_push(L, model, s.batch, s.seq, loss_at, "evaluate");
+    const lstm_trainer_config like = { .batch = s.batch, .seq = s.seq, .loss_at = loss_at, .threads = fit->threads };
+    e.trainer = lua_worker_push(L, model, &like, "evaluate");
     e.worker = lua_gettop(L);
     e.trainer->carry = LUA_CARRY_AUTO;
     if (lua_args_has(&a, "carry"))
         e.trainer->carry = lua_args_boolean(&a, "carry", true) ? LUA_CARRY_ON : LUA_CARRY_OFF;
     add_source(&e, 2);
+    if (!(e.weight > 0))
+        lua_args_error(L, "evaluate", 1, "at least one batch expected, got none");
     lua_pushnumber(L, e.loss / (e.weight * (m.loss == LSTM_LOSS_MSE ? (double)m.outputs : 1)));
     lua_pushnumber(L, e.weight);
     return 2;

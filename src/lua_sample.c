@@ -141,7 +141,7 @@ int lua_sample(lua_State *L)
     const lstm_vocab *vocab = lua_vocabulary_of(L, -1);
     int32_t *ids = push_prime(L, &a, vocab, c.vocab, length, &primed);
     s.logits = lua_newuserdatauv(L, s.outputs * sizeof *s.logits, 0);
-    s.trainer = lua_worker_push(L, 1, 1, 1, LSTM_LOSS_AT_ALL, "sample")->trainer;
+    s.trainer = lua_worker_push(L, 1, &(lstm_trainer_config){ .batch = 1, .seq = 1 }, "sample")->trainer;
     write_ids(&s, ids, primed, length, start_symbol(vocab));
     lua_getfield(L, a.table, "prime");
     if (vocab == NULL || lua_istable(L, -1) || lua_tensor_is(L, -1))

@@ -220,6 +220,7 @@ local wrong = {
   { "fit:evaluate(text, { batch = 10000 })", "10000" },
   { "fit:evaluate(stream, { part = 'val' })", "field 'part': only with a text" },
   { "fit:evaluate { ids = ids(4, 2) }", "batch with targets expected" },
+  { "fit:evaluate { next = function() end }", "bad argument #1 to 'evaluate' (at least one batch expected, got none)" },
   { "model:evaluate { ids = ids(4, 2), targets = ids(4, 2) }", "field 'batch': positive integer expected, got nil" },
   { "model:sample()", "bad argument #1 to 'sample' (table expected, got nil)" },
   { "model:sample { length = -1 }", "field 'length': non-negative integer expected, got -1" },
