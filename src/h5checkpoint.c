@@ -74,15 +74,8 @@ h5checkpoint *h5checkpoint_new(lstm_error *err)
     return cp;
 }
 
-void h5checkpoint_free(h5checkpoint *cp)
+static void free_lists(h5checkpoint *cp)
 {
-    if (!cp)
-        return;
-    if (cp->file >= 0) {
-        h5_enter();
-        H5Fclose(cp->file);
-        h5_leave();
-    }
     for (size_t k = 0; k < cp->ntensors; k++)
         free((char *)cp->tensors[k].item.name);
     for (size_t k = 0; k < cp->ntexts; k++) {
@@ -94,6 +87,18 @@ void h5checkpoint_free(h5checkpoint *cp)
     free(cp->tensors);
     free(cp->texts);
     free(cp->numbers);
+}
+
+void h5checkpoint_free(h5checkpoint *cp)
+{
+    if (!cp)
+        return;
+    if (cp->file >= 0) {
+        h5_enter();
+        H5Fclose(cp->file);
+        h5_leave();
+    }
+    free_lists(cp);
     free(cp->image.bytes);
     free(cp->path);
     free(cp);
@@ -466,6 +471,22 @@ static const char *image_name(void)
     return name;
 }
 
+static uint64_t get_u64(const unsigned char *p)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)p[i] << 8 * i;
+    return value;
+}
+
+/* Where the file ends, as its superblock says (version 2, which V18 asks for); 0: it cannot be. Only when the file is
+ * closed has libhdf5 written all it wants to write. */
+static size_t end_of_image(const image *im)
+{
+    uint64_t end = im->room < 48 || im->bytes[8] != 2 ? 0 : get_u64(im->bytes + 28);
+    return end <= im->room - 48 ? (size_t)end : 0;
+}
+
 /* Writes everything into the image by way of libhdf5 and sets its size. */
 static int fill_image(const h5checkpoint *cp, image *im)
 {
@@ -475,12 +496,99 @@ static int fill_image(const h5checkpoint *cp, image *im)
     if (file < 0)
         return -1;
     int result = write_contents(cp, file);
-    /* Flushes, too. The size is what the file needs; what the driver holds is rounded up. */
-    ssize_t size = result ? -1 : H5Fget_file_image(file, NULL, 0);
-    if (H5Fclose(file) < 0 || size < 0)
+    if (H5Fclose(file) < 0 || result)
         return -1;
-    im->size = (size_t)size;
-    return 0;
+    im->size = end_of_image(im);
+    return im->size ? 0 : -1;
+}
+
+/* Reads a fixed-length string of which attribute "bytes" says how long it is. */
+static int list_text(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
+{
+    int64_t length = -1;
+    size_t size = H5Tget_size(type);
+    hid_t attribute = H5Aopen(dataset, "bytes", H5P_DEFAULT);
+    int result = attribute < 0 || H5Aread(attribute, H5T_NATIVE_INT64, &length) < 0;
+    h5_close(attribute);
+    if (result || length < 0 || (uint64_t)length > size || size > cp->image.size)
+        return -1;
+    char *text = malloc(size);
+    result = !text || H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ||
+             !append_text(cp, name, text, (size_t)length);
+    free(text);
+    return result ? -1 : 0;
+}
+
+static int list_tensor(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
+{
+    h5type ours;
+    hsize_t size[H5S_MAX_RANK];
+    size_t shape[H5_MAX_DIMS], count;
+    hid_t space = H5Dget_space(dataset);
+    int ndim = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
+    h5_close(space);
+    if (ndim < 0 || ndim > H5_MAX_DIMS || !h5_type_of(type, &ours))
+        return -1;
+    for (int d = 0; d < ndim; d++)
+        shape[d] = (size_t)size[d];
+    if (!count_elements(ours, ndim, shape, &count))
+        return -1;
+    return append_tensor(cp, name, ours, ndim, shape) ? 0 : -1;
+}
+
+static int list_dataset(h5checkpoint *cp, const char *name, hid_t dataset)
+{
+    bool is_text = strncmp(name, TEXT_GROUP, strlen(TEXT_GROUP)) == 0;
+    hid_t type = H5Dget_type(dataset);
+    int result = -1;
+    if (type >= 0)
+        result = is_text ? list_text(cp, name + strlen(TEXT_GROUP), dataset, type)
+                         : list_tensor(cp, name, dataset, type);
+    h5_close(type);
+    return result;
+}
+
+static herr_t list_link(hid_t file, const char *name, const H5L_info_t *info, void *data)
+{
+    (void)info;
+    hid_t object = H5Oopen(file, name, H5P_DEFAULT);
+    int result = object < 0 ? -1 : 0;
+    if (object >= 0 && H5Iget_type(object) == H5I_DATASET)
+        result = list_dataset(data, name, object);
+    h5_close(object);
+    return result;
+}
+
+static herr_t list_attribute(hid_t root, const char *name, const H5A_info_t *info, void *data)
+{
+    h5checkpoint *cp = data;
+    number_entry e = {0};
+    (void)info;
+    hid_t attribute = H5Aopen(root, name, H5P_DEFAULT);
+    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : -1;
+    H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    int result = class == H5T_NO_CLASS ? -1 : 0;
+    e.is_integer = class == H5T_INTEGER;
+    if (class == H5T_INTEGER)
+        result = H5Aread(attribute, H5T_NATIVE_INT64, &e.integer) < 0 || !append_number(cp, name, e) ? -1 : 0;
+    else if (class == H5T_FLOAT)
+        result = H5Aread(attribute, H5T_NATIVE_DOUBLE, &e.number) < 0 || !append_number(cp, name, e) ? -1 : 0;
+    h5_close(type);
+    h5_close(attribute);
+    return result;
+}
+
+static int open_image(h5checkpoint *cp)
+{
+    hid_t fapl = image_access(&cp->image);
+    if (fapl >= 0 && H5Pset_file_image(fapl, cp->image.bytes, cp->image.size) >= 0)
+        cp->file = H5Fopen(image_name(), H5F_ACC_RDONLY, fapl);
+    h5_close(fapl);
+    if (cp->file < 0)
+        return -1;
+    if (H5Lvisit(cp->file, H5_INDEX_NAME, H5_ITER_INC, list_link, cp) < 0)
+        return -1;
+    return H5Aiterate2(cp->file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_attribute, cp) < 0 ? -1 : 0;
 }
 
 /* An upper estimate of the image, so that libhdf5 does not run out of memory: it would crash. 0: too large. */
@@ -509,7 +617,18 @@ static bool memory_for_copies(const h5checkpoint *cp)
     return probe != NULL;
 }
 
-/* The image with its trailer, ready for the disk; im->bytes is to be freed in any case. */
+/* Whether the image can be read: what a checkpoint is replaced by must be one. */
+static bool reads_back(const h5checkpoint *cp, const image *im)
+{
+    h5checkpoint copy = {.image = *im, .file = -1};
+    bool good = open_image(&copy) == 0 && copy.ntensors == cp->ntensors && copy.ntexts == cp->ntexts &&
+                copy.nnumbers == cp->nnumbers;
+    h5_close(copy.file);
+    free_lists(&copy);
+    return good;
+}
+
+/* The image, ready for the disk; im->bytes is to be freed in any case. */
 static int build(const h5checkpoint *cp, image *im, const char *path, lstm_error *err)
 {
     char room[128];
@@ -520,6 +639,8 @@ static int build(const h5checkpoint *cp, image *im, const char *path, lstm_error
                          im->room);
     h5_enter();
     int result = fill_image(cp, im);
+    if (!result && !reads_back(cp, im))
+        result = -1;
     if (result)
         h5_fail(err, "cannot write", path);
     h5_leave();
@@ -532,14 +653,6 @@ static void put_u64(unsigned char *p, uint64_t value)
 {
     for (int i = 0; i < 8; i++)
         p[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get_u64(const unsigned char *p)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value |= (uint64_t)p[i] << 8 * i;
-    return value;
 }
 
 static void digest_of(const unsigned char *bytes, size_t size, const unsigned char *trailer,
@@ -705,95 +818,6 @@ static int load(const char *path, image *im, lstm_error *err)
     int result = load_open(fd, path, im, err);
     close(fd);
     return result;
-}
-
-/* Reads a fixed-length string of which attribute "bytes" says how long it is. */
-static int list_text(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
-{
-    int64_t length = -1;
-    size_t size = H5Tget_size(type);
-    hid_t attribute = H5Aopen(dataset, "bytes", H5P_DEFAULT);
-    int result = attribute < 0 || H5Aread(attribute, H5T_NATIVE_INT64, &length) < 0;
-    h5_close(attribute);
-    if (result || length < 0 || (uint64_t)length > size || size > cp->image.size)
-        return -1;
-    char *text = malloc(size);
-    result = !text || H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ||
-             !append_text(cp, name, text, (size_t)length);
-    free(text);
-    return result ? -1 : 0;
-}
-
-static int list_tensor(h5checkpoint *cp, const char *name, hid_t dataset, hid_t type)
-{
-    h5type ours;
-    hsize_t size[H5S_MAX_RANK];
-    size_t shape[H5_MAX_DIMS], count;
-    hid_t space = H5Dget_space(dataset);
-    int ndim = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
-    h5_close(space);
-    if (ndim < 0 || ndim > H5_MAX_DIMS || !h5_type_of(type, &ours))
-        return -1;
-    for (int d = 0; d < ndim; d++)
-        shape[d] = (size_t)size[d];
-    if (!count_elements(ours, ndim, shape, &count))
-        return -1;
-    return append_tensor(cp, name, ours, ndim, shape) ? 0 : -1;
-}
-
-static int list_dataset(h5checkpoint *cp, const char *name, hid_t dataset)
-{
-    bool is_text = strncmp(name, TEXT_GROUP, strlen(TEXT_GROUP)) == 0;
-    hid_t type = H5Dget_type(dataset);
-    int result = -1;
-    if (type >= 0)
-        result = is_text ? list_text(cp, name + strlen(TEXT_GROUP), dataset, type)
-                         : list_tensor(cp, name, dataset, type);
-    h5_close(type);
-    return result;
-}
-
-static herr_t list_link(hid_t file, const char *name, const H5L_info_t *info, void *data)
-{
-    (void)info;
-    hid_t object = H5Oopen(file, name, H5P_DEFAULT);
-    int result = object < 0 ? -1 : 0;
-    if (object >= 0 && H5Iget_type(object) == H5I_DATASET)
-        result = list_dataset(data, name, object);
-    h5_close(object);
-    return result;
-}
-
-static herr_t list_attribute(hid_t root, const char *name, const H5A_info_t *info, void *data)
-{
-    h5checkpoint *cp = data;
-    number_entry e = {0};
-    (void)info;
-    hid_t attribute = H5Aopen(root, name, H5P_DEFAULT);
-    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : -1;
-    H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
-    int result = class == H5T_NO_CLASS ? -1 : 0;
-    e.is_integer = class == H5T_INTEGER;
-    if (class == H5T_INTEGER)
-        result = H5Aread(attribute, H5T_NATIVE_INT64, &e.integer) < 0 || !append_number(cp, name, e) ? -1 : 0;
-    else if (class == H5T_FLOAT)
-        result = H5Aread(attribute, H5T_NATIVE_DOUBLE, &e.number) < 0 || !append_number(cp, name, e) ? -1 : 0;
-    h5_close(type);
-    h5_close(attribute);
-    return result;
-}
-
-static int open_image(h5checkpoint *cp)
-{
-    hid_t fapl = image_access(&cp->image);
-    if (fapl >= 0 && H5Pset_file_image(fapl, cp->image.bytes, cp->image.size) >= 0)
-        cp->file = H5Fopen(image_name(), H5F_ACC_RDONLY, fapl);
-    h5_close(fapl);
-    if (cp->file < 0)
-        return -1;
-    if (H5Lvisit(cp->file, H5_INDEX_NAME, H5_ITER_INC, list_link, cp) < 0)
-        return -1;
-    return H5Aiterate2(cp->file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_attribute, cp) < 0 ? -1 : 0;
 }
 
 h5checkpoint *h5checkpoint_read(const char *path, lstm_error *err)

@@ -181,6 +181,48 @@ static void test_round_trip_reads(const char *path)
     h5checkpoint_free(cp);
 }
 
+/* Checkpoints with more and more in them, since libhdf5 keeps few things and many in different ways. */
+static bool round_trip(const char *path, size_t n)
+{
+    char name[64], text[300];
+    float *data = malloc((n + 1) * 100 * sizeof *data), got[100 * 60];
+    bool fine = true;
+    for (size_t k = 0; k < 100 * n; k++)
+        data[k] = (float)k;
+    memset(text, 't', sizeof text);
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    for (size_t k = 0; k < n; k++) {
+        snprintf(name, sizeof name, k % 3 ? "group%zu/tensor.%zu" : "tensor%zu.%zu", k % 4, k);
+        fine = fine && !h5checkpoint_add(cp, name, H5_F32, 1, (size_t[]){100 * k}, data, &err);
+        fine = fine && !h5checkpoint_add_integer(cp, name, (int64_t)k, &err);
+        fine = fine && (k % 5 || !h5checkpoint_add_text(cp, name, text, 5 * k % sizeof text, &err));
+    }
+    fine = fine && !h5checkpoint_write(cp, path, NULL, &err);
+    h5checkpoint_free(cp);
+    cp = fine ? h5checkpoint_read(path, &err) : NULL;
+    fine = cp && h5checkpoint_count(cp) == n;
+    for (size_t k = 0; k < n && fine; k++) {
+        int64_t number = -1;
+        snprintf(name, sizeof name, k % 3 ? "group%zu/tensor.%zu" : "tensor%zu.%zu", k % 4, k);
+        fine = !h5checkpoint_get(cp, name, H5_F32, 1, (size_t[]){100 * k}, got, &err) &&
+               !memcmp(got, data, 100 * k * sizeof *got) && !h5checkpoint_integer(cp, name, &number, &err) &&
+               number == (int64_t)k;
+    }
+    if (!fine)
+        tap_note("%zu tensors: %s", n, err.message);
+    h5checkpoint_free(cp);
+    free(data);
+    return fine;
+}
+
+static void test_many(void)
+{
+    int bad = 0;
+    for (size_t n = 0; n < 60; n++)
+        bad += !round_trip(in_dir("many.h5"), n);
+    tap_ok(bad == 0, "checkpoints of 0 to 59 tensors come out as they went in (%d did not)", bad);
+}
+
 static void test_refused_names(void)
 {
     static const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a\nb", " a", "\xff", "text/x",
@@ -312,6 +354,7 @@ int main(int argc, char **argv)
     const char *path = argc > 1 ? argv[1] : in_dir("checkpoint.h5");
     test_round_trip_writes(path);
     test_round_trip_reads(path);
+    test_many();
     test_refused_names();
     write_step(in_dir("small.h5"), NULL, 5, 3);
     test_damage(in_dir("small.h5"));
