@@ -65,7 +65,7 @@ static void zero_sums(const team *me)
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* c = dz W for a piece of the inputs' blocks: gradients of the input of the product with W, parameter `param`, whose
+/* c = dz W for a piece of the inputs' blocks and this thread's rows: gradients of the input of the product with W, parameter `param`, whose
  * transposed copy is w_t. */
 static void input_product(const team *me, const team_piece *p, real *c, const real *dz, size_t param, const real *w_t)
 {
@@ -84,18 +84,18 @@ static void input_product(const team *me, const team_piece *p, real *c, const re
                                     .lanes = me->tr->lanes});
         return;
     }
-    me->kern->product(&(kern_product){.rows = B,
+    me->kern->product(&(kern_product){.rows = me->r1 - me->r0,
                                       .blocks = p->blocks,
                                       .k = k,
                                       .len = row,
-                                      .a = dz,
+                                      .a = dz + me->r0 * row,
                                       .a_row = row,
                                       .a_k = 1,
                                       .a_chunk = B * row,
                                       .b = w_t + p->panel * k * row + p->first * NB,
                                       .b_k = row,
                                       .b_chunk = row * row,
-                                      .c = c + first * B * NB,
+                                      .c = c + (first * B + me->r0) * NB,
                                       .c_row = NB,
                                       .c_block = B * NB});
 }
@@ -200,7 +200,7 @@ static void head_weights(const team *me)
         me->kern->add(db + first * NB, (const real *)me->tr->dlogits + k * stride + first * NB, (last - first) * NB);
 }
 
-/* dL/dh of the top layer from the logits, for this thread's blocks. */
+/* dL/dh of the top layer from the logits, for this thread's blocks and rows. */
 static void head_inputs(const team *me)
 {
     const size_t B = me->tr->config.batch, row = PANEL * NB, O = me->y->O;
@@ -209,46 +209,48 @@ static void head_inputs(const team *me)
         for (size_t i = 0; i < team_pieces(me->g0, me->g1, PANEL); i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, PANEL, i, false);
             me->kern->product(
-                &(kern_product){.rows = B,
+                &(kern_product){.rows = me->r1 - me->r0,
                                 .blocks = p.blocks,
                                 .k = O,
                                 .len = O,
-                                .a = (const real *)me->tr->dlogits + t * B * me->y->o_stride,
+                                .a = (const real *)me->tr->dlogits + (t * B + me->r0) * me->y->o_stride,
                                 .a_row = me->y->o_stride,
                                 .a_k = 1,
                                 .b = (const real *)me->tr->head_t + p.panel * O * row + p.first * NB,
                                 .b_k = row,
-                                .c = dh + t * unit_step(me) + (p.panel * PANEL + p.first) * B * NB,
+                                .c = dh + t * unit_step(me) + ((p.panel * PANEL + p.first) * B + me->r0) * NB,
                                 .c_row = NB,
                                 .c_block = B * NB});
         }
 }
 
-/* d *= mask for this thread's blocks, where there was dropout. */
+/* d *= mask for this thread's blocks and rows, where there was dropout. */
 static void undrop(const team *me, real *d, const real *mask)
 {
-    const size_t own = me->g0 * me->tr->config.batch * NB, n = (me->g1 - me->g0) * me->tr->config.batch * NB;
-    for (size_t t = 0; mask && t < me->tr->steps; t++) {
-        const size_t at = t * unit_step(me) + own;
-        me->kern->multiply(d + at, d + at, mask + at, n);
-    }
+    const size_t B = me->tr->config.batch, n = (me->r1 - me->r0) * NB;
+    for (size_t t = 0; mask && t < me->tr->steps; t++)
+        for (size_t g = me->g0; g < me->g1; g++) {
+            const size_t at = t * unit_step(me) + (g * B + me->r0) * NB;
+            me->kern->multiply(d + at, d + at, mask + at, n);
+        }
 }
 
 /* ---- a layer ------------------------------------------------------------------------------------------------------------- */
 
-/* Block g at time t, backwards. `through`: dL/dh from the step after is in tr->through. */
+/* Block g at time t, backwards, for this thread's rows. `through`: dL/dh from the step after is in tr->through. */
 static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB, own = g * B * NB, at = t * unit + own;
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
+    const size_t own = (g * B + me->r0) * NB, at = t * unit + own;
     const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
-    const size_t k = me->y->param[me->y->wih[l]].packed.k, z = t * gate_step(me) + panel * B * row + lane;
-    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
+    const size_t k = me->y->param[me->y->wih[l]].packed.k, z = t * gate_step(me) + (panel * B + me->r0) * row + lane;
+    const int32_t *ids = w->k || me->by_rows ? NULL : me->tr->batch.ids + t * B;
     const real *from_next = through ? (const real *)me->tr->through + own : NULL;
-    real *dbias = gradient(me, me->y->bias[l]) + panel * row + lane;
+    real *dbias = me->by_rows ? NULL : gradient(me, me->y->bias[l]) + panel * row + lane;
     real *dtable = gradient(me, me->y->wih[l]) + panel * k * row + lane;
     if (me->y->gates == 4)
-        me->kern->lstm_backward(&(kern_lstm_backward){.rows = B,
+        me->kern->lstm_backward(&(kern_lstm_backward){.rows = me->r1 - me->r0,
                                                       .z = (const real *)w->z + z,
                                                       .c_prev = (const real *)w->c + at,
                                                       .tc = (const real *)w->tc + at,
@@ -262,7 +264,7 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                                       .dtable = dtable,
                                                       .ids = ids});
     else
-        me->kern->rnn_backward(&(kern_rnn_backward){.rows = B,
+        me->kern->rnn_backward(&(kern_rnn_backward){.rows = me->r1 - me->r0,
                                                     .z_row = row,
                                                     .h = (const real *)w->h + at + unit,
                                                     .through = from_next,
@@ -272,6 +274,27 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                                     .dbias = dbias,
                                                     .dtable = dtable,
                                                     .ids = ids});
+}
+
+/* Gradients of bias and one-hot weights, which go over all rows, where threads own rows: from dz, in the order in which
+ * cell_back would have added. Blocks are dealt out to the threads. */
+static void column_sums(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch, row = PANEL * NB, k = me->y->param[me->y->wih[l]].packed.k;
+    size_t first, last;
+    team_share(me, me->y->G, &first, &last);
+    for (size_t g = first; g < last; g++) {
+        const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+        for (size_t t = me->tr->steps; t-- > 0;)
+            me->kern->sums(&(kern_sums){.rows = B,
+                                        .width = me->y->gates * NB,
+                                        .d_row = row,
+                                        .d = (const real *)w->dz + t * gate_step(me) + panel * B * row + lane,
+                                        .sum = gradient(me, me->y->bias[l]) + panel * row + lane,
+                                        .table = gradient(me, me->y->wih[l]) + panel * k * row + lane,
+                                        .ids = w->k ? NULL : me->tr->batch.ids + t * B});
+    }
 }
 
 /* dL/dh_0: dz at time 0 through the recurrent weights. */
@@ -289,8 +312,8 @@ static void layer_back(const team *me, size_t l)
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, steps = me->tr->steps;
     const size_t width = piece_width(me), pieces = team_pieces(me->g0, me->g1, width);
-    if (w->carry)
-        memset((real *)w->carry + me->g0 * B * NB, 0, (me->g1 - me->g0) * B * NB * sizeof(real));
+    for (size_t g = me->g0; w->carry && g < me->g1; g++)
+        memset((real *)w->carry + (g * B + me->r0) * NB, 0, (me->r1 - me->r0) * NB * sizeof(real));
     for (size_t t = steps; t-- > 0;) {
         const bool through = t + 1 < steps;
         for (size_t i = 0; i < pieces; i++) {
@@ -301,7 +324,12 @@ static void layer_back(const team *me, size_t l)
             for (size_t g = 0; g < p.blocks; g++)
                 cell_back(me, l, t, p.panel * width + p.first + g, through);
         }
+        if (!me->by_rows)
+            team_barrier(me);
+    }
+    if (me->by_rows) {
         team_barrier(me);
+        column_sums(me, l);
     }
     if (me->tr->lanes) { /* without a copy of the weights it cannot wait until somebody asks */
         state_gradient(me, l);
@@ -310,12 +338,14 @@ static void layer_back(const team *me, size_t l)
     }
 }
 
-/* Row ids[t][b] of the embedding's gradient += dx[t][b], for blocks [first, last). */
-static void embedding_gradient(const team *me, size_t first, size_t last)
+/* Row ids[t][b] of the embedding's gradient += dx[t][b]; blocks are dealt out to the threads. */
+static void embedding_gradient(const team *me)
 {
     const size_t B = me->tr->config.batch, blocks = me->y->in_blocks;
     real *d = gradient(me, me->y->embedding);
     const real *dx = me->tr->dx;
+    size_t first, last;
+    team_share(me, blocks, &first, &last);
     for (size_t k = 0; k < me->tr->steps * B; k++)
         for (size_t q = first; q < last; q++)
             me->kern->add(d + ((size_t)me->tr->batch.ids[k] * blocks + q) * NB,
@@ -330,7 +360,9 @@ static void layer_inputs(const team *me, size_t l)
     const size_t times = team_times(gate_step(me) * sizeof(real)), width = piece_width(me);
     size_t first = me->g0, last = me->g1;
     real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
-    if (l == 0)
+    if (l == 0 && me->by_rows)
+        last = me->y->in_blocks;
+    else if (l == 0)
         team_share(me, me->y->in_blocks, &first, &last);
     for (size_t from = 0; from < steps; from += times)
         for (size_t i = 0; i < team_pieces(first, last, width); i++) {
@@ -341,8 +373,11 @@ static void layer_inputs(const team *me, size_t l)
         }
     if (l)
         undrop(me, dx, w->mask);
-    else if (me->y->embedding != SIZE_MAX)
-        embedding_gradient(me, first, last);
+    else if (me->y->embedding != SIZE_MAX) {
+        if (me->by_rows) /* else each thread adds up what it made itself */
+            team_barrier(me);
+        embedding_gradient(me);
+    }
 }
 
 static void backward(team *me)

@@ -106,6 +106,7 @@ typedef struct lstm_team {
 } lstm_team;
 
 size_t lstm_team_size(const lstm_trainer *tr);
+bool lstm_team_by_rows(const lstm_trainer *tr, size_t count);
 void lstm_team_learn(lstm_trainer *tr, double seconds);
 double lstm_clock(void); /* seconds, monotonic */
 

@@ -36,7 +36,13 @@ static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size
 {
     team me = {.tr = tr, .y = &tr->m->layout, .kern = REAL_NAME(kern_select)(), .id = id, .count = count};
     const unsigned saved = lstm_denormals_flush();
-    team_share(&me, me.y->G, &me.g0, &me.g1);
+    me.by_rows = lstm_team_by_rows(tr, count);
+    me.g1 = me.y->G;
+    me.r1 = tr->config.batch;
+    if (me.by_rows)
+        team_share(&me, me.r1, &me.r0, &me.r1);
+    else
+        team_share(&me, me.g1, &me.g0, &me.g1);
     if (id == 0 && tr->profile)
         tr->phase_start = lstm_clock();
     pass(&me);
@@ -114,40 +120,41 @@ static const real *weights(const team *me, size_t param)
     return (const real *)me->tr->m->params + me->y->param[param].offset;
 }
 
-/* z (+)= x W^T at one time step, for the gates of a piece's units. x: blocks of k numbers. */
+/* z (+)= x W^T at one time step, for the gates of a piece's units and this thread's rows. x: blocks of k numbers. */
 static void gate_product(const team *me, const team_piece *p, real *z, const real *x, const real *w, size_t k, bool add)
 {
     const size_t B = me->tr->config.batch, row = PANEL * NB;
-    me->kern->product(&(kern_product){.rows = B,
+    me->kern->product(&(kern_product){.rows = me->r1 - me->r0,
                                       .blocks = p->blocks * me->y->gates,
                                       .k = k,
                                       .len = NB,
-                                      .a = x,
+                                      .a = x + me->r0 * NB,
                                       .a_row = NB,
                                       .a_k = 1,
                                       .a_chunk = B * NB,
                                       .b = w + p->panel * k * row + p->first * NB,
                                       .b_k = row,
                                       .b_chunk = NB * row,
-                                      .c = z + p->panel * B * row + p->first * NB,
+                                      .c = z + (p->panel * B + me->r0) * row + p->first * NB,
                                       .c_row = row,
                                       .c_block = NB,
                                       .add = add});
 }
 
-/* Non-linearities of block g at time t. */
+/* Non-linearities of block g at time t, for this thread's rows. */
 static void cell(const team *me, size_t l, size_t t, size_t g)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB, at = t * unit + g * B * NB;
+    const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
+    const size_t at = t * unit + (g * B + me->r0) * NB;
     const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
     const size_t k = me->y->param[me->y->wih[l]].packed.k;
     const real *bias = weights(me, me->y->bias[l]) + panel * row + lane;
     const real *table = weights(me, me->y->wih[l]) + panel * k * row + lane;
-    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B;
-    real *z = (real *)w->z + t * gate_step(me) + panel * B * row + lane;
+    const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B + me->r0;
+    real *z = (real *)w->z + t * gate_step(me) + (panel * B + me->r0) * row + lane;
     if (me->y->gates == 4)
-        me->kern->lstm_forward(&(kern_lstm_forward){.rows = B,
+        me->kern->lstm_forward(&(kern_lstm_forward){.rows = me->r1 - me->r0,
                                                     .z = z,
                                                     .bias = bias,
                                                     .table = table,
@@ -157,7 +164,7 @@ static void cell(const team *me, size_t l, size_t t, size_t g)
                                                     .tc = (real *)w->tc + at,
                                                     .h = (real *)w->h + at + unit});
     else
-        me->kern->rnn_forward(&(kern_rnn_forward){.rows = B,
+        me->kern->rnn_forward(&(kern_rnn_forward){.rows = me->r1 - me->r0,
                                                   .z_row = row,
                                                   .z = z,
                                                   .bias = bias,
@@ -198,8 +205,11 @@ static void layer(const team *me, size_t l)
             for (size_t g = 0; g < p.blocks; g++)
                 cell(me, l, t, p.panel * width + p.first + g);
         }
-        team_barrier(me);
+        if (!me->by_rows)
+            team_barrier(me);
     }
+    if (me->by_rows)
+        team_barrier(me);
     team_phase(me, LSTM_PHASE_FORWARD);
 }
 

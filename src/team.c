@@ -52,11 +52,23 @@ static size_t most_threads(const lstm_trainer *tr)
     const lstm_layout *y = &tr->m->layout;
     const double step = 2.0 * (double)tr->config.batch * (double)(y->gates * y->H) * (double)y->H;
     size_t n = (size_t)(tr->config.threads ? tr->config.threads : lstm_threads());
-    if (n > y->G)
+    if (n > y->G && !lstm_team_by_rows(tr, n))
         n = y->G;
     if ((double)n > step / WORTH_A_THREAD)
         n = (size_t)(step / WORTH_A_THREAD);
     return n ? n : 1;
+}
+
+#define ROWS_A_THREAD 4
+#define NEAR_BYTES ((size_t)1 << 20)
+
+/* Rows of a batch do not need each other, so a team that shares them meets once a layer rather than once a time step;
+ * but every thread then reads all the weights, which must lie in its own cache. The bits are the same. */
+bool lstm_team_by_rows(const lstm_trainer *tr, size_t count)
+{
+    const lstm_layout *y = &tr->m->layout;
+    return count > 1 && tr->config.batch >= ROWS_A_THREAD * count &&
+           y->H * y->panels * PANEL * y->nb * y->esize <= NEAR_BYTES;
 }
 
 size_t lstm_team_size(const lstm_trainer *tr)

@@ -16,7 +16,9 @@ typedef struct team {
     const lstm_layout *y;
     const kern *kern;
     size_t id, count;
+    bool by_rows;  /* threads share the batch's rows; else the blocks of units */
     size_t g0, g1; /* blocks of units this thread owns, in every layer */
+    size_t r0, r1; /* and rows */
 } team;
 
 /* Items [*first, *last) of n are this thread's. */

@@ -260,7 +260,7 @@ static void lstm_backward(const kern_lstm_backward *p)
         vec sum[4];
         UNROLL
         for (size_t n = 0; n < 4; n++)
-            sum[n] = v_load(p->dbias + n * NB + q);
+            sum[n] = p->dbias ? v_load(p->dbias + n * NB + q) : v_zero();
         for (size_t r = 0; r < p->rows; r++) {
             const real *z = p->z + r * PANEL * NB + q;
             real *dz = p->dz + r * PANEL * NB + q;
@@ -288,6 +288,8 @@ static void lstm_backward(const kern_lstm_backward *p)
                     add_to(p->dtable + (size_t)p->ids[r] * PANEL * NB + n * NB + q, d[n]);
             }
         }
+        if (!p->dbias)
+            continue;
         UNROLL
         for (size_t n = 0; n < 4; n++)
             v_store(p->dbias + n * NB + q, sum[n]);
@@ -315,10 +317,25 @@ static void rnn_backward(const kern_rnn_backward *p)
             vec d = v_fnma(h * h, dh, dh);
             v_store(p->dh + r * NB + q, dh);
             v_store(p->dz + r * p->z_row + q, d);
-            add_to(p->dbias + q, d);
+            if (p->dbias)
+                add_to(p->dbias + q, d);
             if (p->ids)
                 add_to(p->dtable + (size_t)p->ids[r] * PANEL * NB + q, d);
         }
+}
+
+static void sums(const kern_sums *p)
+{
+    for (size_t q = 0; q < p->width; q += VL) {
+        vec sum = v_load(p->sum + q);
+        for (size_t r = 0; r < p->rows; r++) {
+            vec d = v_load(p->d + r * p->d_row + q);
+            sum = sum + d;
+            if (p->ids)
+                add_to(p->table + (size_t)p->ids[r] * PANEL * NB + q, d);
+        }
+        v_store(p->sum + q, sum);
+    }
 }
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
@@ -613,6 +630,7 @@ const kern KERN_TABLE(KERN_ISA) = {
     .lstm_backward = lstm_backward,
     .rnn_forward = rnn_forward,
     .rnn_backward = rnn_backward,
+    .sums = sums,
     .softmax = softmax,
     .squares = squares,
     .dropout = dropout,

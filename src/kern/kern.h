@@ -53,7 +53,8 @@ typedef struct kern_lstm_forward {
 
 /* The same block backwards. dh [rows][NB]: in: gradient from above, out: dL/dh with `through` (the next step's part,
  * rows `through_row` apart, or NULL) added. carry [rows][NB]: in: dL/dc from the next step, out: for the step before.
- * dz [rows][4][NB]: dL/d(arguments of the gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz. */
+ * dz [rows][4][NB]: dL/d(arguments of the gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz; neither
+ * when dbias is NULL (then kern_sums does it). */
 typedef struct kern_lstm_backward {
     size_t rows;
     const real *z, *c_prev, *tc;
@@ -78,6 +79,15 @@ typedef struct kern_rnn_backward {
     real *dh, *dz, *dbias, *dtable;
     const int32_t *ids;
 } kern_rnn_backward;
+
+/* What the backward kernels leave out without dbias: sum [width] += d[r] and table[ids[r]] += d[r], in order of rows;
+ * rows of d are d_row apart, rows of the table 4*NB; ids may be NULL. */
+typedef struct kern_sums {
+    size_t rows, width, d_row;
+    const real *d;
+    real *sum, *table;
+    const int32_t *ids;
+} kern_sums;
 
 /* A row of n outputs (padded to whole blocks): y += bias; with a target also its loss (returned) and, when d is not
  * NULL, d = dL/dy for loss * scale. Without one (target < 0, or NULL) d = 0 and the loss is 0. */
@@ -109,6 +119,7 @@ typedef struct kern {
     void (*lstm_backward)(const kern_lstm_backward *p);
     void (*rnn_forward)(const kern_rnn_forward *p);
     void (*rnn_backward)(const kern_rnn_backward *p);
+    void (*sums)(const kern_sums *p);
     /* Softmax cross-entropy: -log softmax(y)[target], in nats. */
     double (*softmax)(const kern_output *p, int32_t target);
     /* Sum of squared differences; the caller divides. d = 2 (y - target) scale. target is dense [n]. */
