@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- raising ------------------------------------------------------------------------------------------------ */
+/* ---- raising ---------------------------------------------------------------------------------------------------- */
 
 /* Position of the innermost function written in Lua. luaL_where() is not enough: called from pcall or from an
  * iterator, the level above ours is a C function, which has no line. */
@@ -98,7 +98,7 @@ const char *lua_args_got(lua_State *L, int index)
     }
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------ */
 
 #define NAME_MAX_LENGTH 31
 
@@ -191,7 +191,7 @@ lua_args lua_args_open_field(const lua_args *a, int table, const char *prefix, c
     return inner;
 }
 
-/* ---- values --------------------------------------------------------------------------------------------------- */
+/* ---- values ----------------------------------------------------------------------------------------------------- */
 
 /* "field 'hidden': " or nothing, then what was expected and what was got. */
 static int refuse_value(lua_State *L, int index, const char *function, int arg, const char *what, const char *expected)
@@ -250,7 +250,7 @@ double lua_args_to_number(lua_State *L, int index, const char *function, int arg
     return value;
 }
 
-/* ---- fields --------------------------------------------------------------------------------------------------- */
+/* ---- fields ----------------------------------------------------------------------------------------------------- */
 
 /* Pushes the field; false (and nothing pushed) when it is nil. */
 static bool push_field(const lua_args *a, const char *field)

@@ -39,7 +39,8 @@ typedef enum lua_range {
     LUA_RANGE_FRACTION, /* [0, 1) */
 } lua_range;
 
-/* Raises "where: message" with the position of the innermost Lua function. Never returns; int for "return lua_raise". */
+/* Raises "where: message" with the position of the innermost Lua function. Never returns; an int for the caller's
+ * "return lua_raise(...)". */
 int lua_raise(lua_State *L, const char *format, ...);
 /* Raises "where: bad argument #arg to 'function' (message)". */
 int lua_args_error(lua_State *L, const char *function, int arg, const char *format, ...);

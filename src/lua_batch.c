@@ -25,7 +25,7 @@ typedef struct field {
     size_t steps, batch, width; /* what it shall hold; width 1 for ids and masks */
 } field;
 
-/* ---- room ----------------------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------------------------- */
 
 static size_t bytes_for(size_t positions, size_t width, size_t size)
 {
@@ -51,7 +51,8 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
         lua_owner_recheck(L, &t->owner, "step");
     }
     char *at = t->arrays;
-    return (arrays){ at, at + x, (int32_t *)(at + x + y), (int32_t *)(at + x + y + ids), (float *)(at + x + y + 2 * ids) };
+    char *tokens = at + x + y;
+    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (float *)(tokens + 2 * ids) };
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
@@ -259,7 +260,7 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     lua_owner_recheck(L, &t->owner, function);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------ */
+/* ---- streams ---------------------------------------------------------------------------------------------------- */
 
 /* A text's ids mean nothing to a model of another vocabulary. `trainer` is a stack index. */
 static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const lstm_corpus *corpus,
@@ -269,7 +270,8 @@ static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const
     const lstm_vocab *vocab = lstm_corpus_vocab(corpus);
     size_t size = lstm_vocab_size(vocab);
     if (m->input == LSTM_INPUT_DENSE || m->loss == LSTM_LOSS_MSE)
-        lua_args_error(L, function, arg, "batch table expected (the model does not go from tokens to tokens), got a text");
+        lua_args_error(L, function, arg,
+                       "batch table expected (the model does not go from tokens to tokens), got a text");
     if (size > m->vocab || size > m->outputs)
         lua_args_error(L, function, arg, "text has %I symbols, the model only vocab=%I and classes=%I",
                        (LUAI_UACINT)size, (LUAI_UACINT)m->vocab, (LUAI_UACINT)m->outputs);
@@ -278,7 +280,8 @@ static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const
     const lstm_vocab *own = lua_vocabulary_of(L, -1);
     lua_pop(L, 2);
     if (own != NULL && own != vocab && !lstm_vocab_equal(own, vocab))
-        lua_args_error(L, function, arg, "text has another vocabulary than the model: load it with vocab = model.vocab");
+        lua_args_error(L, function, arg,
+                       "text has another vocabulary than the model: load it with vocab = model.vocab");
 }
 
 static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, const char *function, int arg)

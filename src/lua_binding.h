@@ -21,7 +21,7 @@
 #include "lua_args.h"
 #include "stream.h"
 
-/* ---- owners -------------------------------------------------------------------------------------------------- */
+/* ---- owners ----------------------------------------------------------------------------------------------------- */
 
 /* First member of every userdata that holds memory in C. */
 typedef struct lua_owner {
@@ -41,6 +41,17 @@ void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamet
 /* For an __index that computes fields: pushes method `key` (stack index) of metatable `tname`, or nil. */
 void lua_owner_push_method(lua_State *L, const char *tname, int key);
 
+/* For an __index or __newindex: the key at 2 when it is a string, else "". */
+const char *lua_owner_key(lua_State *L);
+
+/* What a function gives back: nil and a sentence, when a file or the machine is to blame; or fields of the table on top
+ * of the stack. */
+int lua_failure(lua_State *L, const lstm_error *err);
+void lua_field_integer(lua_State *L, const char *field, size_t value);
+void lua_field_number(lua_State *L, const char *field, double value);
+void lua_field_boolean(lua_State *L, const char *field, bool value);
+void lua_field_string(lua_State *L, const char *field, const char *value);
+
 /* Lua does not see memory held in C. Before `bytes` are taken: runs a full collection when what is held has grown by
  * half since the last one, so that objects made and dropped in a loop never pile up. May run finalizers. */
 void lua_memory_want(lua_State *L, size_t bytes);
@@ -48,7 +59,7 @@ void lua_memory_took(lua_State *L, size_t bytes); /* never raises; pair with lua
 void lua_memory_gave(lua_State *L, size_t bytes);
 void lua_memory_register(lua_State *L);
 
-/* ---- tensors ------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 #define LUA_TENSOR "lstm.tensor"
 
@@ -75,7 +86,7 @@ void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *
                        int arg, const char *what);
 void lua_tensor_register(lua_State *L); /* adds lstm.tensor to the table on top of the stack */
 
-/* ---- vocabularies, texts, streams ------------------------------------------------------------------------------ */
+/* ---- vocabularies, texts, streams ------------------------------------------------------------------------------- */
 
 #define LUA_VOCABULARY "lstm.vocabulary"
 #define LUA_CORPUS "lstm.corpus"
@@ -85,10 +96,15 @@ typedef struct lua_vocabulary {
     lstm_vocab *vocab; /* a reference of its own */
 } lua_vocabulary;
 
+typedef struct lua_corpus {
+    lua_owner owner;
+    lstm_corpus *corpus; /* a reference of its own; streams have theirs, and go on when the text is closed */
+    size_t bytes;
+} lua_corpus;
+
 typedef struct lua_stream {
     lua_owner owner;
     lstm_stream *stream; /* user value 1: the text */
-    size_t bytes;
 } lua_stream;
 
 /* The vocabulary at `index`, or of the text there; NULL when it is neither. */
@@ -108,9 +124,16 @@ lstm_corpus *lua_corpus_check(lua_State *L, int index, const char *function);
 lua_stream *lua_stream_push(lua_State *L, int corpus, const lstm_stream_config *config, const char *function, int arg);
 /* Pushes another stream like the one at stack index `stream`, at its beginning. */
 lua_stream *lua_stream_push_like(lua_State *L, int stream, const char *function, int arg);
+extern const char *const lua_part_names[]; /* "train", "val", "test", NULL */
+int lua_corpus_train(lua_State *L); /* text:train{...}, and so on */
+int lua_corpus_val(lua_State *L);
+int lua_corpus_test(lua_State *L);
+int lua_corpus_stream(lua_State *L);
+void lua_vocabulary_register(lua_State *L);
 void lua_corpus_register(lua_State *L);
+void lua_stream_register(lua_State *L);
 
-/* ---- models -------------------------------------------------------------------------------------------------- */
+/* ---- models ----------------------------------------------------------------------------------------------------- */
 
 #define LUA_MODEL "lstm.model"
 
@@ -131,7 +154,7 @@ extern const char *const lua_model_fields[]; /* names of the fields lstm.model t
 lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a); /* checks all but `init` */
 void lua_model_register(lua_State *L);
 
-/* ---- trainers ------------------------------------------------------------------------------------------------ */
+/* ---- trainers --------------------------------------------------------------------------------------------------- */
 
 #define LUA_TRAINER "lstm.trainer"
 
@@ -169,6 +192,19 @@ bool lua_trainer_carries(const lua_trainer *t);
 void lua_trainer_close(lua_State *L, lua_trainer *t, const char *why); /* idempotent, never raises */
 void lua_trainer_register(lua_State *L);
 int lua_trainer_new(lua_State *L); /* model:trainer{...} */
+/* Raises the engine's error as one of the method's only argument, or of the method itself. */
+int lua_trainer_engine_error(lua_State *L, const char *function, const lstm_error *err);
+
+/* Methods of trainers in lua_views.c. */
+int lua_trainer_activation(lua_State *L);
+int lua_trainer_gradient(lua_State *L);
+int lua_trainer_moment(lua_State *L);
+int lua_trainer_state(lua_State *L);
+int lua_trainer_set_state(lua_State *L);
+int lua_trainer_state_view(lua_State *L);
+int lua_trainer_counters(lua_State *L);
+int lua_trainer_set_counters(lua_State *L);
+int lua_trainer_checkpoint_tensors(lua_State *L);
 
 /* Pushes the stream that step(text) takes its batches from: the training part of the text at stack index `text`, in
  * order, for this trainer's batch and seq. It is made the first time, and kept until another text is given. */
@@ -178,14 +214,14 @@ lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int 
  * trainer t (stack index `self`). Returns false at the end of a stream that ends. */
 bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const char *function, int arg);
 
-/* ---- uses of inference ----------------------------------------------------------------------------------------- */
+/* ---- uses of inference ------------------------------------------------------------------------------------------ */
 
 int lua_sample(lua_State *L);           /* model:sample{...} */
 int lua_model_evaluate(lua_State *L);   /* model:evaluate(source, options) */
 int lua_trainer_evaluate(lua_State *L); /* fit:evaluate(source, options) */
 
-/* An inference trainer of the model at stack index `model`, with batch, seq, loss_at and threads of `like`, kept and used
- * again: pushes and returns it. Its state is zero. */
+/* An inference trainer of the model at stack index `model`, with batch, seq, loss_at and threads of `like`, kept and
+ * used again: pushes and returns it. Its state is zero. */
 lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config *like, const char *function);
 
 /* Streams of lstm_uniform and lstm_normal that the binding draws from. */

@@ -7,6 +7,7 @@
 
 #include "lua_binding.h"
 #include "lua_run.h"
+#include "sha256.h"
 
 /* lstm.kernel() -> name of the instruction set in use */
 static int kernel(lua_State *L)
@@ -24,6 +25,19 @@ static int threads(lua_State *L)
     return 1;
 }
 
+/* lstm.sha256(string) -> 64 hexadecimal digits */
+static int sha256(lua_State *L)
+{
+    char digits[LSTM_SHA256_HEX_SIZE];
+    size_t size;
+    if (lua_type(L, 1) != LUA_TSTRING)
+        lua_args_error(L, "sha256", 1, "string expected, got %s", lua_args_got(L, 1));
+    const char *bytes = lua_tolstring(L, 1, &size);
+    lstm_sha256_hex(bytes, size, digits);
+    lua_pushstring(L, digits);
+    return 1;
+}
+
 /* lua_close unloads modules. OpenMP's threads outlive that, and would find their code gone: keep it. */
 static void stay_loaded(void)
 {
@@ -37,7 +51,9 @@ int luaopen_lstm_core(lua_State *L);
 
 int luaopen_lstm_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = { { "kernel", kernel }, { "threads", threads }, { NULL, NULL } };
+    static const luaL_Reg functions[] = {
+        { "kernel", kernel }, { "threads", threads }, { "sha256", sha256 }, { NULL, NULL },
+    };
     luaL_checkversion(L);
     stay_loaded();
     luaL_newlib(L, functions);
@@ -45,7 +61,9 @@ int luaopen_lstm_core(lua_State *L)
     lua_setfield(L, -2, "version");
     lua_memory_register(L);
     lua_tensor_register(L);
+    lua_vocabulary_register(L);
     lua_corpus_register(L);
+    lua_stream_register(L);
     lua_model_register(L);
     lua_trainer_register(L);
     lua_run_register(L);

@@ -7,7 +7,7 @@
  */
 #include "lua_binding.h"
 
-/* ---- workers ------------------------------------------------------------------------------------------------------- */
+/* ---- workers ---------------------------------------------------------------------------------------------------- */
 
 static bool is_like(const lua_trainer *t, const lstm_trainer_config *like)
 {
@@ -46,7 +46,7 @@ lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config 
     return worker;
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------------------ */
+/* ---- evaluation ------------------------------------------------------------------------------------------------- */
 
 typedef struct evaluation {
     lua_State *L;
@@ -167,12 +167,11 @@ static shape read_shape(lua_State *L, const lua_args *a, int source, const lstm_
 /* Replaces a text or stream at a stack index by a stream of our own over the same tokens, from their beginning. */
 static void use_own_stream(lua_State *L, const lua_args *a, int source, shape s)
 {
-    static const char *const parts[] = { "train", "val", "test", NULL };
     bool text = luaL_testudata(L, source, LUA_CORPUS) != NULL;
     lstm_stream_config c = { .order = LSTM_ORDER_ONCE, .batch = s.batch, .seq = s.seq };
     if (lua_args_has(a, "part") && !text)
         lua_args_field_error(a, "part", "only with a text");
-    c.part = (lstm_part)lua_args_choice(a, "part", parts, LSTM_PART_VAL);
+    c.part = (lstm_part)lua_args_choice(a, "part", lua_part_names, LSTM_PART_VAL);
     if (text)
         lua_stream_push(L, source, &c, a->function, 1);
     else if (luaL_testudata(L, source, LUA_STREAM) != NULL)
@@ -182,8 +181,8 @@ static void use_own_stream(lua_State *L, const lua_args *a, int source, shape s)
     lua_replace(L, source);
 }
 
-/* Self is at 1, source at 2, options at 3, the model at stack index `model`. fit: the trainer's configuration, or zeros:
- * its shape and loss are the defaults. */
+/* Self is at 1, source at 2, options at 3, the model at stack index `model`. fit: the trainer's configuration, or
+ * zeros: its shape and loss are the defaults. */
 static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
 {
     static const char *const names[] = { "batch", "seq", "part", "carry", "loss_at", NULL };

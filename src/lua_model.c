@@ -13,7 +13,7 @@ const char *const lua_model_fields[] = { "cell",   "vocab",  "embed",   "input",
 static const char *const cell_names[] = { "lstm", "rnn", NULL };
 static const char *const precision_names[] = { "float", "double", NULL };
 
-/* ---- configuration ----------------------------------------------------------------------------------------------- */
+/* ---- configuration ---------------------------------------------------------------------------------------------- */
 
 static size_t size_field(const lua_args *a, const char *field, lua_Integer min, size_t absent)
 {
@@ -77,7 +77,7 @@ lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a)
     return c;
 }
 
-/* ---- initialisation ---------------------------------------------------------------------------------------------- */
+/* ---- initialisation --------------------------------------------------------------------------------------------- */
 
 static lstm_scheme scheme_named(lua_State *L, const lua_args *a, const char *field, int index)
 {
@@ -142,7 +142,8 @@ static void read_kinds(lua_State *L, const lua_args *a, lstm_init *init)
     }
 }
 
-/* By default weights are uniform_hidden, biases zero, embeddings normal(1). One scheme for all is one for the weights. */
+/* By default weights are uniform_hidden, biases zero, embeddings normal(1). One scheme for all is one for the weight
+ * matrices. */
 static lstm_init read_init(lua_State *L, const lua_args *a, lstm_cell cell)
 {
     lstm_init init = { .forget_bias = cell == LSTM_CELL_LSTM ? 1 : 0 };
@@ -228,7 +229,7 @@ static void push_init_description(lua_State *L, const lua_args *a)
     lua_replace(L, -2);
 }
 
-/* ---- making and closing -------------------------------------------------------------------------------------------- */
+/* ---- making and closing ----------------------------------------------------------------------------------------- */
 
 lua_model *lua_model_check(lua_State *L, int index, const char *function)
 {
@@ -311,7 +312,7 @@ static int model_gc(lua_State *L)
     return 0;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- parameters ------------------------------------------------------------------------------------------------- */
 
 static int refuse_parameter(lua_State *L, const lua_model *m, const char *name)
 {
@@ -369,37 +370,27 @@ static int model_parameters(lua_State *L)
     return 1;
 }
 
-/* ---- fields -------------------------------------------------------------------------------------------------------- */
-
-static void set_size(lua_State *L, const char *field, size_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, field);
-}
-
-static void set_string(lua_State *L, const char *field, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, field);
-}
+/* ---- fields ----------------------------------------------------------------------------------------------------- */
 
 /* A table that lstm.model would take for a model of the same shape. */
 static int push_config(lua_State *L, const lua_model *m)
 {
     lstm_model_config c = *lstm_model_settings(m->model);
     lua_createtable(L, 0, 14);
-    set_string(L, "cell", cell_names[c.cell]);
-    set_string(L, "precision", precision_names[c.type]);
-    set_size(L, "hidden", c.hidden);
-    set_size(L, "layers", c.layers);
-    set_size(L, "seed", (size_t)c.seed);
-    set_size(L, "max_memory", c.max_memory);
-    lua_pushnumber(L, c.dropout);
-    lua_setfield(L, -2, "dropout");
-    set_size(L, c.input == LSTM_INPUT_DENSE ? "input" : "vocab", c.input == LSTM_INPUT_DENSE ? c.inputs : c.vocab);
-    if (c.input != LSTM_INPUT_DENSE)
-        set_size(L, "embed", c.embed);
-    set_size(L, c.loss == LSTM_LOSS_MSE ? "output" : "classes", c.outputs);
+    lua_field_string(L, "cell", cell_names[c.cell]);
+    lua_field_string(L, "precision", precision_names[c.type]);
+    lua_field_integer(L, "hidden", c.hidden);
+    lua_field_integer(L, "layers", c.layers);
+    lua_field_integer(L, "seed", (size_t)c.seed);
+    lua_field_integer(L, "max_memory", c.max_memory);
+    lua_field_number(L, "dropout", c.dropout);
+    if (c.input == LSTM_INPUT_DENSE) {
+        lua_field_integer(L, "input", c.inputs);
+    } else {
+        lua_field_integer(L, "vocab", c.vocab);
+        lua_field_integer(L, "embed", c.embed);
+    }
+    lua_field_integer(L, c.loss == LSTM_LOSS_MSE ? "output" : "classes", c.outputs);
     lua_getiuservalue(L, 1, LUA_MODEL_INIT);
     lua_getfield(L, -1, "init");
     lua_setfield(L, -3, "init");
@@ -412,7 +403,7 @@ static int push_config(lua_State *L, const lua_model *m)
 static int model_index(lua_State *L)
 {
     lua_model *m = lua_owner_self(L, 1, LUA_MODEL, "index");
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    const char *key = lua_owner_key(L);
     if (strcmp(key, "closed") == 0) {
         lua_pushboolean(L, m->owner.closed != NULL);
         return 1;

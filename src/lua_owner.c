@@ -53,7 +53,45 @@ void lua_owner_push_method(lua_State *L, const char *tname, int key)
     lua_pop(L, 1);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------- */
+const char *lua_owner_key(lua_State *L)
+{
+    return lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+}
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+int lua_failure(lua_State *L, const lstm_error *err)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, err->message);
+    return 2;
+}
+
+void lua_field_integer(lua_State *L, const char *field, size_t value)
+{
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, field);
+}
+
+void lua_field_number(lua_State *L, const char *field, double value)
+{
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, field);
+}
+
+void lua_field_boolean(lua_State *L, const char *field, bool value)
+{
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, field);
+}
+
+void lua_field_string(lua_State *L, const char *field, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, field);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 typedef struct memory {
     size_t held; /* bytes held in C by all objects of this Lua state */

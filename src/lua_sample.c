@@ -68,7 +68,8 @@ static int32_t read_unknown(lua_State *L, const lua_args *a, const lstm_vocab *v
     int32_t id = vocab == NULL ? -1 : lstm_vocab_find(vocab, symbol, length);
     if (id < 0) {
         lua_getfield(L, a->table, "unknown");
-        lua_args_field_error(a, "unknown", "'error' or a symbol of the vocabulary expected, got %s", lua_args_got(L, -1));
+        lua_args_field_error(a, "unknown", "'error' or a symbol of the vocabulary expected, got %s",
+                             lua_args_got(L, -1));
     }
     return id;
 }

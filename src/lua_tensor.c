@@ -21,7 +21,7 @@ typedef struct tensor {
 
 static const char *const type_names[] = { "float", "double", NULL };
 
-/* ---- reading and writing --------------------------------------------------------------------------------------- */
+/* ---- reading and writing ---------------------------------------------------------------------------------------- */
 
 static size_t axis_offset(const lstm_axis *a, size_t index)
 {
@@ -116,7 +116,7 @@ static void fill(const lstm_tensor *t, double value)
         lua_tensor_write(t, first, size - first < CHUNK ? size - first : CHUNK, chunk);
 }
 
-/* ---- making --------------------------------------------------------------------------------------------------- */
+/* ---- making ----------------------------------------------------------------------------------------------------- */
 
 static tensor *push_tensor(lua_State *L, size_t data_bytes)
 {
@@ -197,7 +197,7 @@ const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lua_owner *owner, co
     return copy;
 }
 
-/* ---- checks --------------------------------------------------------------------------------------------------- */
+/* ---- checks ----------------------------------------------------------------------------------------------------- */
 
 static const lstm_tensor *check_open(lua_State *L, const tensor *t)
 {
@@ -382,7 +382,7 @@ void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *
     lua_settop(L, top);
 }
 
-/* ---- indexing -------------------------------------------------------------------------------------------------- */
+/* ---- indexing --------------------------------------------------------------------------------------------------- */
 
 /* The view of element `index` (from 0) of the first axis. */
 static lstm_tensor inner_view(const lstm_tensor *t, size_t index)
@@ -529,8 +529,8 @@ static int tensor_slice(lua_State *L)
     lstm_tensor view = *t;
     if (!slice_axis(&view, d, first, last - first + 1))
         lua_args_error(L, "slice", 2,
-                       "axis %d is packed in blocks of %I: a slice of a view begins at a block; slice a :copy() instead",
-                       d + 1, (LUAI_UACINT)t->axis[d].block);
+                       "axis %d is packed in blocks of %I: a slice of a view begins at a block; "
+                       "slice a :copy() instead", d + 1, (LUAI_UACINT)t->axis[d].block);
     push_part(L, 1, &view);
     return 1;
 }
@@ -581,7 +581,7 @@ static int tensor_reshape(lua_State *L)
     return 1;
 }
 
-/* ---- whole tensors ------------------------------------------------------------------------------------------------ */
+/* ---- whole tensors ---------------------------------------------------------------------------------------------- */
 
 static int tensor_copy(lua_State *L)
 {
@@ -720,7 +720,7 @@ static int tensor_max(lua_State *L)
     return push_number(L, total_of(self(L, "max"), 0, false).most);
 }
 
-/* ---- printing ------------------------------------------------------------------------------------------------------ */
+/* ---- printing --------------------------------------------------------------------------------------------------- */
 
 enum { SHOWN = 8, EDGE = 3 }; /* up to SHOWN rows or numbers are shown whole, more by EDGE at each end */
 
@@ -785,7 +785,7 @@ static int tensor_tostring(lua_State *L)
     return 1;
 }
 
-/* ---- constructors ---------------------------------------------------------------------------------------------------- */
+/* ---- constructors ----------------------------------------------------------------------------------------------- */
 
 static int new_from_table(lua_State *L)
 {

@@ -14,7 +14,7 @@ static const char *const optimizer_names[] = { "adamw", "adam", "sgd", "rmsprop"
 static const char *const loss_at_names[] = { "all", "last", NULL };
 static const char *const reduction_names[] = { "mean", "sum", NULL };
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration ---------------------------------------------------------------------------------------------- */
 
 static size_t needed_size(const lua_args *a, const char *field)
 {
@@ -72,7 +72,7 @@ bool lua_trainer_carries(const lua_trainer *t)
     return t->carry == LUA_CARRY_ON || (t->carry == LUA_CARRY_AUTO && t->in_order);
 }
 
-/* ---- making and closing --------------------------------------------------------------------------------------------- */
+/* ---- making and closing ----------------------------------------------------------------------------------------- */
 
 lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function)
 {
@@ -150,9 +150,9 @@ int lua_trainer_new(lua_State *L)
     return 1;
 }
 
-/* ---- the pieces of a step ------------------------------------------------------------------------------------------- */
+/* ---- the pieces of a step --------------------------------------------------------------------------------------- */
 
-static int engine_error(lua_State *L, const char *function, const lstm_error *err)
+int lua_trainer_engine_error(lua_State *L, const char *function, const lstm_error *err)
 {
     lua_args a = { L, function, 1, 0, "" };
     return lua_args_engine_error(&a, err);
@@ -161,16 +161,11 @@ static int engine_error(lua_State *L, const char *function, const lstm_error *er
 static int push_stats(lua_State *L, const lstm_update_stats *stats)
 {
     lua_createtable(L, 0, 5);
-    lua_pushnumber(L, stats->grad_norm);
-    lua_setfield(L, -2, "grad_norm");
-    lua_pushnumber(L, stats->clipped_norm);
-    lua_setfield(L, -2, "clipped_norm");
-    lua_pushnumber(L, stats->clipped_share);
-    lua_setfield(L, -2, "clipped_share");
-    lua_pushnumber(L, stats->update_ratio);
-    lua_setfield(L, -2, "update_ratio");
-    lua_pushboolean(L, stats->updated);
-    lua_setfield(L, -2, "updated");
+    lua_field_number(L, "grad_norm", stats->grad_norm);
+    lua_field_number(L, "clipped_norm", stats->clipped_norm);
+    lua_field_number(L, "clipped_share", stats->clipped_share);
+    lua_field_number(L, "update_ratio", stats->update_ratio);
+    lua_field_boolean(L, "updated", stats->updated);
     return 1;
 }
 
@@ -193,7 +188,7 @@ static int trainer_step(lua_State *L)
     lstm_step_stats stats;
     lstm_error err;
     if (lstm_trainer_step(t->trainer, &t->batch, &stats, &err) != 0)
-        engine_error(L, "step", &err);
+        lua_trainer_engine_error(L, "step", &err);
     if (lua_trainer_carries(t))
         lstm_trainer_carry(t->trainer);
     lua_pushnumber(L, stats.loss);
@@ -207,7 +202,7 @@ static int trainer_forward(lua_State *L)
     double loss;
     lstm_error err;
     if (lstm_trainer_forward(t->trainer, &t->batch, true, &loss, &err) != 0)
-        engine_error(L, "forward", &err);
+        lua_trainer_engine_error(L, "forward", &err);
     t->ready = true;
     lua_pushnumber(L, loss);
     return 1;
@@ -221,7 +216,7 @@ static int trainer_backward(lua_State *L)
         lua_raise(L, "attempt to call 'backward' without a forward before it");
     t->ready = false;
     if (lstm_trainer_backward(t->trainer, &err) != 0)
-        engine_error(L, "backward", &err);
+        lua_trainer_engine_error(L, "backward", &err);
     return 0;
 }
 
@@ -231,7 +226,7 @@ static int trainer_update(lua_State *L)
     lstm_update_stats stats;
     lstm_error err;
     if (lstm_trainer_update(t->trainer, &stats, &err) != 0)
-        engine_error(L, "update", &err);
+        lua_trainer_engine_error(L, "update", &err);
     return push_stats(L, &stats);
 }
 
@@ -253,254 +248,6 @@ static int trainer_reset(lua_State *L)
     return 0;
 }
 
-/* ---- views ---------------------------------------------------------------------------------------------------------- */
-
-/* Pushes the view, or raises what is wrong. */
-static int push_what(lua_State *L, const lua_trainer *t, const char *function, lstm_what what, size_t index)
-{
-    lstm_tensor view;
-    lstm_error err;
-    if (lstm_trainer_tensor(t->trainer, what, index, &view, &err) != 0)
-        return engine_error(L, function, &err);
-    lua_tensor_push_view(L, 1, &view);
-    return 1;
-}
-
-static size_t layer_argument(lua_State *L, const lua_trainer *t, int index, const char *function)
-{
-    lua_Integer layers = (lua_Integer)lstm_model_settings(t->model->model)->layers;
-    if (lua_isnoneornil(L, index))
-        return 0;
-    return (size_t)lua_args_to_integer(L, index, function, index - 1, "layer", 0, layers - 1);
-}
-
-static const char *name_argument(lua_State *L, int index, const char *function)
-{
-    if (lua_type(L, index) != LUA_TSTRING)
-        lua_args_error(L, function, index - 1, "name expected, got %s", lua_args_got(L, index));
-    return lua_tostring(L, index);
-}
-
-typedef struct named_what {
-    const char *name;
-    lstm_what what;
-} named_what;
-
-/* Entry of the table (ended by a NULL name), or NULL. */
-static const named_what *find_what(const named_what *table, const char *name)
-{
-    for (; table->name != NULL; table++)
-        if (strcmp(table->name, name) == 0)
-            return table;
-    return NULL;
-}
-
-static int trainer_activation(lua_State *L)
-{
-    static const named_what table[] = { { "i", LSTM_I }, { "f", LSTM_F }, { "g", LSTM_G }, { "o", LSTM_O },
-                                        { "c", LSTM_C }, { "h", LSTM_H }, { "logits", LSTM_LOGITS }, { NULL, 0 } };
-    lua_trainer *t = lua_trainer_check(L, 1, "activation");
-    const char *name = name_argument(L, 2, "activation");
-    const named_what *found = find_what(table, name);
-    if (found == NULL)
-        lua_args_error(L, "activation", 1, "'i', 'f', 'g', 'o', 'c', 'h' or 'logits' expected, got '%s'", name);
-    return push_what(L, t, "activation", found->what, layer_argument(L, t, 3, "activation"));
-}
-
-/* Number of the parameter named at a stack index. */
-static size_t parameter_argument(lua_State *L, const lua_trainer *t, int index, const char *function)
-{
-    size_t k;
-    const char *name = name_argument(L, index, function);
-    if (lstm_model_find(t->model->model, name, &k) != 0)
-        lua_args_error(L, function, index - 1, "no parameter '%s'", name);
-    return k;
-}
-
-static int trainer_gradient(lua_State *L)
-{
-    static const named_what table[] = { { "di", LSTM_DI }, { "df", LSTM_DF }, { "dg", LSTM_DG }, { "do", LSTM_DO },
-                                        { "dc", LSTM_DC }, { "dh", LSTM_DH }, { "input", LSTM_DX },
-                                        { "state.h", LSTM_DSTATE_H }, { "state.c", LSTM_DSTATE_C }, { NULL, 0 } };
-    lua_trainer *t = lua_trainer_check(L, 1, "gradient");
-    const named_what *found = find_what(table, name_argument(L, 2, "gradient"));
-    if (found != NULL)
-        return push_what(L, t, "gradient", found->what, layer_argument(L, t, 3, "gradient"));
-    return push_what(L, t, "gradient", LSTM_GRAD, parameter_argument(L, t, 2, "gradient"));
-}
-
-static int trainer_moment(lua_State *L)
-{
-    lua_trainer *t = lua_trainer_check(L, 1, "moment");
-    lua_Integer n = lua_args_to_integer(L, 2, "moment", 1, NULL, 1, 2);
-    return push_what(L, t, "moment", n == 1 ? LSTM_MOMENT1 : LSTM_MOMENT2, parameter_argument(L, t, 3, "moment"));
-}
-
-/* ---- state ------------------------------------------------------------------------------------------------------------ */
-
-static const named_what states[] = { { "h", LSTM_STATE_H }, { "c", LSTM_STATE_C }, { NULL, 0 } };
-
-static size_t state_kinds(const lua_trainer *t)
-{
-    return lstm_model_settings(t->model->model)->cell == LSTM_CELL_LSTM ? 2 : 1;
-}
-
-static lstm_tensor state_of(lua_State *L, const lua_trainer *t, const char *function, lstm_what what, size_t layer)
-{
-    lstm_tensor view;
-    lstm_error err;
-    lua_owner_recheck(L, &t->owner, function);
-    if (lstm_trainer_tensor(t->trainer, what, layer, &view, &err) != 0)
-        engine_error(L, function, &err);
-    return view;
-}
-
-static int trainer_state_view(lua_State *L)
-{
-    lua_trainer *t = lua_trainer_check(L, 1, "state_view");
-    const char *name = name_argument(L, 2, "state_view");
-    const named_what *found = find_what(states, name);
-    if (found == NULL)
-        lua_args_error(L, "state_view", 1, "'h' or 'c' expected, got '%s'", name);
-    return push_what(L, t, "state_view", found->what, layer_argument(L, t, 3, "state_view"));
-}
-
-static int trainer_state(lua_State *L)
-{
-    lua_trainer *t = lua_trainer_check(L, 1, "state");
-    size_t layers = lstm_model_settings(t->model->model)->layers, kinds = state_kinds(t);
-    lua_newtable(L);
-    for (size_t k = 0; k < kinds; k++) {
-        lua_newtable(L);
-        for (size_t layer = 0; layer < layers; layer++) {
-            lstm_tensor view = state_of(L, t, "state", states[k].what, layer);
-            lua_tensor_push_copy(L, &t->owner, &view);
-            lua_rawseti(L, -2, (lua_Integer)layer);
-        }
-        lua_setfield(L, -2, states[k].name);
-    }
-    return 1;
-}
-
-/* Assigns state.h[layer] or state.c[layer] from the table at 2; with `check`, to a copy. */
-static void set_state(lua_State *L, const lua_trainer *t, const lua_args *a, size_t kind, size_t layer, bool check)
-{
-    int top = lua_gettop(L);
-    const char *what = lua_pushfstring(L, "field '%s', layer %I", states[kind].name, (LUAI_UACINT)layer);
-    lstm_tensor view = state_of(L, t, "set_state", states[kind].what, layer);
-    if (lua_getfield(L, a->table, states[kind].name) != LUA_TTABLE)
-        lua_args_field_error(a, states[kind].name, "table of tensors, by layer from 0, expected, got %s",
-                             lua_args_got(L, -1));
-    lua_geti(L, -1, (lua_Integer)layer);
-    int value = lua_gettop(L);
-    if (check)
-        view = *lua_tensor_push_copy(L, &t->owner, &view);
-    lua_tensor_assign(L, &t->owner, &view, value, "set_state", 1, what);
-    lua_settop(L, top);
-}
-
-static int trainer_set_state(lua_State *L)
-{
-    static const char *const names[] = { "h", "c", NULL };
-    lua_trainer *t = lua_trainer_check(L, 1, "set_state");
-    size_t layers = lstm_model_settings(t->model->model)->layers, kinds = state_kinds(t);
-    lua_args a = lua_args_open(L, 2, "set_state", 1, names, false);
-    for (int check = 1; check >= 0; check--) /* nothing changes unless all of it is right */
-        for (size_t k = 0; k < kinds; k++)
-            for (size_t layer = 0; layer < layers; layer++)
-                set_state(L, t, &a, k, layer, check);
-    return 0;
-}
-
-/* ---- what a continuation needs ---------------------------------------------------------------------------------------- */
-
-static int trainer_counters(lua_State *L)
-{
-    lstm_counters c = lstm_trainer_counters(lua_trainer_check(L, 1, "counters")->trainer);
-    lua_createtable(L, 0, 3);
-    lua_pushinteger(L, (lua_Integer)c.updates);
-    lua_setfield(L, -2, "updates");
-    lua_pushinteger(L, (lua_Integer)c.passes);
-    lua_setfield(L, -2, "passes");
-    lua_pushinteger(L, (lua_Integer)c.accumulated);
-    lua_setfield(L, -2, "accumulated");
-    return 1;
-}
-
-static int trainer_set_counters(lua_State *L)
-{
-    static const char *const names[] = { "updates", "passes", "accumulated", NULL };
-    lua_trainer *t = lua_trainer_check(L, 1, "set_counters");
-    lua_args a = lua_args_open(L, 2, "set_counters", 1, names, false);
-    for (size_t k = 0; names[k] != NULL; k++)
-        if (!lua_args_has(&a, names[k]))
-            lua_args_field_error(&a, names[k], "non-negative integer expected, got nil");
-    lstm_counters c = { .updates = (uint64_t)lua_args_integer(&a, "updates", 0, LUA_MAXINTEGER, 0),
-                        .passes = (uint64_t)lua_args_integer(&a, "passes", 0, LUA_MAXINTEGER, 0),
-                        .accumulated = (uint64_t)lua_args_integer(&a, "accumulated", 0, LUA_MAXINTEGER, 0) };
-    lstm_trainer_set_counters(t->trainer, c);
-    return 0;
-}
-
-/* Pops a name and appends { name, view } to the list below it; a tensor this trainer has not got is left out. */
-static void append(lua_State *L, const lua_trainer *t, lstm_what what, size_t index)
-{
-    lstm_tensor view;
-    lstm_error err;
-    lua_owner_recheck(L, &t->owner, "checkpoint_tensors");
-    if (lstm_trainer_tensor(t->trainer, what, index, &view, &err) != 0) {
-        lua_pop(L, 1);
-        return;
-    }
-    lua_createtable(L, 2, 0);
-    lua_insert(L, -2);
-    lua_rawseti(L, -2, 1);
-    lua_tensor_push_view(L, 1, &view);
-    lua_rawseti(L, -2, 2);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-}
-
-static void append_parameters(lua_State *L, int model, const lua_model *m, size_t params)
-{
-    for (size_t k = 0; k < params; k++) {
-        lua_owner_recheck(L, &m->owner, "checkpoint_tensors");
-        lstm_tensor view = lstm_model_param(m->model, k);
-        lua_createtable(L, 2, 0);
-        lua_pushstring(L, view.name);
-        lua_rawseti(L, -2, 1);
-        lua_tensor_push_view(L, model, &view);
-        lua_rawseti(L, -2, 2);
-        lua_rawseti(L, -2, (lua_Integer)k + 1);
-    }
-}
-
-static int trainer_checkpoint_tensors(lua_State *L)
-{
-    static const named_what per_parameter[] = { { "moment1/", LSTM_MOMENT1 }, { "moment2/", LSTM_MOMENT2 },
-                                                { "gradient/", LSTM_GRAD }, { NULL, 0 } };
-    static const named_what per_layer[] = { { "state.h/l", LSTM_STATE_H }, { "state.c/l", LSTM_STATE_C }, { NULL, 0 } };
-    lua_trainer *t = lua_trainer_check(L, 1, "checkpoint_tensors");
-    size_t params = lstm_model_params(t->model->model), layers = lstm_model_settings(t->model->model)->layers;
-    bool accumulating = lstm_trainer_counters(t->trainer).accumulated > 0;
-    lua_settop(L, 1);
-    lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
-    lua_newtable(L);
-    append_parameters(L, 2, t->model, params);
-    for (const named_what *w = per_parameter; w->name != NULL; w++)
-        for (size_t k = 0; k < params && (w->what != LSTM_GRAD || accumulating); k++) {
-            lua_owner_recheck(L, &t->owner, "checkpoint_tensors");
-            lstm_tensor parameter = lstm_model_param(t->model->model, k);
-            lua_pushfstring(L, "%s%s", w->name, parameter.name);
-            append(L, t, w->what, k);
-        }
-    for (const named_what *w = per_layer; w->name != NULL; w++)
-        for (size_t layer = 0; layer < layers; layer++) {
-            lua_pushfstring(L, "%s%I", w->name, (LUAI_UACINT)layer);
-            append(L, t, w->what, layer);
-        }
-    return 1;
-}
-
 /* fit:profile(true or false) begins or ends measuring; fit:profile() -> seconds by phase since it began */
 static int trainer_profile(lua_State *L)
 {
@@ -514,13 +261,12 @@ static int trainer_profile(lua_State *L)
         lstm_trainer_profile(t->trainer, lua_toboolean(L, 2));
     lua_createtable(L, 0, LSTM_PHASES);
     for (int p = 0; p < LSTM_PHASES; p++) {
-        lua_pushnumber(L, seconds[p]);
-        lua_setfield(L, -2, lstm_phase_name((lstm_phase)p));
+        lua_field_number(L, lstm_phase_name((lstm_phase)p), seconds[p]);
     }
     return 1;
 }
 
-/* ---- the text's stream --------------------------------------------------------------------------------------------------- */
+/* ---- the text's stream ------------------------------------------------------------------------------------------ */
 
 lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int text, const char *function, int arg)
 {
@@ -561,25 +307,7 @@ static int trainer_stream_cursor(lua_State *L)
     return 1;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------------------------------ */
-
-static void set_number(lua_State *L, const char *field, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, field);
-}
-
-static void set_integer(lua_State *L, const char *field, size_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, field);
-}
-
-static void set_string(lua_State *L, const char *field, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, field);
-}
+/* ---- fields ----------------------------------------------------------------------------------------------------- */
 
 /* A table that model:trainer would take for a trainer of the same kind. */
 static int push_config(lua_State *L, const lua_trainer *t)
@@ -588,28 +316,25 @@ static int push_config(lua_State *L, const lua_trainer *t)
     double lr = lstm_trainer_lr(t->trainer);
     lua_carry carry = t->carry;
     lua_createtable(L, 0, 18);
-    set_integer(L, "batch", c.batch);
-    set_integer(L, "seq", c.seq);
-    set_string(L, "optimizer", optimizer_names[c.optimizer]);
-    set_number(L, "lr", lr);
-    set_number(L, "beta1", c.beta1);
-    set_number(L, "beta2", c.beta2);
-    set_number(L, "eps", c.eps);
-    set_number(L, "momentum", c.momentum);
-    set_number(L, "alpha", c.alpha);
-    set_number(L, "weight_decay", c.weight_decay);
-    lua_pushboolean(L, c.decay_biases);
-    lua_setfield(L, -2, "decay_biases");
+    lua_field_integer(L, "batch", c.batch);
+    lua_field_integer(L, "seq", c.seq);
+    lua_field_string(L, "optimizer", optimizer_names[c.optimizer]);
+    lua_field_number(L, "lr", lr);
+    lua_field_number(L, "beta1", c.beta1);
+    lua_field_number(L, "beta2", c.beta2);
+    lua_field_number(L, "eps", c.eps);
+    lua_field_number(L, "momentum", c.momentum);
+    lua_field_number(L, "alpha", c.alpha);
+    lua_field_number(L, "weight_decay", c.weight_decay);
+    lua_field_boolean(L, "decay_biases", c.decay_biases);
     if (c.clip != LSTM_CLIP_NONE)
-        set_number(L, c.clip == LSTM_CLIP_NORM ? "clip_norm" : "clip_value", c.clip_at);
-    set_integer(L, "accumulate", c.accumulate);
-    set_string(L, "loss_at", loss_at_names[c.loss_at]);
-    set_string(L, "reduction", reduction_names[c.reduction]);
-    set_integer(L, "threads", (size_t)c.threads);
-    if (carry != LUA_CARRY_AUTO) {
-        lua_pushboolean(L, carry == LUA_CARRY_ON);
-        lua_setfield(L, -2, "carry");
-    }
+        lua_field_number(L, c.clip == LSTM_CLIP_NORM ? "clip_norm" : "clip_value", c.clip_at);
+    lua_field_integer(L, "accumulate", c.accumulate);
+    lua_field_string(L, "loss_at", loss_at_names[c.loss_at]);
+    lua_field_string(L, "reduction", reduction_names[c.reduction]);
+    lua_field_integer(L, "threads", (size_t)c.threads);
+    if (carry != LUA_CARRY_AUTO)
+        lua_field_boolean(L, "carry", carry == LUA_CARRY_ON);
     return 1;
 }
 
@@ -651,7 +376,7 @@ static int trainer_index(lua_State *L)
     } fields[] = { { "lr", push_lr }, { "updates", push_updates }, { "batch", push_batch }, { "seq", push_seq },
                    { "bytes", push_bytes }, { "config", push_config }, { NULL, NULL } };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
         if (strcmp(key, fields[k].name) == 0)
             return fields[k].push(L, lua_trainer_check(L, 1, key));
@@ -700,10 +425,10 @@ static int plan(lua_State *L)
     if (lstm_plan_for(&mc, &tc, &p, &err) != 0)
         lua_args_engine_error(&model, &err);
     lua_createtable(L, 0, 4);
-    set_integer(L, "parameters", p.parameters);
-    set_integer(L, "model_bytes", p.model_bytes);
-    set_integer(L, "trainer_bytes", p.trainer_bytes);
-    set_number(L, "flops_per_step", p.flops_per_step);
+    lua_field_integer(L, "parameters", p.parameters);
+    lua_field_integer(L, "model_bytes", p.model_bytes);
+    lua_field_integer(L, "trainer_bytes", p.trainer_bytes);
+    lua_field_number(L, "flops_per_step", p.flops_per_step);
     return 1;
 }
 
@@ -716,11 +441,12 @@ void lua_trainer_register(lua_State *L)
     static const luaL_Reg methods[] = {
         { "step", trainer_step }, { "forward", trainer_forward }, { "backward", trainer_backward },
         { "update", trainer_update }, { "zero", trainer_zero }, { "carry", trainer_carry }, { "reset", trainer_reset },
-        { "evaluate", lua_trainer_evaluate }, { "activation", trainer_activation }, { "gradient", trainer_gradient },
-        { "moment", trainer_moment }, { "state", trainer_state }, { "set_state", trainer_set_state },
-        { "state_view", trainer_state_view }, { "counters", trainer_counters },
-        { "set_counters", trainer_set_counters }, { "profile", trainer_profile },
-        { "checkpoint_tensors", trainer_checkpoint_tensors },
+        { "evaluate", lua_trainer_evaluate }, { "activation", lua_trainer_activation },
+        { "gradient", lua_trainer_gradient },
+        { "moment", lua_trainer_moment }, { "state", lua_trainer_state }, { "set_state", lua_trainer_set_state },
+        { "state_view", lua_trainer_state_view }, { "counters", lua_trainer_counters },
+        { "set_counters", lua_trainer_set_counters }, { "profile", trainer_profile },
+        { "checkpoint_tensors", lua_trainer_checkpoint_tensors },
         { "stream", trainer_stream }, { "stream_cursor", trainer_stream_cursor }, { "close", trainer_gc },
         { NULL, NULL },
     };

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- init.lua - the module: require "lstm". The engine's part is in C (lstm.core); the rest are modules of their own, which
--- are loaded when first used, so that lstm.schedule.cosine(...) needs no require.
+-- init.lua - the module: require "lstm". The engine's part is in C (lstm.core); the rest are modules of their own,
+-- which are loaded when first used, so that lstm.schedule.cosine(...) needs no require.
 
 local core = require "lstm.core"
 

@@ -3,14 +3,14 @@
 -- sequences.lua - sequences of different lengths, padded to batches with a mask.
 --
 --     local data = lstm.sequences { batch = 8,
---       { x = { { 0.1, 0.2 }, { 0.3, 0.4 }, ... }, y = { { 1 }, { 0 }, ... } },   -- x [T][I], y [T][O] or class numbers [T]
+--       { x = { { 0.1, 0.2 }, { 0.3, 0.4 }, ... }, y = { { 1 }, { 0 }, ... } },   -- x [T][I]; y [T][O], or classes [T]
 --       ...
 --     }
 --     for step = 1, 100 do fit:step(data) end      -- a stream like a text's: endless, B sequences at a time
 --     fit:evaluate(data)                           -- each sequence once
 --
--- Instead of x: ids, for models that read tokens. Options: batch; shuffle = true (a new order in each epoch, from seed);
--- loss_at = "last": only a sequence's last step counts, and y may be that step's target alone ({ y }).
+-- Instead of x: ids, for models that read tokens. Options: batch; shuffle = true (a new order in each epoch, from
+-- seed); loss_at = "last": only a sequence's last step counts, and y may be that step's target alone ({ y }).
 
 local core = require "lstm.core"
 

@@ -15,7 +15,8 @@ tap.is(text.bytes, 13, "bytes")
 tap.is(text.path, nil, "no path")
 tap.is(text.name, "greeting", "name")
 tap.is(text.sha256, lstm.sha256 "hello, world\n", "sha256")
-tap.is(lstm.sha256 "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "sha256 of abc (FIPS 180-4)")
+tap.is(lstm.sha256 "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+  "sha256 of abc (FIPS 180-4)")
 tap.is(table.concat(text:ids("train", 1, 3), " "), "5 4 6", "ids count from 0, in the order of the bytes")
 tap.contains(tostring(text), "greeting, 13 bytes, 13 tokens, 10 symbols", "tostring")
 

@@ -344,7 +344,7 @@ for _, case in ipairs(wrong) do
 end
 tap.ok(#wrong >= 100, #wrong .. " wrong calls")
 
--- ---- the same through pcall, coroutines and iterators ---------------------------------------------------------------
+-- ---- the same through pcall, coroutines and iterators -------------------------------------------------------------
 
 local ok, message = pcall(lstm.model, { vocab = 5, hidden = -4 })
 tap.ok(not ok and message:find("errors.lua:%d+: bad argument #1 to 'model'"), "the position is found behind pcall")
@@ -354,7 +354,7 @@ local wrapped = coroutine.wrap(function() for name, view in model:parameters() d
 local name, view = wrapped()
 tap.ok(name == "lstm.weight_ih_l0" and view.shape[1] == 32, "objects cross coroutines")
 
--- ---- environment: nil and a sentence ---------------------------------------------------------------------------------
+-- ---- environment: nil and a sentence ------------------------------------------------------------------------------
 
 local function refuses(part, value, reason)
   tap.ok(value == nil and type(reason) == "string" and reason:find(part, 1, true), "nil, " .. tostring(reason))
@@ -366,7 +366,7 @@ refuses("UTF-8", lstm.corpus { text = "ab\xff", tokens = "chars" })
 refuses("'d'", lstm.corpus { text = "abcd", vocab = lstm.corpus { text = "abc" }.vocab })
 refuses("", lstm.vocabulary "nonsense")
 
--- ---- nothing has changed ----------------------------------------------------------------------------------------------
+-- ---- nothing has changed ------------------------------------------------------------------------------------------
 
 collectgarbage()
 collectgarbage()

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Finalizers run whenever Lua allocates, in the middle of our calls, and may close what a call is working on. Whatever is
--- closed, whenever: a call succeeds, or raises an error that says what is closed. (Under a sanitizer: touches nothing freed.)
+-- Finalizers run whenever Lua allocates, in the middle of our calls, and may close what a call is working on. Whatever
+-- is closed, whenever: a call succeeds, or raises an error that says what is closed; a sanitizer finds nothing.
 
 local lstm = require "lstm"
 local tap = require "tap"
@@ -50,7 +50,8 @@ local function round()
     function() return model:trainer { batch = 2, seq = 3 } end,
   }
   local closes = {
-    function() model:close() end, function() fit:close() end, function() text:close() end, function() stream:close() end,
+    function() model:close() end, function() fit:close() end,
+    function() text:close() end, function() stream:close() end,
   }
   local done, closed, other = 0, 0, nil
   for _ = 1, 8 do

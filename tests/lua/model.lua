@@ -26,11 +26,12 @@ tap.is(with { vocab = 7, embed = 2, hidden = 3, output = 4 },
   "embedding.weight 7,2; lstm.weight_ih_l0 12,2; lstm.weight_hh_l0 12,3; lstm.bias_l0 12; head.weight 4,3; head.bias 4",
   "an embedding, linear output")
 tap.is(with { cell = "rnn", input = 2, hidden = 3, classes = 5 },
-  "rnn.weight_ih_l0 3,2; rnn.weight_hh_l0 3,3; rnn.bias_l0 3; head.weight 5,3; head.bias 5", "a vanilla rnn, vectors in")
+  "rnn.weight_ih_l0 3,2; rnn.weight_hh_l0 3,3; rnn.bias_l0 3; head.weight 5,3; head.bias 5",
+  "a vanilla rnn, vectors in")
 
 do
-  local model <close> = lstm.model { vocab = 7, embed = 2, hidden = 3, layers = 2, dropout = 0.25, seed = 11, precision = "double",
-    init = { recurrent = "orthogonal", head = { "normal", 0.5 } }, forget_bias = 2 }
+  local model <close> = lstm.model { vocab = 7, embed = 2, hidden = 3, layers = 2, dropout = 0.25, seed = 11,
+    precision = "double", init = { recurrent = "orthogonal", head = { "normal", 0.5 } }, forget_bias = 2 }
   local c = model.config
   tap.ok(c.cell == "lstm" and c.vocab == 7 and c.embed == 2 and c.hidden == 3 and c.layers == 2 and c.dropout == 0.25
     and c.seed == 11 and c.precision == "double" and c.forget_bias == 2 and c.init.recurrent == "orthogonal"
@@ -138,7 +139,7 @@ do
   tap.ok(loose:step { ids = { 1, 2 }, targets = { 2, 3 } } > 0 and loose.model.size > 0, "so does a trainer")
 end
 
--- ---- memory: what is dropped is collected, without a call -------------------------------------------------------------
+-- ---- memory: what is dropped is collected, without a call ---------------------------------------------------------
 
 -- Peak resident memory in kB, of this process; 0 where /proc is not what Linux has, or a sanitizer keeps what is freed.
 local function peak()
@@ -155,7 +156,8 @@ do local warm <close> = lstm.model(settings) end
 local before, bytes = peak(), lstm.plan(settings, { batch = 1, seq = 1 }).model_bytes
 for _ = 1, 50 do lstm.model(settings) end
 local grown = (peak() - before) * 1024
-tap.ok(grown < 1.2 * bytes, ("50 models dropped: %.1f MB more than one takes (%.1f MB)"):format(grown / 1e6, bytes / 1e6))
+tap.ok(grown < 1.2 * bytes, ("50 models dropped: %.1f MB more than one takes (%.1f MB)")
+  :format(grown / 1e6, bytes / 1e6))
 settings = { vocab = 64, hidden = 32, layers = 2 }
 do
   local warm <close> = lstm.model(settings)
@@ -165,7 +167,8 @@ before, bytes = peak(), lstm.plan(settings, { batch = 16, seq = 64 })
 for _ = 1, 1000 do lstm.model(settings):trainer { batch = 16, seq = 64 } end
 grown = (peak() - before) * 1024
 bytes = bytes.model_bytes + bytes.trainer_bytes -- twice that, for what malloc() keeps back
-tap.ok(grown < 2.2 * bytes, ("1,000 models with trainers: %.1f MB more (one: %.1f MB)"):format(grown / 1e6, bytes / 1e6))
+tap.ok(grown < 2.2 * bytes, ("1,000 models with trainers: %.1f MB more (one: %.1f MB)")
+  :format(grown / 1e6, bytes / 1e6))
 
 -- ---- sampling -----------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- 200 training steps on tiny Shakespeare, loss by loss, against PyTorch 1.13 (float64, LSTM of 96 units, one-hot input,
--- batch 16, sequences of 50, AdamW 2e-3, decay 0.01, gradient clipped to norm 1, state carried). The initial weights are
--- NumPy's RandomState(1).uniform(-s, s), s = 1/sqrt(96); a Mersenne Twister of our own draws the same numbers.
+-- batch 16, sequences of 50, AdamW 2e-3, decay 0.01, gradient clipped to norm 1, state carried). The initial weights
+-- are NumPy's RandomState(1).uniform(-s, s), s = 1/sqrt(96); a Mersenne Twister of our own draws the same numbers.
 
 local lstm = require "lstm"
 local tap = require "tap"
@@ -66,7 +66,7 @@ end
 local text = find_text()
 if not text then tap.skip_all "tinyshakespeare.txt is neither in $LSTMRUN_DATA nor in the cache" end
 
--- ---- NumPy's random numbers: MT19937 (Matsumoto & Nishimura 1998), 53 bits from two draws --------------------------
+-- ---- NumPy's random numbers: MT19937 (Matsumoto & Nishimura 1998), 53 bits from two draws -------------------------
 
 local function mersenne_twister(seed)
   local state, at = { seed }, 625

@@ -89,9 +89,11 @@ tap.is(tostring(lstm.tensor { 1, 2.5 }), "lstm.tensor double [2]\n          1   
 local large = tostring(lstm.tensor.normal { 50, 60, 70 })
 tap.ok(#large < 1000 and large:find "%.%.%." and large:find("[50][60]", 1, true), "large ones are cut")
 
--- ---- views of packed memory: every axis of every parameter, against a dense copy -------------------------------------
+-- ---- views of packed memory: every axis of every parameter, against a dense copy ----------------------------------
 
-for _, case in ipairs { { cell = "lstm", precision = "float", H = 19, V = 7 }, { cell = "rnn", precision = "double", H = 33, V = 18 } } do
+for _, case in ipairs {
+  { cell = "lstm", precision = "float", H = 19, V = 7 }, { cell = "rnn", precision = "double", H = 33, V = 18 },
+} do
   local model <close> = lstm.model { cell = case.cell, precision = case.precision, vocab = case.V, embed = 5,
     hidden = case.H, layers = 2 }
   local good, slices, refused = true, 0, 0
@@ -121,7 +123,8 @@ for _, case in ipairs { { cell = "lstm", precision = "float", H = 19, V = 7 }, {
       good = good and view[case.H] == 0 and view[case.H + 1] == 1 and view[4 * case.H] == 3
     end
   end
-  tap.ok(good, ("%s, %s: views are their copies (%d slices, %d refused)"):format(case.cell, case.precision, slices, refused))
+  tap.ok(good, ("%s, %s: views are their copies (%d slices, %d refused)")
+    :format(case.cell, case.precision, slices, refused))
 end
 
 tap.done()

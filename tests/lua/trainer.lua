@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --
--- Trainers: the pieces of a step, carried state, evaluation that disturbs nothing, exact continuation, gradients by hand.
+-- Trainers: the pieces of a step, carried state, evaluation that disturbs nothing, exact continuation, gradients.
 
 local lstm = require "lstm"
 local tap = require "tap"
 
-local text = assert(lstm.corpus { text = ("It was the best of times, it was the worst of times.\n"):rep(40), split = { 0.9, 0.1 } })
+local line = "It was the best of times, it was the worst of times.\n"
+local text = assert(lstm.corpus { text = line:rep(40), split = { 0.9, 0.1 } })
 local V = #text.vocab
 
 local function new_model(settings)
@@ -74,7 +75,7 @@ do
   tap.ok(unchanged(a, before), "and changes nothing")
 end
 
--- ---- tensors, tables and streams give the same batches --------------------------------------------------------------
+-- ---- tensors, tables and streams give the same batches ------------------------------------------------------------
 
 do
   local models, losses = {}, {}
@@ -102,7 +103,7 @@ do
   end
 end
 
--- ---- state: split sequence = whole sequence -------------------------------------------------------------------------
+-- ---- state: split sequence = whole sequence -----------------------------------------------------------------------
 
 do
   local model <close> = new_model { precision = "double" }
@@ -156,7 +157,7 @@ do -- who carries
   tap.is(norm_after({ carry = false }, text), 0.0, "or never")
 end
 
--- ---- evaluation and sampling disturb nothing --------------------------------------------------------------------------
+-- ---- evaluation and sampling disturb nothing ----------------------------------------------------------------------
 
 do
   local a <close> = new_model { dropout = 0.3 }
@@ -202,7 +203,7 @@ do
   tap.near(mean, (fit:evaluate(list[1]) * 2 + fit:evaluate(list[2]) * 3) / 5, 1e-13, "weighs positions, not batches")
 end
 
--- ---- exact continuation ------------------------------------------------------------------------------------------------
+-- ---- exact continuation -------------------------------------------------------------------------------------------
 
 local function trainer_for(model, settings)
   local all = { batch = 3, seq = 5, lr = 5e-3, clip_norm = 1 }
@@ -262,7 +263,7 @@ for _, case in ipairs {
   tap.ok(good, case[1] .. ": stopped at 10 points and resumed = never stopped")
 end
 
--- ---- threads ------------------------------------------------------------------------------------------------------------
+-- ---- threads ------------------------------------------------------------------------------------------------------
 
 do
   local first
@@ -278,7 +279,7 @@ do
   tap.ok(good, "1, 2, 3 and 4 threads: identical bits after 50 steps")
 end
 
--- ---- gradients ------------------------------------------------------------------------------------------------------------
+-- ---- gradients ----------------------------------------------------------------------------------------------------
 
 do -- dL/dx, dL/dh0 and a weight, against differences; loss at the last step, a mask, vectors in and out
   local model <close> = lstm.model { input = 3, hidden = 5, output = 2, precision = "double", layers = 2, seed = 8 }
@@ -336,7 +337,7 @@ do -- accumulation over two halves = one batch of both
   tap.ok(worst < 1e-6, "with the same result, to rounding")
 end
 
--- ---- padded sequences -------------------------------------------------------------------------------------------------------
+-- ---- padded sequences ---------------------------------------------------------------------------------------------
 
 do
   local model <close> = lstm.model { input = 2, hidden = 6, output = 1, precision = "double" }
@@ -369,7 +370,7 @@ do
   tap.is(order_a:next().x[1][1][1], order_b:next().x[1][1][1], "a shuffled order continues from a cursor")
 end
 
--- ---- fields ---------------------------------------------------------------------------------------------------------------
+-- ---- fields -------------------------------------------------------------------------------------------------------
 
 do
   local model <close> = new_model()
