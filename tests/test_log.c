@@ -252,6 +252,38 @@ static void test_records(void)
     tap_ok(close, "keepbits rounds to nearest");
 }
 
+/* Logs with more and more in them, looked at after each flush. */
+static void test_many_names(void)
+{
+    const char *path = in_dir("many.h5");
+    char name[64];
+    const char *names = name;
+    h5log *log = h5log_create(path, NULL, &err);
+    int bad = 0;
+    for (int n = 0; n < 60; n++) {
+        double value = n, got[100];
+        snprintf(name, sizeof name, "option%d", n);
+        bad += h5log_set_integer(log, "config", name, n, &err) != 0;
+        snprintf(name, sizeof name, "metric%d", n);
+        bad += h5log_row(log, n, 1, &names, &value, &err) != 0;
+        snprintf(name, sizeof name, "group%d/deep%d/series%d", n % 7, n % 3, n);
+        h5log_series s = {.name = name, .type = H5_F64};
+        bad += h5log_announce(log, &s, &err) || h5log_array(log, name, n, NULL, &value, &err) || h5log_flush(log, &err);
+        for (int k = 0; k <= n; k++) {
+            snprintf(name, sizeof name, "metrics/metric%d", k);
+            bad += read_doubles(path, name, got, 100) != n + 1 || got[k] != k;
+            snprintf(name, sizeof name, "group%d/deep%d/series%d", k % 7, k % 3, k);
+            long rows = read_doubles(path, name, got, 100);
+            bool found = false;
+            for (long r = 0; r < rows; r++)
+                found = found || got[r] == k;
+            snprintf(name, sizeof name, "option%d", k);
+            bad += !found || attribute(path, "config", name) != k;
+        }
+    }
+    tap_ok(!bad && good(close_and_free(log)), "60 metrics, series and attributes, all there after each flush");
+}
+
 static void test_texts(void)
 {
     const char *path = in_dir("texts.h5");
@@ -520,6 +552,7 @@ int main(int argc, char **argv)
     test_metrics();
     test_many_rows();
     test_records();
+    test_many_names();
     test_texts();
     test_refusals();
     test_resume();
