@@ -4,7 +4,7 @@ and tokens, against the recorded ones.
 
     check_watch.py LOG LOG_OF_RNN
 
-Speaks TAP. watch.sh makes the logs (from watch.lua) and skips without h5py. Everything is float64; 1e-12 is a few
+Speaks TAP. watch.sh makes the logs (from watched_run.lua) and skips without h5py. Everything is float64; 1e-12 is a few
 hundred roundings, and a wrong formula is off by far more."""
 import sys
 

@@ -13,7 +13,7 @@ fi
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 watch() {
-    ./lstmrun "${srcdir:-.}/tests/watch.lua" --quiet --out="$folder/$1" cell="$1" activations.every=1 gradients.every=1 \
+    ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$folder/$1" cell="$1" activations.every=1 gradients.every=1 \
         gradients.full=true parameters.every=1 parameters.full=true
 }
 if watch lstm && watch rnn; then
