@@ -88,6 +88,13 @@ local function speed(fit, text)
   return plan.flops_per_step * steps / (sys.clock() - started)
 end
 
+-- ", of 15.6 GiB in this machine", or a warning.
+local function compared_to_machine(bytes)
+  local here = sys.memory()
+  if not here then return "" end
+  return (bytes > here and ": MORE than the %s of this machine" or ", of %s in this machine"):format(format.bytes(here))
+end
+
 local function report(run)
   local fit, plan = run.fit, run.fit.plan
   local known, rate = pcall(speed, fit, run.text)
@@ -99,11 +106,13 @@ local function report(run)
     return
   end
   print(("parameters  %s"):format(format.count(plan.parameters)))
-  print(("memory      %s (model %s, training %s)%s"):format(format.bytes(plan.model_bytes + plan.trainer_bytes),
-    format.bytes(plan.model_bytes), format.bytes(plan.trainer_bytes),
-    sys.memory() and "; this machine has " .. format.bytes(sys.memory()) or ""))
-  print(seconds and ("time        about %s for %s (%.3g ms a step)"):format(format.duration(seconds * run.total),
-    format.plural(run.total, "step"), 1000 * seconds) or "time        unknown")
+  local bytes = plan.model_bytes + plan.trainer_bytes
+  print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
+    format.bytes(plan.trainer_bytes), compared_to_machine(bytes)))
+  if not seconds then print "time        unknown" return end
+  local each = seconds < 1 and ("%.3g ms"):format(1000 * seconds) or format.duration(seconds)
+  print(("time        about %s for %s (%s a step)"):format(format.duration(seconds * run.total),
+    format.plural(run.total, "step"), each))
 end
 
 --- Says what the run would take, and ends the program.

@@ -28,9 +28,10 @@ function format.short(x)
   return (unit == "" and "%.0f%s" or value < 100 and "%.1f%s" or "%.0f%s"):format(value, unit)
 end
 
---- 218 -> "3:38"; 7384 -> "2:03:04"; 200000 -> "2d 07:33"
+--- 218 -> "3:38"; 7384 -> "2:03:04"; 200000 -> "2d 07:33"; 1e9 -> "32 years"
 function format.duration(seconds)
   if seconds ~= seconds or seconds == math.huge then return "?" end
+  if seconds >= 365 * 86400 then return ("%.0f years"):format(seconds / (365.25 * 86400)) end
   local s = math.floor(seconds + 0.5)
   if s >= 86400 then return ("%dd %02d:%02d"):format(s // 86400, s // 3600 % 24, s // 60 % 60) end
   if s >= 3600 then return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60) end
