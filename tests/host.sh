@@ -186,6 +186,11 @@ run borrowed.lua --help
 exits 0 "an experiment that came with lstmrun, by require"; prints "hidden="
 run shakespeare --help
 exits 0 "and by its name"; prints "hidden="
+run gradients
+exits 0 "experiments/gradients.lua"; silent
+[ "$(wc -l <out)" -eq 11 ]; result $? "  a line for each cell and length"
+awk '$1 == "rnn" && $2 == 100 { rnn = $3 } $1 == "lstm" && $2 == 100 { exit !(rnn > 0 && $3 > 1e6 * rnn) }' out
+result $? "  an LSTM remembers longer"
 
 # ---- a run ----------------------------------------------------------------------------------------------------------
 
