@@ -1,0 +1,633 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Figures of runs: reads their logs, writes PNG, SVG or PDF. See docs/tools.md.
+
+A kind of figure is a function of (runs, options) that returns a matplotlib figure, and an entry in KINDS. What a user
+can do wrong is a Trouble: one sentence on standard error and exit status 1, or 2 where the command line is wrong."""
+import argparse
+import io
+import os
+import sys
+import time
+
+try:
+    import h5py
+    import numpy as np
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+except ImportError as error:
+    sys.exit(f"lstmplot: {error}; lstmplot needs h5py and matplotlib (Debian: python3-h5py python3-matplotlib)")
+
+# Okabe and Ito's colours, which people with any colour vision tell apart.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+DASHES = ["-", "--", "-.", ":"]
+STYLE = {
+    "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": 11,
+    "figure.constrained_layout.use": True, "figure.dpi": 100, "font.size": 10, "grid.alpha": 0.25,
+    "legend.fontsize": 9, "legend.frameon": False, "savefig.dpi": 100, "svg.fonttype": "none", "pdf.fonttype": 42,
+    "svg.hashsalt": "lstmplot",  # the same figure is the same file
+}
+GATES = {"i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "output gate o"}
+ACTIVATIONS = {**GATES, "c": "cell state c", "h": "hidden state h"}
+GRADIENTS = ["dh", "dc", "di", "df", "dg", "do"]
+STATISTICS = {
+    "norm": "L2 norm", "mean": "mean", "std": "standard deviation", "min": "minimum", "max": "maximum",
+    "moment1_norm": "L2 norm of the optimiser's first moment",
+    "moment2_norm": "L2 norm of the optimiser's second moment",
+    "gradient": "L2 norm of the gradient",
+}
+# Which option of a run makes lstmrun log a group.
+LOGGED_BY = {
+    "activations": "activations.every=100", "saturation": "activations.every=100",
+    "gradients": "gradients.every=100", "parameters": "parameters.every=100",
+}
+CORE_LIMIT = 1 << 30  # bytes: larger logs are not read into memory at once
+
+
+class Trouble(Exception):
+    """What went wrong, as a sentence; status: how to exit."""
+
+    def __init__(self, sentence, status=1):
+        super().__init__(sentence)
+        self.status = status
+
+
+# ---- reading a run --------------------------------------------------------------------------------------------------
+
+def open_log(path):
+    """The log, as of one commit. While a commit is put in place, a live log can't be opened: tries for two seconds."""
+    give_up = time.monotonic() + 2
+    while True:
+        try:
+            if os.path.getsize(path) > CORE_LIMIT:
+                return h5py.File(path, "r")
+            return h5py.File(path, "r", driver="core", backing_store=False)
+        except FileNotFoundError:
+            raise Trouble(f"{path}: no such file; give a run's directory or its log.h5") from None
+        except PermissionError:
+            raise Trouble(f"{path}: permission denied") from None
+        except (OSError, RuntimeError):
+            if time.monotonic() > give_up:
+                raise Trouble(f"{path} does not open as HDF5; if its run was killed, go on with the run (--resume) "
+                              "or use lstmlog recover") from None
+            time.sleep(0.05)
+
+
+def text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def plain(string):
+    """As matplotlib takes it: no dollar begins mathematics."""
+    return string.replace("$", r"\$")
+
+
+class Run:
+    """A run's log, and its vocabulary where there is one. path: the run's directory or its log.h5."""
+
+    def __init__(self, path):
+        self.path = path
+        self.directory = path if os.path.isdir(path) else os.path.dirname(path)
+        self.log = open_log(os.path.join(path, "log.h5") if os.path.isdir(path) else path)
+        if "metrics" not in self.log or "config" not in self.log:
+            raise Trouble(f"{path} is not the log of a run: it has no /metrics and /config")
+        self.name = os.path.basename(os.path.abspath(self.directory))
+        experiment = self.log["environment"].attrs.get("experiment", "") if "environment" in self.log else ""
+        self.title = plain(" ".join(filter(None, [text(experiment), self.name])))
+
+    def metric(self, name):
+        """(steps, values) of a metric where it was logged; both empty when it never was."""
+        steps = self.log["metrics/step"][...]
+        values = self.log["metrics"][name][...] if name in self.log["metrics"] else np.full(len(steps), np.nan)
+        there = np.isfinite(values)
+        return steps[there], values[there]
+
+    def series(self, name):
+        """The dataset GROUP/NAME, which has a record at least."""
+        group = name.split("/")[0]
+        if name not in self.log:
+            if group in self.log:
+                raise Trouble(f"{self.path} has no {name}; in {group} there is "
+                              + ", ".join(k for k, v in self.log[group].items() if v.ndim > 1))
+            raise Trouble(f"{self.path} has no {group}; run with {LOGGED_BY[group]}")
+        if len(self.log[name]) == 0:
+            raise Trouble(f"{self.path} has no record of {name} yet")
+        return self.log[name]
+
+    def steps(self, name):
+        return self.log[name.split("/")[0] + "/step"][...]
+
+    def record_of(self, name, step):
+        """The index of the record of a step; None: the last."""
+        steps = self.steps(name)
+        if step is None:
+            return len(steps) - 1
+        found = np.flatnonzero(steps == step)
+        if len(found) == 0:
+            nearest = steps[np.argmin(np.abs(steps - step))]
+            raise Trouble(f"{self.path} has {name.split('/')[0]} of {len(steps)} steps from {steps[0]} to {steps[-1]}, "
+                          f"but not of step {step}; the nearest is {nearest}")
+        return found[-1]
+
+    def read(self, name, record):
+        """A record without the padding of records that are smaller than announced."""
+        dataset = self.series(name)
+        sizes = []
+        for axis in range(1, dataset.ndim):
+            dims = dataset.dims[axis]
+            size = f"{dims[0].name}_size" if len(dims) else ""
+            sizes.append(slice(int(self.log[size][record]) if size in self.log else None))
+        return dataset[(record, *sizes)]
+
+    def labels(self, name):
+        return [text(v) for v in self.log[name][...]]
+
+    def vocabulary(self):
+        """The symbols of the token ids, which checkpoints hold; None without a checkpoint or vocabulary."""
+        for which in "latest", "previous", "best":
+            try:
+                with h5py.File(os.path.join(self.directory, f"checkpoint-{which}.h5"), "r") as f:
+                    dataset = f["text/vocabulary"]
+                    return restore_vocabulary(bytes(dataset[()]).ljust(int(dataset.attrs["bytes"]), b"\0"))
+            except (OSError, KeyError, ValueError):
+                continue
+        return None
+
+
+def restore_vocabulary(data):
+    """What src/vocab.c serialises: magic, kind, V, V lengths (32 bits, little-endian), the symbols."""
+    if data[:8] != b"lstmvoc1":
+        raise ValueError("not a vocabulary")
+    count = int.from_bytes(data[12:16], "little")
+    ends = 16 + 4 * count + np.cumsum(np.frombuffer(data, "<u4", count, 16), dtype=np.int64)
+    starts = np.concatenate([[16 + 4 * count], ends])
+    return [data[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends)]
+
+
+# ---- what figures have in common ------------------------------------------------------------------------------------
+
+def one(runs, kind):
+    if len(runs) != 1:
+        raise Trouble(f"{kind} draws one run, {len(runs)} were given", 2)
+    return runs[0]
+
+
+def chosen(options, name, choices, default):
+    """The value of --NAME, one of the choices."""
+    value = getattr(options, name) or default
+    if value not in choices:
+        raise Trouble(f"--{name} {value}: expected one of {', '.join(choices)}", 2)
+    return value
+
+
+def index(run, option, value, size):
+    """A number given to --OPTION, of a dimension of that size."""
+    if not 0 <= value < size:
+        have = "only 0" if size == 1 else f"0 to {size - 1}"
+        raise Trouble(f"--{option} {value}: {run.path} has {have}", 2)
+    return value
+
+
+def layers(run, options, size):
+    return range(size) if options.layer is None else [index(run, "layer", options.layer, size)]
+
+
+def some_of(run, option, words, size):
+    """Indexes from "3,8,12", "0:32" (without 32) or both; None: all."""
+    if words is None:
+        return np.arange(size)
+    result = []
+    for word in words.split(","):
+        first, colon, end = word.partition(":")
+        try:
+            bounds = (int(first or 0), int(end or size)) if colon else (int(first), int(first) + 1)
+        except ValueError:
+            raise Trouble(f"--{option} {words}: expected numbers as in 3,8,12 or a range as in 0:32", 2) from None
+        index(run, option, bounds[0], size)
+        result.extend(range(bounds[0], min(bounds[1], size)))
+    if not result:
+        raise Trouble(f"--{option} {words}: chooses nothing", 2)
+    return np.array(result)
+
+
+def spread(count, most):
+    """At most `most` of the indexes below count, evenly from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def records(run, name, options, most):
+    """The records of --step A,B,...; else `most` over the whole run."""
+    if options.step is None:
+        return spread(len(run.series(name)), most)
+    run.series(name)
+    return [run.record_of(name, step) for step in options.step]
+
+
+def single_step(options):
+    if options.step is not None and len(options.step) != 1:
+        raise Trouble(f"--step: {options.kind} draws one step", 2)
+    return options.step[0] if options.step else None
+
+
+def shades(count):
+    """Colours from dark to bright, for what has an order; the brightest ones would be lost on white."""
+    return matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(count, 2)))
+
+
+def number(value):
+    return f"{value:,}"
+
+
+def thousands(axis):
+    axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def figure(width, height, title, **grid):
+    """A figure with a grid of axes: (figure, axes [rows, columns])."""
+    fig = Figure(figsize=(width, height))
+    fig.suptitle(title, fontsize=12, fontweight="bold")
+    return fig, fig.subplots(squeeze=False, **grid)
+
+
+def legend_beside(ax, *entries):
+    ax.legend(*entries, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+
+
+def finite(run, name, values):
+    if not np.isfinite(values).any():
+        raise Trouble(f"{run.path}: {name} holds no finite number there")
+    return values
+
+
+# ---- the kinds ------------------------------------------------------------------------------------------------------
+
+def outline(steps, values, most=1000):
+    """A noisy curve with at most 2 x most points that looks the same: least and largest value of each stretch."""
+    starts = np.arange(0, len(steps), max(1, len(steps) // most))
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    return np.repeat(steps[starts], 2), np.column_stack([low, high]).ravel()
+
+
+def loss(runs, options):
+    """loss of training and validation over training steps, of one or many runs"""
+    fig, axes = figure(8, 4.8, f"Loss of {runs[0].title}" if len(runs) == 1 else f"Loss of {len(runs)} runs")
+    ax = axes[0, 0]
+    for k, run in enumerate(runs):
+        draw_loss(ax, run, COLOURS[k % len(COLOURS)], DASHES[k // len(COLOURS) % len(DASHES)],
+                  "" if len(runs) == 1 else run.title + ": ")
+    ax.set_xlabel("training step")
+    ax.set_ylabel("loss")
+    if all("data" in run.log["environment"].attrs for run in runs if "environment" in run.log):
+        ax.set_ylabel("loss (nats per token)")
+        bits = ax.secondary_yaxis("right", functions=(lambda y: y / np.log(2), lambda y: y * np.log(2)))
+        bits.set_ylabel("bits per token")
+    thousands(ax.xaxis)
+    ax.legend(loc="upper right")
+    return fig
+
+
+def draw_loss(ax, run, colour, dashes, prefix):
+    steps, values = run.metric("loss")
+    if len(steps) == 0:
+        raise Trouble(f"{run.path} has no loss yet")
+    smooth_steps, smooth = run.metric("smoothed_loss")
+    if len(smooth_steps) == 0:
+        smooth_steps, smooth = steps, values
+    ax.plot(*outline(steps, values), color=colour, alpha=0.25, linewidth=0.8)
+    ax.plot(*outline(smooth_steps, smooth), color=colour, linestyle=dashes, linewidth=1.2, alpha=0.7,
+            label=prefix + "training")
+    steps, values = run.metric("val_loss")
+    if len(steps):
+        best = np.argmin(values)
+        few = {"marker": "o", "markersize": 4} if len(steps) <= 40 else {}
+        ax.plot(steps, values, color=colour, linestyle=dashes, linewidth=2, **few,
+                label=f"{prefix}validation, best {values[best]:.4g} at step {number(steps[best])}")
+        ax.plot(steps[best], values[best], marker="*", markersize=14, color=colour, markeredgecolor="white", zorder=5)
+
+
+def gates(runs, options):
+    """gate activations over the time steps of one record: mean and quartiles of the units"""
+    run = one(runs, "gates")
+    if "activations" in run.log and "i" not in run.log["activations"]:
+        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
+    run.series("activations/i")
+    record = run.record_of("activations/i", single_step(options))
+    fig, axes = figure(10, 6, f"Mean gate activations of {run.title}, training step "
+                       + number(run.steps("activations/i")[record]), nrows=2, ncols=2, sharex=True)
+    for ax, (gate, title) in zip(axes.ravel(), GATES.items()):
+        values = finite(run, "activations/" + gate, run.read("activations/" + gate, record))
+        for layer in layers(run, options, len(values)):
+            units = values[layer].reshape(values.shape[1], -1)  # [time, batch x unit]
+            colour = COLOURS[layer % len(COLOURS)]
+            ax.plot(np.nanmean(units, axis=1), color=colour, linewidth=2, label=f"layer {layer}, mean")
+            quartiles = ax.plot(np.nanpercentile(units, [25, 75], axis=1).T, color=colour, linewidth=0.7, alpha=0.6)
+            quartiles[0].set_label(f"layer {layer}, quartiles")
+        ax.set_title(title)
+        ax.set_ylim((-1.02, 1.02) if gate == "g" else (-0.01, 1.01))
+        ax.set_ylabel("activation")
+        thousands(ax.xaxis)
+    for ax in axes[1]:
+        ax.set_xlabel("time step")
+    legend_beside(axes[0, 1])
+    return fig
+
+
+def shown(symbol):
+    """A token as a label: what can't be seen gets a sign, long words are cut."""
+    symbol = symbol.replace("\n", "\u21b5").replace("\t", "\u21e5").replace("\r", "\u240d")
+    symbol = "".join(c if c.isprintable() else "\ufffd" for c in symbol)
+    return plain(symbol if len(symbol) <= 12 else symbol[:11] + "\u2026")
+
+
+def heatmap(runs, options):
+    """a gate or state over time steps and units, with the text below"""
+    run = one(runs, "heatmap")
+    what = chosen(options, "what", ACTIVATIONS, "h")
+    name = "activations/" + what
+    run.series(name)
+    record = run.record_of(name, single_step(options))
+    values = finite(run, name, run.read(name, record))  # [layer, time, batch, unit]
+    layer = index(run, "layer", options.layer or 0, len(values))
+    row = index(run, "row", options.row or 0, values.shape[2])
+    times = some_of(run, "time", options.time, values.shape[1])
+    units = some_of(run, "units", options.units, values.shape[3])
+    labels = token_labels(run, record, row, times)
+    long = labels is not None and max(map(len, labels)) > 2
+
+    cell = 0.17 if long else 0.105  # inches for a token
+    width = min(max(1.9 + cell * len(times), 6.5), 60)
+    fig, axes = figure(width, min(max(2.2 + 0.035 * len(units), 3.6), 9),
+                       f"{ACTIVATIONS[what].capitalize()} of {run.title}, layer {layer}, training step "
+                       + number(run.steps(name)[record]))
+    draw_heatmap(fig, axes[0, 0], values[layer, times, row][:, units].T, what)
+    label_units(axes[0, 0], units)
+    label_times(axes[0, 0], times, labels, long)
+    return fig
+
+
+def token_labels(run, record, row, times):
+    if "activations/token" not in run.log:
+        return None
+    vocabulary = run.vocabulary()
+    if vocabulary is None:
+        print(f"lstmplot: {run.directory or '.'} has no checkpoint with a vocabulary; drawn without the text",
+              file=sys.stderr)
+        return None
+    ids = run.read("activations/token", record)[times, row]
+    return [shown(vocabulary[k]) if 0 <= k < len(vocabulary) else "\ufffd" for k in ids]
+
+
+def draw_heatmap(fig, ax, image, what):
+    """image: [unit, time]. Gates from 0 to 1; what has a sign in two colours that part at 0."""
+    if what in ("i", "f", "o"):
+        scale = {"cmap": "viridis", "vmin": 0, "vmax": 1}
+    else:
+        bound = 1 if what in ("g", "h") else np.nanpercentile(np.abs(image), 99) or 1
+        scale = {"cmap": "PuOr", "vmin": -bound, "vmax": bound}
+    drawn = ax.imshow(image, aspect="auto", interpolation="nearest", **scale)
+    ax.set_facecolor("0.6")  # where a number is not finite
+    ax.grid(False)
+    beyond = what == "c" and np.nanmax(np.abs(image)) > scale["vmax"]
+    bar = fig.colorbar(drawn, ax=ax, pad=0.01, fraction=0.05, aspect=25, extend="both" if beyond else "neither")
+    bar.set_label(ACTIVATIONS[what])
+
+
+def label_units(ax, units):
+    ax.set_ylabel("unit")
+    apart = next(n for n in (1, 5, 10, 20, 50, 100, 500, len(units)) if len(units) <= 25 * n or n == len(units))
+    ticks = np.arange(0, len(units), apart)
+    ax.set_yticks(ticks, [str(units[k]) for k in ticks])
+
+
+def label_times(ax, times, labels, long):
+    ticks = [k for k, t in enumerate(times) if t % 10 == 0 or len(times) <= 20]
+    if labels is None:
+        ax.set_xticks(ticks, [str(times[k]) for k in ticks])
+        ax.set_xlabel("time step")
+        return
+    ax.set_xticks(range(len(times)), labels, family="monospace", fontsize=8 if long else 9,
+                  rotation=90 if long else 0)
+    ax.tick_params(axis="x", length=0, pad=3)
+    ax.set_xlabel("token fed in")
+    top = ax.secondary_xaxis("top")
+    top.set_xticks(ticks, [str(times[k]) for k in ticks])
+    top.set_xlabel("time step")
+
+
+def gradients(runs, options):
+    """norm of dL/dh or another gradient over time steps, at several training steps"""
+    run = one(runs, "gradients")
+    what = chosen(options, "what", GRADIENTS, "dh")
+    name = f"gradients/{what}_norm"
+    values, which = run.series(name), records(run, name, options, 6)
+    panels = layers(run, options, values.shape[1])
+    fig, axes = figure(max(6.5, 1 + 4 * len(panels)), 4.5, f"Gradient through time of {run.title}", ncols=len(panels),
+                       sharey=True)
+    colours = shades(len(which))
+    there = False
+    for colour, record in zip(colours, which):
+        norms = run.read(name, record)
+        for ax, layer in zip(axes[0], panels):
+            positive = np.where(norms[layer] > 0, norms[layer], np.nan)  # a logarithm has no zero
+            there = there or np.isfinite(positive).any()
+            ax.semilogy(positive, color=colour, linewidth=1.6, label=f"step {number(run.steps(name)[record])}")
+    if not there:
+        raise Trouble(f"{run.path}: {name} is zero or not finite everywhere there")
+    for ax, layer in zip(axes[0], panels):
+        ax.set_title(f"layer {layer}")
+        ax.set_xlabel("time step")
+        thousands(ax.xaxis)
+    axes[0, 0].set_ylabel(f"L2 norm of \u2202L/\u2202{what[1:]} over batch and units")
+    legend_beside(axes[0, -1])
+    return fig
+
+
+def parameters(runs, options):
+    """a statistic of each parameter over training"""
+    run = one(runs, "parameters")
+    what = chosen(options, "what", STATISTICS, "norm")
+    name = "gradients/norm" if what == "gradient" else "parameters/" + what
+    values, steps = run.series(name)[...], run.steps(name)
+    names = run.labels(name.split("/")[0] + "/parameter")
+    if options.parameter is not None:
+        keep = [parameter_index(run, options.parameter, names)]
+    else:
+        keep = range(len(names))
+    fig, axes = figure(9, max(4.8, 1.5 + 0.22 * len(keep)),
+                       f"{STATISTICS[what][0].upper()}{STATISTICS[what][1:]} of the parameters of {run.title}")
+    ax = axes[0, 0]
+    for k in keep:
+        ax.plot(steps, values[:, k], color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k % len(DASHES)],
+                linewidth=1.6, marker="o" if len(steps) == 1 else None, label=plain(names[k]))
+    if "norm" in name and (finite(run, name, values) > 0).any():
+        ax.set_yscale("log")
+    ax.set_xlabel("training step")
+    ax.set_ylabel(STATISTICS[what])
+    thousands(ax.xaxis)
+    legend_beside(ax)
+    return fig
+
+
+def parameter_index(run, name, names):
+    if name not in names:
+        raise Trouble(f"--parameter {name}: {run.path} has {', '.join(names)}", 2)
+    return names.index(name)
+
+
+def histograms(runs, options):
+    """distribution of a parameter's values, ridge by ridge over training"""
+    run = one(runs, "histograms")
+    name = "parameters/histogram"
+    counts, which = run.series(name), records(run, name, options, 12)
+    names = run.labels("parameters/parameter")
+    recurrent = [n for n in names if "weight_hh" in n]
+    k = parameter_index(run, options.parameter or (recurrent or names)[0], names)
+    fig, axes = figure(8, 1.6 + 0.4 * max(len(which), 4), f"Values of {plain(names[k])} of {run.title}")
+    ax = axes[0, 0]
+    curves = [density(counts[r, k], run.log["parameters/min"][r, k], run.log["parameters/max"][r, k]) for r in which]
+    tallest = max(finite(run, name, np.concatenate([y for _, y in curves])))
+    for place, ((x, y), colour) in enumerate(zip(curves, shades(len(which)))):
+        base = np.full(len(x), float(place))
+        # Later ones further up and behind; each may reach over the two above it.
+        ax.fill_between(x, base, base + 1.8 * y / tallest, color=colour, alpha=0.75, linewidth=0, zorder=50 - place)
+        ax.plot(x, base + 1.8 * y / tallest, color="white", linewidth=0.8, zorder=50 - place)
+    ax.set_yticks(range(len(which)), [number(run.steps(name)[r]) for r in which])
+    ax.set_ylabel("training step")
+    x, y = np.concatenate([np.stack(curve) for curve in curves], axis=1)
+    ax.set_xlim(x[y > 0.002 * tallest].min(), x[y > 0.002 * tallest].max())  # without tails that can't be seen
+    ax.set_xlabel(f"value (all: {x.min():.3g} to {x.max():.3g}); height: share of the values there")
+    return fig
+
+
+def density(counts, low, high):
+    """The centres of the bins and the share of the values in each, per unit of the axis; zero at both ends."""
+    width = (high - low) / len(counts) or 1e-6 * max(1, abs(low))  # all values may be the same
+    centres = low + width * np.arange(-0.5, len(counts) + 1)
+    return centres, np.concatenate([[0], counts / max(counts.sum(), 1) / width, [0]])
+
+
+def saturation(runs, options):
+    """how often each unit's gates are nearly closed and nearly open (as in Karpathy et al. 2015)"""
+    run = one(runs, "saturation")
+    run.series("saturation/i_low")
+    record = run.record_of("saturation/i_low", single_step(options))
+    fig, axes = figure(10, 3.7, f"Saturated gates of {run.title}, training step "
+                       + number(run.steps("saturation/i_low")[record]), ncols=3, sharex=True, sharey=True)
+    for ax, gate in zip(axes[0], "ifo"):
+        low, high = (run.read(f"saturation/{gate}_{side}", record) for side in ("low", "high"))
+        for layer in layers(run, options, len(low)):
+            ax.scatter(low[layer], high[layer], s=22, alpha=0.6, color=COLOURS[layer % len(COLOURS)], linewidth=0,
+                       label=f"layer {layer}", clip_on=False, zorder=3)
+        ax.plot([0, 1], [1, 0], color="0.5", linewidth=1, linestyle="--", zorder=1)
+        ax.set_title(GATES[gate])
+        ax.set_xlabel("share of values below 0.1")
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1)
+        ax.set_aspect("equal")
+    axes[0, 0].set_ylabel("share of values above 0.9")
+    legend_beside(axes[0, 2])
+    return fig
+
+
+# Each with the options that it has.
+KINDS = {
+    "loss": (loss, []),
+    "gates": (gates, ["step", "layer"]),
+    "heatmap": (heatmap, ["what", "step", "layer", "units", "time", "row"]),
+    "gradients": (gradients, ["what", "step", "layer"]),
+    "parameters": (parameters, ["what", "parameter"]),
+    "histograms": (histograms, ["parameter", "step"]),
+    "saturation": (saturation, ["step", "layer"]),
+}
+
+
+# ---- command line ---------------------------------------------------------------------------------------------------
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise Trouble(message + "; lstmplot --help says more", 2)
+
+
+def step_list(words):
+    return [int(word) for word in words.split(",")]
+
+
+step_list.__name__ = "list of steps"  # for argparse's message
+
+
+def make_parser():
+    kinds = "\n".join(f"  {name:<12}{draw.__doc__}\n{'':14}" + " ".join("--" + o for o in names)
+                      for name, (draw, names) in KINDS.items())
+    parser = Parser(prog="lstmplot", usage="lstmplot RUN... KIND [options] -o FILE.(png|svg|pdf)",
+                    description="Draws a figure of a run, or of several: RUN is a run's directory or its log.h5.",
+                    epilog="kinds and their options:\n" + kinds,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="RUN... KIND", help=argparse.SUPPRESS)
+    parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
+    parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
+                        f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}")
+    parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
+                        "gradients and histograms: several, as in 100,500,900")
+    parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
+    parser.add_argument("--row", type=int, metavar="N", help="row of the batch, from 0 (default: 0)")
+    parser.add_argument("--units", metavar="LIST", help="units, as in 3,8,12 or 0:32 (default: all)")
+    parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
+    parser.add_argument("--parameter", metavar="NAME", help="parameter, such as lstm.weight_hh_l0")
+    return parser
+
+
+def parse(arguments):
+    options = make_parser().parse_intermixed_args(arguments)
+    if not options.words:
+        raise Trouble("expected RUN... KIND; lstmplot --help says more", 2)
+    *options.runs, options.kind = options.words
+    if options.kind not in KINDS:
+        raise Trouble(f"'{options.kind}' is no kind of figure; expected RUN... KIND, KIND one of {', '.join(KINDS)}", 2)
+    if not options.runs:
+        raise Trouble(f"expected a run before '{options.kind}'", 2)
+    if options.output is None:
+        raise Trouble("expected -o FILE.png, FILE.svg or FILE.pdf", 2)
+    options.format = os.path.splitext(options.output)[1][1:].lower()
+    if options.format not in ("png", "svg", "pdf"):
+        raise Trouble(f"-o {options.output}: expected a name that ends in .png, .svg or .pdf", 2)
+    known = KINDS[options.kind][1]
+    for name in "what", "step", "layer", "row", "units", "time", "parameter":
+        if getattr(options, name) is not None and name not in known:
+            raise Trouble(f"{options.kind} has no option --{name}"
+                          + (f"; it has --{', --'.join(known)}" if known else ""), 2)
+    return options
+
+
+def save(fig, options):
+    """Draws into memory first: what was at the place stays when drawing or writing fails."""
+    image = io.BytesIO()
+    date = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[options.format]
+    fig.savefig(image, format=options.format, metadata=date)
+    unfinished = options.output + ".tmp"
+    try:
+        with open(unfinished, "wb") as f:
+            f.write(image.getvalue())
+        os.replace(unfinished, options.output)
+    except OSError as error:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise Trouble(f"{options.output}: {error.strerror}") from None
+
+
+def main(arguments):
+    """Returns the exit status."""
+    try:
+        options = parse(arguments)
+        with matplotlib.rc_context(STYLE):
+            save(KINDS[options.kind][0]([Run(path) for path in options.runs], options), options)
+        return 0
+    except Trouble as trouble:
+        print(f"lstmplot: {trouble}", file=sys.stderr)
+        return trouble.status
+
+
+if __name__ == "__main__":
+    h5py._errors.silence_errors()
+    sys.exit(main(sys.argv[1:]))
