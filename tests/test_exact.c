@@ -123,8 +123,18 @@ static const char *type_name(lstm_type type)
  * blocks of units, nor for less than 100,000 operations a time step each. */
 static void widen(recipe *r)
 {
-    r->net.hidden = 100;
-    r->train.batch = r->net.cell == LSTM_CELL_LSTM ? 9 : 36;
+    bool lstm = r->net.cell == LSTM_CELL_LSTM;
+
+    r->net.hidden = lstm ? 100 : 140;
+    r->train.batch = lstm ? 9 : 20;
+    r->train.seq = 2;
+}
+
+/* Many rows and few units: the engine shares out the rows instead of the units. */
+static void lengthen(recipe *r)
+{
+    r->net.hidden = 56;
+    r->train.batch = 30;
     r->train.seq = 2;
 }
 
@@ -157,6 +167,10 @@ static void check_threads(lstm_type type)
         widen(&r[k]);
         check_recipe_threads(&r[k], 50);
     }
+    lengthen(&r[1]);
+    check_recipe_threads(&r[1], 50);
+    lengthen(&r[3]);
+    check_recipe_threads(&r[3], 10);
     thin(&r[0]);
     check_recipe_threads(&r[0], 10);
     thin(&r[2]);
