@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""The figures of lstmplot: none is empty, each says what it shows, and mistakes are answered by a sentence.
+
+    check_plots.py LSTMPLOT FOLDER     FOLDER: with the runs watched (2 layers, 12 units, 20 time steps) and bare
+
+Speaks TAP. Needs h5py and matplotlib; plots.sh makes the runs and skips without them."""
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+from matplotlib.image import imread
+
+count = failed = 0
+program, folder = sys.argv[1:3]
+spec = importlib.util.spec_from_file_location("lstmplot", program)
+lstmplot = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(lstmplot)
+
+
+def ok(condition, text):
+    global count, failed
+    count += 1
+    failed += not condition
+    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
+
+
+def at(name):
+    return os.path.join(folder, name)
+
+
+def draw(*arguments):
+    """Runs lstmplot in this process: (exit status, standard error)."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        status = lstmplot.main(list(arguments))
+    return status, said.getvalue()
+
+
+def read(name, mode="r"):
+    with open(at(name), mode) as f:
+        return f.read()
+
+
+def svg_texts(name):
+    """The texts of an SVG, one after another."""
+    return "\n".join(re.findall(r"<text[^>]*>([^<]*)</text>", read(name)))
+
+
+# What each figure must say, and the least number of colours of its own. Antialiased black text on white alone has
+# shades of grey only.
+FIGURES = {
+    "loss": (["shakespeare watched", "training step", "loss (nats per token)", "bits per token", "validation, best"], 2),
+    "gates": (["shakespeare watched", "training step 8", "input gate i", "forget gate f", "candidate g",
+               "output gate o", "time step", "layer 0, mean", "layer 1, mean"], 20),
+    "heatmap": (["shakespeare watched", "layer 0", "training step 8", "hidden state h", "unit", "time step",
+                 "token fed in"], 100),
+    "gradients": (["shakespeare watched", "step 2", "step 8", "layer 1", "L2 norm of \u2202L/\u2202h", "time step"], 20),
+    "parameters": (["shakespeare watched", "training step", "L2 norm", "lstm.weight_hh_l0", "head.bias"], 20),
+    "histograms": (["lstm.weight_hh_l0 of shakespeare watched", "training step", "2", "8"], 20),
+    "saturation": (["shakespeare watched", "share of values below 0.1", "share of values above 0.9", "forget gate f",
+                    "layer 1"], 2),
+}
+
+
+def is_drawn(name, colours):
+    """A PNG with some ink, and with colours other than grey."""
+    pixels = (imread(at(name))[:, :, :3] * 255).round().astype(int)
+    ink = (pixels.min(axis=2) < 200).mean()
+    coloured = pixels[np.ptp(pixels, axis=2) > 40]
+    return 0.005 < ink < 0.9 and len(np.unique(coloured, axis=0)) >= colours and len(coloured) > 100
+
+
+def check_kinds():
+    ok(set(FIGURES) == set(lstmplot.KINDS), "all kinds of figures are tested here")
+    for kind, (labels, colours) in FIGURES.items():
+        results = [draw(at("watched"), kind, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
+        ok(results == [(0, "")] * 3, f"{kind}: drawn as PNG, SVG and PDF, in silence")
+        ok(is_drawn(f"{kind}.png", colours), "  the PNG is not empty")
+        texts = svg_texts(f"{kind}.svg")
+        missing = [label for label in labels if label not in texts]
+        ok(not missing, "  the SVG has its labels" + (f"; missing: {missing}" if missing else ""))
+        pdf = read(f"{kind}.pdf", "rb")
+        ok(pdf.startswith(b"%PDF") and pdf.rstrip().endswith(b"%%EOF") and len(pdf) > 5000, "  the PDF is whole")
+
+
+def check_options():
+    draw(at("watched"), "heatmap", "--time", "0:20", "--step", "2", "-o", at("text.svg"))
+    with h5py.File(at("watched/log.h5")) as f:
+        tokens = f["activations/token"][0, :, 0]
+    symbols = sorted(set(read("text")))
+    text = "".join(symbols[t] for t in tokens)
+    drawn = [t for t in svg_texts("text.svg").split("\n") if len(t) <= 1]
+    expected = [c.replace("\n", "\u21b5") for c in text]
+    ok("".join(expected).replace(" ", "") in "".join(drawn).replace(" ", ""), "heatmap: the text is that of the tokens")
+    for what in "i", "f", "g", "o", "c":
+        draw(at("watched"), "heatmap", "--what", what, "--layer", "1", "--row", "1", "--units", "3,5,0:2", "-o",
+             at("what.svg"))
+        texts = svg_texts("what.svg")
+        ok("layer 1" in texts and lstmplot.ACTIVATIONS[what] in texts, f"heatmap --what {what}, of some units")
+    ok(draw(at("watched/log.h5"), "gates", "--step", "4", "--layer", "1", "-o", at("step.svg"))[0] == 0
+       and "training step 4" in svg_texts("step.svg") and "layer 0" not in svg_texts("step.svg"),
+       "gates of a step and layer, the log named itself")
+    ok(draw(at("watched"), "gradients", "--what", "dc", "--step", "4,6", "-o", at("g.svg"))[0] == 0
+       and "step 6" in svg_texts("g.svg") and "step 8" not in svg_texts("g.svg"), "gradients of chosen steps")
+    for what in lstmplot.STATISTICS:
+        ok(draw(at("watched"), "parameters", "--what", what, "-o", at("p.png")) == (0, "") and is_drawn("p.png", 5),
+           f"parameters --what {what}")
+    ok(draw(at("watched"), "histograms", "--parameter", "head.weight", "-o", at("h.svg"))[0] == 0
+       and "head.weight" in svg_texts("h.svg"), "histograms of a parameter")
+    ok(draw(at("watched"), at("bare"), "loss", "-o", at("two.svg"))[0] == 0
+       and "Loss of 2 runs" in svg_texts("two.svg") and "shakespeare bare: training" in svg_texts("two.svg"),
+       "losses of two runs")
+
+
+def check_sentences():
+    """Arguments, exit status, what standard error says."""
+    watched, bare, out = at("watched"), at("bare"), at("none.png")
+    os.mkdir(at("empty"))
+    with open(at("not.h5"), "w") as f:
+        f.write("This is not HDF5.\n")
+    for arguments, status, sentence in [
+        ([bare, "gates", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
+        ([bare, "heatmap", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
+        ([bare, "saturation", "-o", out], 1, f"{bare} has no saturation; run with activations.every=100"),
+        ([bare, "gradients", "-o", out], 1, f"{bare} has no gradients; run with gradients.every=100"),
+        ([bare, "parameters", "-o", out], 1, f"{bare} has no parameters; run with parameters.every=100"),
+        ([bare, "histograms", "-o", out], 1, f"{bare} has no parameters; run with parameters.every=100"),
+        ([at("empty"), "loss", "-o", out], 1, "no such file; give a run's directory or its log.h5"),
+        ([at("not.h5"), "loss", "-o", out], 1, "does not open as HDF5"),
+        ([watched + "/checkpoint-latest.h5", "loss", "-o", out], 1, "is not the log of a run"),
+        ([watched, "gates", "--step", "5", "-o", out], 1, "but not of step 5; the nearest is 4"),
+        ([watched, "loss", "-o", at("no/where.png")], 1, "No such file or directory"),
+        ([], 2, "expected RUN... KIND"),
+        (["loss", "-o", out], 2, "expected a run before 'loss'"),
+        ([watched, "lost", "-o", out], 2, "'lost' is no kind of figure"),
+        ([watched, "loss"], 2, "expected -o FILE.png"),
+        ([watched, "loss", "-o", at("none.gif")], 2, "expected a name that ends in .png, .svg or .pdf"),
+        ([watched, "loss", "--units", "3", "-o", out], 2, "loss has no option --units"),
+        ([watched, "heatmap", "--what", "x", "-o", out], 2, "expected one of i, f, g, o, c, h"),
+        ([watched, "heatmap", "--layer", "2", "-o", out], 2, "--layer 2: " + watched + " has 0 to 1"),
+        ([watched, "heatmap", "--row", "-1", "-o", out], 2, "has 0 to 1"),
+        ([watched, "heatmap", "--units", "a:b", "-o", out], 2, "expected numbers"),
+        ([watched, "heatmap", "--units", "12", "-o", out], 2, "has 0 to 11"),
+        ([watched, "heatmap", "--units", "5:3", "-o", out], 2, "chooses nothing"),
+        ([watched, "heatmap", "--step", "2,4", "-o", out], 2, "heatmap draws one step"),
+        ([watched, "gates", "--step", "two", "-o", out], 2, "argument --step: invalid list of steps value: 'two'"),
+        ([watched, bare, "gates", "-o", out], 2, "gates draws one run, 2 were given"),
+        ([watched, "histograms", "--parameter", "w", "-o", out], 2, "lstm.weight_hh_l0"),
+    ]:
+        got, said = draw(*arguments)
+        right = got == status and sentence in said and said.startswith("lstmplot: ") and said.count("\n") == 1
+        ok(right, f"says: {sentence.replace(folder, '')}" + ("" if right else f"; got {got}: {said.strip()}"))
+    ok(not os.path.exists(out), "none of these left a file")
+
+
+def check_files():
+    """What happens to files: none is spoilt, the same figure is the same file, logs may lack their checkpoints."""
+    with open(at("keep.png"), "w") as f:
+        f.write("mine")
+    draw(at("bare"), "gates", "-o", at("keep.png"))
+    ok(read("keep.png") == "mine", "a figure that can't be drawn leaves the file that was there")
+    draw(at("watched"), "loss", "-o", at("again.svg"))
+    ok(read("again.svg") == read("loss.svg"), "the same figure is the same file")
+    os.mkdir(at("alone"))
+    shutil.copy(at("watched/log.h5"), at("alone"))
+    status, said = draw(at("alone"), "heatmap", "-o", at("alone.svg"))
+    ok(status == 0 and "drawn without the text" in said and "time step" in svg_texts("alone.svg"),
+       "heatmap without a checkpoint: drawn without the text, which is said")
+    done = subprocess.run([sys.executable, program, at("bare"), "gates", "-o", at("x.png")], capture_output=True,
+                          text=True)
+    ok(done.returncode == 1 and done.stdout == "" and done.stderr.startswith("lstmplot: ")
+       and done.stderr.count("\n") == 1, "as a program: one line on standard error, exit status 1")
+    done = subprocess.run([sys.executable, program, "--help"], capture_output=True, text=True)
+    ok(done.returncode == 0 and all(kind in done.stdout for kind in FIGURES), "--help names all kinds")
+
+
+check_kinds()
+check_options()
+check_sentences()
+check_files()
+print(f"1..{count}")
+sys.exit(failed != 0)
