@@ -3,6 +3,7 @@
 -- A language model of Shakespeare, character by character: it learns to say what comes next, and so to write.
 --
 --     lstmrun experiments/shakespeare.lua                    # about ten minutes on two cores
+--     lstmrun experiments/shakespeare.lua preset=best        # a larger one, for about an hour
 --     lstmrun experiments/shakespeare.lua data=my-own.txt hidden=512
 
 local lstm = require "lstm"
@@ -53,5 +54,6 @@ return lstm.experiment {
     { "length", 300, "characters in a sample" },
     { "temperature", 0.8, "of sampling: smaller is safer, larger is bolder" },
   },
+  presets = { best = { hidden = 512, dropout = 0.4, steps = 16000, lr = 3e-3, eval_every = 800, sample_every = 3200 } },
   changeable = { "data", "lr", "eval_every", "sample_every", "prime", "length", "temperature" },
 }

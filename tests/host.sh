@@ -66,6 +66,7 @@ return lstm.experiment {
   options = { { "data", "text", "a file" }, { "hidden", 12, "units" }, { "seq", 10, "length" }, { "lr", 0.01, "rate" },
     { "steps", 12, "steps" }, { "stop_at", 0, "sends $SIGNALS" } },
   changeable = { "stop_at" },
+  presets = { short = { steps = 3, hidden = 7 }, wide = { hidden = 20 } },
 }
 END
 
@@ -126,6 +127,12 @@ run tiny.lua --seed=x
 exits 2 "a seed that is no number"; says "option 'seed' must be an integer, got 'x'"
 run tiny.lua --print-config lr=1e-5 --seed=9
 exits 0 "--print-config"; prints "lr=1e-05"; prints "seed=9"; prints "hidden=12"
+run tiny.lua --print-config hidden=9 preset=short
+exits 0 "a preset"; prints "steps=3"; prints "hidden=9"
+run tiny.lua --help
+prints "preset"; prints "short, wide"
+run tiny.lua preset=shrt
+exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
 exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
 [ ! -e runs ]; result $? "  makes no run"

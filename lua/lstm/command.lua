@@ -213,12 +213,29 @@ local function read_saved(description, given, host)
   return saved
 end
 
+-- preset=name comes before the options given beside it, wherever it stands.
+local function assign_preset(description, cfg, overrides, host)
+  if not next(description.presets) then return end
+  for _, pair in ipairs(overrides) do
+    local name = pair[1] == "preset" and pair[2] or ""
+    local values = description.presets[name]
+    if not values and name ~= "" then
+      local names = {}
+      for known in pairs(description.presets) do names[#names + 1] = known end
+      table.sort(names)
+      usage(("%s has no preset '%s'; it has: %s"):format(host.script, name, table.concat(names, ", ")))
+    end
+    for key, value in pairs(values or {}) do assign(description, cfg, key, options.show(value), host) end
+  end
+end
+
 local function configure(description, given, host)
   local overrides = {}
   for i, pair in ipairs(given) do overrides[i] = pair end
   if given.seed then overrides[#overrides + 1] = { "seed", given.seed } end
   local cfg = description.options:defaults()
   if not given.resume then
+    assign_preset(description, cfg, overrides, host)
     for _, pair in ipairs(overrides) do assign(description, cfg, pair[1], pair[2], host) end
     return cfg
   end

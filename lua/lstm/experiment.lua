@@ -15,6 +15,7 @@
 --   help        a sentence or two for --help
 --   changeable  names of options that may be changed when a run is resumed, beside those of every run
 --   metrics     names of further columns in metrics.csv that are not logged in the first step
+--   presets     { name = { option = value, ... }, ... }: what preset=name changes of the defaults
 
 local fault = require "lstm.fault"
 local options = require "lstm.options"
@@ -25,8 +26,8 @@ local methods = {}
 local meta = { __name = "lstm.experiment", __index = methods }
 
 local fields = { run = "function", options = "table", name = "string", help = "string", changeable = "table",
-  metrics = "table" }
-local field_names = { "run", "options", "name", "help", "changeable", "metrics" }
+  metrics = "table", presets = "table" }
+local field_names = { "run", "options", "name", "help", "changeable", "metrics", "presets" }
 
 -- Options of every run. An experiment's own option of the same name replaces one.
 local common = {
@@ -57,11 +58,21 @@ local function check_fields(description)
   if not description.run then wrong("run", "function expected, got nil") end
 end
 
-local function make_options(entries)
+local function names_of(presets)
+  local names = {}
+  for name in pairs(presets) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  return names
+end
+
+local function make_options(entries, presets)
   local own, all = {}, {}
   for _, entry in ipairs(entries) do
     if type(entry) == "table" and entry[1] then own[entry[1]] = true end
     all[#all + 1] = entry
+  end
+  if presets then
+    all[#all + 1] = { "preset", "", "other defaults for all of these: " .. table.concat(names_of(presets), ", ") }
   end
   for _, entry in ipairs(common) do
     if not own[entry[1]] then all[#all + 1] = entry end
@@ -83,6 +94,17 @@ local function make_changeable(names, set)
   return changeable
 end
 
+local function check_presets(presets, set)
+  for preset, values in pairs(presets) do
+    if type(values) ~= "table" then wrong("presets", ("'%s' must be a table"):format(tostring(preset))) end
+    for name, value in pairs(values) do
+      local ok, problem = nil, "no such option"
+      if set.named[name] then ok, problem = set:assign(set:defaults(), name, options.show(value)) end
+      if not ok then wrong("presets", ("'%s.%s': %s"):format(preset, tostring(name), problem)) end
+    end
+  end
+end
+
 -- "shakespeare" for a function from experiments/shakespeare.lua
 local function name_of(run)
   local source = debug.getinfo(run, "S").source
@@ -91,7 +113,8 @@ end
 
 local function new(description)
   check_fields(description)
-  local set = make_options(description.options or {})
+  local set = make_options(description.options or {}, description.presets)
+  if description.presets then check_presets(description.presets, set) end
   local name = description.name or name_of(description.run)
   if name == "" or name:find "[%c/]" or name:find "^%." then
     wrong("name", ("a name for a directory expected, got '%s'"):format(name))
@@ -100,9 +123,10 @@ local function new(description)
     name = name,
     help = description.help or "",
     options = set,
-    own_options = #(description.options or {}),
+    own_options = #(description.options or {}) + (description.presets and 1 or 0),
     changeable = make_changeable(description.changeable or {}, set),
     metrics = description.metrics or {},
+    presets = description.presets or {},
     run = description.run,
   }, meta)
 end
