@@ -72,6 +72,19 @@ static void fill_identity(const filling *f, double value)
             lstm_tensor_set(&f->t, (part * f->rows + i) * f->columns + i, value);
 }
 
+/* Eight sums side by side, which the compiler can keep in vectors; the order is fixed by the width. */
+static double dot_product(const double *a, const double *b, size_t width)
+{
+    double sum[8] = {0};
+    size_t k = 0;
+    for (; k + 8 <= width; k += 8)
+        for (size_t i = 0; i < 8; i++)
+            sum[i] += a[k + i] * b[k + i];
+    for (; k < width; k++)
+        sum[0] += a[k] * b[k];
+    return sum[0] + sum[1] + (sum[2] + sum[3]) + (sum[4] + sum[5] + (sum[6] + sum[7]));
+}
+
 /* Rows [n][width], n <= width, made orthonormal by Gram and Schmidt's method, twice over ("twice is enough": Giraud,
  * Langou & Rozloznik 2005). Random Gaussian rows, so the result is uniform over orthogonal matrices (Saxe et al. 2014,
  * up to signs). */
@@ -82,17 +95,11 @@ static void orthonormal_rows(double *a, size_t n, size_t width)
         for (int pass = 0; pass < 2; pass++)
             for (size_t j = 0; j < i; j++) {
                 const double *other = a + j * width;
-                double dot[4] = {0, 0, 0, 0}, along;
-                for (size_t k = 0; k < width; k++)
-                    dot[k & 3] += row[k] * other[k];
-                along = dot[0] + dot[1] + (dot[2] + dot[3]);
+                const double along = dot_product(row, other, width);
                 for (size_t k = 0; k < width; k++)
                     row[k] -= along * other[k];
             }
-        double square = 0;
-        for (size_t k = 0; k < width; k++)
-            square += row[k] * row[k];
-        const double scale = 1 / sqrt(square);
+        const double scale = 1 / sqrt(dot_product(row, row, width));
         for (size_t k = 0; k < width; k++)
             row[k] *= scale;
     }

@@ -205,7 +205,7 @@ typedef struct lstm_batch {
     const void *target;         /* [T][B][O], model's type: mean squared error; NULL: no loss */
     const float *mask;          /* [T][B] weights >= 0 of each position's loss, or NULL: all 1 (with loss_at last: of
                                    the last step only) */
-    bool reset;                 /* start from zero h and c instead of the trainer's state */
+    bool reset;                 /* set the trainer's state to zero first */
 } lstm_batch;
 
 /* Forward from the trainer's initial state. training: dropout is on. *loss: in nats per counted position (or MSE per
