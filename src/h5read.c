@@ -314,7 +314,7 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
     } else if (item && H5Iget_type(object) == H5I_DATASET) {
         result = describe_dataset(object, item);
     }
-    if (result && w->err && !w->err->message[0])
+    if (result && !w->err->message[0])
         lstm_fail(w->err, "", "%s is damaged at /%.100s", fileio_short_path(w->r->path, room), path);
     h5_close(object);
     return result;
@@ -327,7 +327,7 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
     size_t before = r->count;
     if (H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &at, add_item, &w) >= 0)
         return 0;
-    if (r->count > before || (err && err->message[0])) /* else: the order of creation is not kept */
+    if (r->count > before || err->message[0]) /* else: the order of creation is not kept */
         return -1;
     at = 0;
     return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, add_item, &w) >= 0 ? 0 : -1;
@@ -335,11 +335,14 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-static hid_t open_file(const char *path)
+/* The reason of a failure is only there until the next call of the library. */
+static hid_t open_file(const char *path, lstm_error *err)
 {
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
     if (fapl >= 0 && h5txn_set_driver(fapl, NULL) >= 0)
         file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
+    if (file < 0)
+        h5_fail(err, "cannot read", path);
     h5_close(fapl);
     return file;
 }
@@ -348,9 +351,9 @@ static hid_t open_file(const char *path)
 static int look(h5read *r, lstm_error *err)
 {
     char room[128];
-    r->file = open_file(r->path);
+    r->file = open_file(r->path, err);
     if (r->file < 0)
-        return h5_fail(err, "cannot read", r->path);
+        return -1;
     char *format = value_at(r, "", "format"), *commits = value_at(r, "", "commits");
     bool ours = format && strncmp(format, "lstmrun ", 8) == 0;
     r->kind = ours && strcmp(format, "lstmrun checkpoint") == 0 ? H5READ_CHECKPOINT : H5READ_LOG;
@@ -362,9 +365,9 @@ static int look(h5read *r, lstm_error *err)
         return lstm_fail(err, "", "%s is neither a log nor a checkpoint of lstmrun", fileio_short_path(r->path, room));
     hid_t root = open_object(r, "");
     int result = root < 0 ? -1 : list_group(r, root, "", 0, err);
-    h5_close(root);
-    if (result && err && !err->message[0])
+    if (result && !err->message[0])
         h5_fail(err, "cannot read", r->path);
+    h5_close(root);
     return result;
 }
 
@@ -412,8 +415,7 @@ static int open_and_look(h5read *r, lstm_error *err)
         struct timespec pause = {0, 20 * 1000 * 1000};
         if (tries)
             nanosleep(&pause, NULL);
-        if (err)
-            *err = (lstm_error){0};
+        *err = (lstm_error){0};
         r->live = h5read_journal_of(r->path) == H5READ_LIVE;
         h5_enter();
         result = look(r, err);
@@ -475,7 +477,7 @@ bool h5read_changed(const h5read *r)
     if (!r->live)
         return false;
     h5_enter();
-    h5read now = {.path = r->path, .file = open_file(r->path)};
+    h5read now = {.path = r->path, .file = open_file(r->path, NULL)};
     char *commits = now.file >= 0 ? value_at(&now, "", "commits") : NULL;
     bool changed = !commits || strtoll(commits, NULL, 10) != r->commits;
     free(commits);
@@ -546,15 +548,22 @@ static int select_block(hid_t dataset, const h5read_item *item, const uint64_t *
 }
 
 static int read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count,
-                      h5type type, void *out)
+                      h5type type, void *out, lstm_error *err)
 {
+    char what[200];
     hid_t dataset = H5Dopen2(r->file, item->path, H5P_DEFAULT), in_file = -1, in_memory = -1;
     int result = -1;
     if (dataset >= 0 && select_block(dataset, item, start, count, &in_file, &in_memory) == 0) {
         hid_t text = item->is_text ? H5Dget_type(dataset) : -1;
         hid_t memory = item->is_text ? text : h5_type_in_memory(type);
         result = memory >= 0 && H5Dread(dataset, memory, in_memory, in_file, H5P_DEFAULT, out) >= 0 ? 0 : -1;
+        if (result) {
+            snprintf(what, sizeof what, "cannot read /%.150s of", item->path);
+            h5_fail(err, what, r->path);
+        }
         h5_close(text);
+    } else {
+        lstm_fail(err, "", "cannot read /%.150s", item->path);
     }
     h5_close(in_memory);
     h5_close(in_file);
@@ -565,7 +574,6 @@ static int read_block(const h5read *r, const h5read_item *item, const uint64_t *
 int h5read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count, h5type type,
                  void *out, lstm_error *err)
 {
-    char what[200];
     for (int d = 0; d < item->ndim; d++) {
         if (count[d] > item->shape[d] || start[d] > item->shape[d] - count[d])
             return lstm_fail(err, "", "/%.100s has %llu elements in dimension %d", item->path,
@@ -574,11 +582,7 @@ int h5read_block(const h5read *r, const h5read_item *item, const uint64_t *start
             return 0;
     }
     h5_enter();
-    int result = read_block(r, item, start, count, type, out);
-    if (result) {
-        snprintf(what, sizeof what, "cannot read /%.150s of", item->path);
-        h5_fail(err, what, r->path);
-    }
+    int result = read_block(r, item, start, count, type, out, err);
     h5_leave();
     return result;
 }

@@ -616,7 +616,8 @@ static int write_yaml(job *j, const h5read *r, const passage *p)
         fputs("name: ", f);
         print_yaml_text(f, experiment ? experiment : "lstmrun");
         snprintf(text, sizeof text, "%.60s, %zu tokens of steps %lld to %lld, row %llu",
-                 data ? h5read_leaf(data) : "a text", p->tokens, (long long)p->first_step, (long long)p->last_step, (unsigned long long)p->row);
+                 data ? h5read_leaf(data) : "a text", p->tokens, (long long)p->first_step,
+                 (long long)p->last_step, (unsigned long long)p->row);
         fputs("\ndescription: ", f);
         print_yaml_text(f, text);
         fputs("\nfiles:\n  words: words.h5\n  dictionary: words.dict\n", f);
