@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""check_lstmlog.py - for lstmlog.sh.
+
+exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS) equals what is in the run's log
+spoil BACK SHORT            makes logs whose steps go back, and whose columns differ in length
+"""
+
+import csv
+import os
+import sys
+
+import h5py
+import numpy as np
+
+
+def check_numpy(log, folder):
+    checked = 0
+
+    def check(path, item):
+        nonlocal checked
+        if isinstance(item, h5py.Dataset) and item.ndim:
+            array, expected = np.load(os.path.join(folder, path + ".npy")), item[()]
+            assert array.dtype == expected.dtype and array.shape == expected.shape, path
+            assert array.tobytes() == expected.tobytes(), path
+            checked += 1
+
+    log.visititems(check)
+    assert checked > 50, checked
+
+
+def read_dictionary(path):
+    """As LSTMVis does: lines of two fields, word and id."""
+    words = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            word, number = line.split()
+            words[int(number)] = word
+    return words
+
+
+def check_vis(log, folder, row):
+    try:
+        import yaml
+    except ImportError:
+        config = None
+    else:
+        with open(os.path.join(folder, "lstm.yml"), encoding="utf-8") as text:
+            config = yaml.safe_load(text)
+    words = read_dictionary(os.path.join(folder, "words.dict"))
+    token = log["activations/token"][:, :, row].reshape(-1)
+    with h5py.File(os.path.join(folder, "words.h5")) as f:
+        ids = f["word_ids"][()]
+    assert ids.ndim == 1 and (ids == token).all()
+    text = "".join(words[i] for i in ids.tolist())
+    assert "line" in text and "␣" in text, text
+    for name in "ifgoch":
+        expected = log["activations/" + name][:, :, :, row, :]
+        with h5py.File(os.path.join(folder, name + ".h5")) as f:
+            for layer in range(expected.shape[1]):
+                states = f["%s_l%d" % (name, layer)][()]
+                assert states.shape == (len(ids), expected.shape[3])
+                assert (states == expected[:, layer].reshape(states.shape)).all(), name
+    if config:  # every reference leads somewhere, as the reader follows it
+        files = config["files"]
+        assert len(set(words.values())) == len(words)
+        assert files[config["word_sequence"]["dict_file"]] == "words.dict"
+        assert len(config["states"]["types"]) == 12
+        for x in [config["word_sequence"]] + config["states"]["types"]:
+            with h5py.File(os.path.join(folder, files[x.get("file", config["states"]["file"])])) as f:
+                assert f[x["path"]].shape[0] == len(ids)
+
+
+def check_csv(log, folder):
+    h, steps = log["activations/h"][()], log["activations/step"][()]
+    with open(os.path.join(folder, "activations-h.csv"), newline="") as f:
+        rows = list(csv.DictReader(f))
+    assert len(rows) == h.size
+    for row in rows:
+        at = tuple(int(row[d]) for d in ("record", "layer", "time", "batch", "unit"))
+        assert np.float32(row["value"]) == h[at] and int(row["step"]) == steps[at[0]]
+
+
+if sys.argv[1] == "exports":
+    run, numpy_folder, vis_folder, csv_folder = sys.argv[2:]
+    with h5py.File(os.path.join(run, "log.h5")) as f:
+        check_numpy(f, numpy_folder)
+        check_vis(f, vis_folder, 1)
+        check_csv(f, csv_folder)
+else:
+    with h5py.File(sys.argv[2], "r+") as f:
+        f["activations/step"][5] = 1
+    with h5py.File(sys.argv[3], "r+") as f:
+        f["metrics/loss"].resize((11,))

@@ -1,0 +1,271 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The program lstmlog on runs that are done, stopped, killed, diverged and under way, and on files that are damaged or
+# not ours. check_lstmlog.py reads back what it exports, when there is a Python with numpy and h5py. Speaks TAP.
+set -u
+build=$PWD
+here=$(cd "${srcdir:-.}/tests" && pwd)
+for python in python3 /usr/bin/python3 none; do
+    "$python" -c 'import h5py, numpy' 2>/dev/null && break
+done
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 99
+export OMP_NUM_THREADS=1
+
+count=0 failed=0
+result() { # STATUS TEXT
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $count - $2"; return; fi
+    failed=1
+    echo "not ok $count - $2"
+    sed 's/^/# out: /' out 2>/dev/null | head -20
+    sed 's/^/# err: /' err 2>/dev/null | head -20
+}
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP no Python with h5py and numpy"; }
+# log ARGUMENT...: keeps output in out and err, exit status in status
+log() { "$build/lstmlog" "$@" >out 2>err; status=$?; }
+exits() { [ "$status" -eq "$1" ]; result $? "$2 (exit $1)"; }
+says() { grep -qF -e "$1" err; result $? "  says: $1"; }
+prints() { grep -qF -e "$1" out; result $? "  prints: $1"; }
+matches() { grep -qE -e "$1" out; result $? "  prints: $1"; }
+one_line() { [ "$(wc -l <err)" -eq 1 ] && grep -q '^lstmlog: ' err; result $? "  one line of complaint"; }
+
+# ---- material -------------------------------------------------------------------------------------------------------
+
+i=0
+while [ $i -lt 60 ]; do
+    echo "line $i of a text, with tabs	and naïve characters — $((i * i % 17))"
+    i=$((i + 1))
+done >text
+
+cat >tiny.lua <<'END'
+local lstm = require "lstm"
+local function train(cfg, run)
+  local text = assert(lstm.corpus { path = cfg.data, tokens = "chars", split = { 0.8, 0.2 } })
+  local model <close> = lstm.model { vocab = text.vocab, hidden = 6, layers = 2, seed = cfg.seed }
+  local fit <close> = model:trainer { batch = 3, seq = 5, lr = cfg.lr }
+  for step in run:steps(cfg.steps, fit, text) do
+    run:log(step, fit:step(text))
+    if run:every(4) then run:evaluate(step, fit:evaluate(text)) end
+    if step == cfg.nan_at then run:log(step, 0 / 0) end
+    if step == cfg.term_at then io.popen "kill -TERM $PPID":close() end
+    if step == cfg.kill_at then io.popen "kill -9 $PPID":close() end
+    if cfg.pause > 0 then os.execute("sleep " .. cfg.pause) end
+  end
+end
+return lstm.experiment { name = "tiny", run = train, options = {
+  { "data", "text", "text" }, { "steps", 12, "steps" }, { "lr", 0.01, "rate" }, { "pause", 0.0, "seconds a step" },
+  { "nan_at", 0, "step" }, { "term_at", 0, "step" }, { "kill_at", 0, "step" } } }
+END
+run() { # NAME OPTION...
+    name=$1
+    shift
+    "$build/lstmrun" tiny.lua --quiet --out="runs/$name" "$@" >out 2>err
+}
+run done activations.every=1 gradients.every=3 parameters.every=6 watch.rows=2
+result $? "a run to look at"
+run other lr=0.02
+run same/again activations.every=4 --threads=1
+run diverged nan_at=5
+run stopped term_at=7
+run killed kill_at=6 checkpoint_every=3
+
+# ---- ls -------------------------------------------------------------------------------------------------------------
+
+log ls
+exits 0 "ls of the folder runs"
+matches '^runs/done +done +12 +[0-9.]+ +[0-9.]+ +20[0-9-]+ [0-9:]+$'
+matches '^runs/other +done +12 '
+matches '^runs/same/again +done +12 '
+matches '^runs/diverged +diverged +5 '
+matches '^runs/stopped +stopped +7 '
+matches '^runs/killed +stopped '
+log ls --json runs/done
+exits 0 "ls --json"
+matches '^\{"path": "runs/done", "status": "done", "step": 12, "loss": [0-9.]+, "best_val_loss": [0-9.]+, "best_step"'
+mkdir empty
+log ls empty
+exits 1 "ls of an empty folder"
+says "no runs below empty"
+log ls nowhere
+exits 1 "ls of a missing folder"
+one_line
+
+# ---- show -----------------------------------------------------------------------------------------------------------
+
+log show runs/done
+exits 0 "show of a run"
+matches '^runs/done/log.h5: log, done, step 12, '
+matches '^  steps +12$'
+matches '^  experiment +tiny$'
+prints "metrics: 12 rows, steps 1 to 12"
+prints "activations: 12 records, steps 1 to 12"
+matches '^  h +float32 \[record 12, layer 2, time 5, batch 2, unit 6\] +.* of +5.6 KiB  hidden state$'
+matches '^  step +int64 \[step 12\] '
+log show runs/done/checkpoint-latest.h5
+exits 0 "show of a checkpoint"
+prints "checkpoint, checksum correct"
+matches '^  lstm.weight_hh_l1 +float32 \[24, 6\] '
+
+# ---- verify and recover ---------------------------------------------------------------------------------------------
+
+log verify runs/done runs/other/log.h5 runs/stopped
+exits 0 "verify of sound runs"
+prints "runs/done/log.h5: sound log"
+prints "runs/done/checkpoint-latest.h5: sound checkpoint"
+prints "runs/other/log.h5: sound log"
+log verify runs/killed
+exits 0 "verify of a killed run"
+prints "not closed: its writer was killed"
+log recover runs/killed
+exits 0 "recover"
+prints "runs/killed/log.h5: "
+[ ! -e runs/killed/log.h5.journal ]
+result $? "  takes the journal away"
+log recover runs/killed
+prints "sound, nothing to do"
+
+mkdir bad
+size=$(wc -c <runs/done/log.h5)
+head -c $((size / 2)) runs/done/log.h5 >bad/half.h5
+checkpoint=runs/done/checkpoint-latest.h5
+{ head -c 3000 $checkpoint; printf x; tail -c +3002 $checkpoint; } >bad/checkpoint.h5
+: >bad/empty.h5
+head -c 5000 /dev/zero >bad/zeros.h5
+for file in half.h5 checkpoint.h5 empty.h5 zeros.h5 missing.h5 ../text; do
+    log verify "bad/$file"
+    exits 1 "verify of bad/$file"
+    one_line
+done
+log verify bad/checkpoint.h5 runs/done
+prints "runs/done/log.h5: sound log"
+exits 1 "one damaged file among sound ones"
+cp text text.copy
+log recover text
+exits 1 "recover of what is not ours"
+cmp -s text text.copy
+result $? "  leaves it alone"
+log show .
+exits 1 "show of a folder that is no run"
+says ". holds no log.h5"
+
+# ---- diff -----------------------------------------------------------------------------------------------------------
+
+log diff runs/done runs/same/again
+exits 1 "diff of runs that differ in what they log"
+prints "config activations.every: 1 | 4"
+prints "metrics are the same, bit for bit"
+log diff runs/done runs/done
+exits 0 "diff of a run with itself"
+log diff runs/done runs/other
+exits 1 "diff of runs that differ"
+prints "config lr: 0.01 | 0.02"
+matches '^metrics differ from step 1: lr 0.01 \| 0.02'
+log diff runs/stopped runs/done
+prints "metrics last step: 7 | 12"
+prints "metrics are the same, bit for bit"
+
+# ---- tail -----------------------------------------------------------------------------------------------------------
+
+log tail -n 3 runs/done
+exits 0 "tail"
+[ "$(awk '{ print $1 }' out | tr '\n' ' ')" = "step 10 11 12 " ]
+result $? "  head and three rows"
+log tail --columns=loss,val_loss runs/done/log.h5
+[ "$(sed 1q out | tr -s ' ')" = " step loss val_loss " ]
+result $? "  of the columns asked for"
+run live pause=0.1 steps=30 checkpoint_every=5 &
+runner=$!
+i=0
+until [ -e runs/live/log.h5 ] || [ $i -gt 100 ]; do
+    sleep 0.1
+    i=$((i + 1))
+done
+log ls runs/live
+matches '^runs/live +running '
+log recover runs/live
+exits 1 "recover of a run that goes on"
+says "is being written"
+log tail -f -n 100 runs/live
+exits 0 "tail -f ends with the run"
+wait $runner
+awk 'NR > 1 { print $1 }' out >steps
+i=1
+while [ $i -le 30 ]; do
+    echo $i
+    i=$((i + 1))
+done | cmp -s - steps
+result $? "  and has printed each step once"
+log ls runs/live
+matches '^runs/live +done +30 '
+
+# ---- export ---------------------------------------------------------------------------------------------------------
+
+log export runs/done --csv
+exits 0 "export --csv"
+cut -d, -f1-9 out >exported
+cut -d, -f1-9 runs/done/metrics.csv | cmp -s - exported
+result $? "  the same numbers as metrics.csv"
+log export runs/done --csv=activations/h -o csv
+exits 0 "export --csv of a series"
+[ "$(sed 1q csv/activations-h.csv)" = record,step,layer,time,batch,unit,value ] &&
+    [ "$(wc -l <csv/activations-h.csv)" -eq 1441 ]
+result $? "  a line for each element"
+log export runs/done --csv=gradients/norm
+prints "0,3,lstm.weight_ih_l0,"
+log export runs/done --csv=activations/x
+exits 1 "export of a series that is not there"
+says "has no series 'activations/x'"
+log export runs/done --numpy -o numpy
+exits 0 "export --numpy"
+log export runs/done --numpy -o numpy
+exits 1 "export into a folder that is not empty"
+one_line
+log export runs/done --lstmvis --row=1 -o vis
+exits 0 "export --lstmvis"
+grep -q '^␣ ' vis/words.dict && ! grep -qvE '^[^ ]+ [0-9]+$' vis/words.dict
+result $? "  a dictionary of words without blanks"
+log export runs/done --lstmvis --row=2 -o vis2
+exits 1 "export of a row that was not logged"
+log export runs/other --lstmvis -o vis3
+exits 1 "export of activations that were not logged"
+says "activations.every=1"
+log export runs/same/again --lstmvis --steps=1:8 -o vis4
+exits 0 "export of chosen steps"
+matches '^vis4/lstm.yml$'
+if [ "$python" = none ]; then
+    skip "what was exported, read by Python"
+    skip "logs with wrong columns"
+else
+    "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
+    result $? "what was exported, read by Python"
+    cp runs/done/log.h5 bad/back.h5
+    cp runs/done/log.h5 bad/short.h5
+    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5
+    log verify bad/back.h5
+    says "goes back from"
+    log verify bad/short.h5
+    says "/metrics/loss has 11 rows, /metrics/step has 12"
+fi
+
+# ---- the command line -----------------------------------------------------------------------------------------------
+
+log --help
+exits 0 "--help"
+prints "verify RUN|FILE..."
+log --version
+matches '^lstmlog [0-9]+\.[0-9]+\.[0-9]+$'
+for words in "" nothing show "show a b" "ls --nothing" "tail -n x a" "export a" "export a --csv --numpy" \
+    "export a --numpy"; do
+    # shellcheck disable=SC2086
+    log $words
+    exits 2 "usage: lstmlog $words"
+done
+"$build/lstmlog" show runs/done >/dev/full 2>err
+[ $? -eq 1 ] && grep -q "cannot write standard output" err
+result $? "a full disk below standard output"
+
+echo "1..$count"
+exit $failed
