@@ -370,6 +370,14 @@ static int list_runs(job *j)
 
 /* ---- lstmlog show ----------------------------------------------------------------------------------------------- */
 
+/* A text as one line: control characters by their values. */
+static void print_line(FILE *out, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        fprintf(out, *c < ' ' || *c == 127 ? "\\x%02x" : "%c", *c);
+    fputc('\n', out);
+}
+
 static int show_attributes(job *j, const h5read *r, const char *object, const char *title)
 {
     h5read_entry *entries;
@@ -387,9 +395,7 @@ static int show_attributes(job *j, const h5read *r, const char *object, const ch
     fprintf(j->out, "\n%s\n", title);
     for (size_t k = 0; k < n; k++) {
         fprintf(j->out, "  %-*s  ", width, entries[k].name);
-        for (const char *c = entries[k].text; *c; c++)
-            *c == '\n' ? fputs("\\n", j->out) : fputc(*c, j->out);
-        fputc('\n', j->out);
+        print_line(j->out, entries[k].text);
     }
     h5read_free_entries(entries, n);
     return 0;

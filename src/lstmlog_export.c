@@ -292,6 +292,7 @@ static int print_series(job *j, const h5read *r, const h5read_item *item, FILE *
 static int export_csv(job *j, const h5read *r)
 {
     const char *name = j->request->series ? j->request->series : "metrics";
+    name += *name == '/';
     const h5read_item *item = h5read_find(r, name);
     char path[PATH_MAX], file[512];
     bool is_metrics = strcmp(name, "metrics") == 0;

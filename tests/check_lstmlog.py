@@ -3,10 +3,13 @@
 
 exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS) equals what is in the run's log
 spoil BACK SHORT            makes logs whose steps go back, and whose columns differ in length
+interrupt LOG               leaves the log as in the middle of a commit: without a signature, the rest in its journal
 """
 
 import csv
+import hashlib
 import os
+import struct
 import sys
 
 import h5py
@@ -80,12 +83,27 @@ def check_csv(log, folder):
         assert np.float32(row["value"]) == h[at] and int(row["step"]) == steps[at[0]]
 
 
+def interrupt(path):
+    """The journal of src/h5journal.c with one run, the superblock."""
+    with open(path, "r+b") as f:
+        superblock = f.read(48)
+        f.seek(0)
+        f.write(b"\0")
+    size = os.path.getsize(path)
+    body = struct.pack("=QQQ", 0, len(superblock), 2) + superblock
+    head = struct.pack("=QQQQ", 0x4C4E524A4D54534C, size, size, len(body))
+    with open(path + ".journal", "wb") as f:
+        f.write(head + hashlib.sha256(head + body).digest() + body)
+
+
 if sys.argv[1] == "exports":
     run, numpy_folder, vis_folder, csv_folder = sys.argv[2:]
     with h5py.File(os.path.join(run, "log.h5")) as f:
         check_numpy(f, numpy_folder)
         check_vis(f, vis_folder, 1)
         check_csv(f, csv_folder)
+elif sys.argv[1] == "interrupt":
+    interrupt(sys.argv[2])
 else:
     with h5py.File(sys.argv[2], "r+") as f:
         f["activations/step"][5] = 1
