@@ -397,7 +397,7 @@ def draw_heatmap(fig, ax, image, what):
 def label_units(ax, units):
     ax.set_ylabel("unit")
     apart = next(n for n in (1, 5, 10, 20, 50, 100, 500, len(units)) if len(units) <= 25 * n or n == len(units))
-    ticks = np.arange(0, len(units), apart)
+    ticks = [k for k, unit in enumerate(units) if unit % apart == 0]
     ax.set_yticks(ticks, [str(units[k]) for k in ticks])
 
 

@@ -56,12 +56,14 @@ def svg_texts(name):
 # What each figure must say, and the least number of colours of its own. Antialiased black text on white alone has
 # shades of grey only.
 FIGURES = {
-    "loss": (["shakespeare watched", "training step", "loss (nats per token)", "bits per token", "validation, best"], 2),
+    "loss": (["shakespeare watched", "training step", "loss (nats per token)", "bits per token",
+              "validation, best"], 2),
     "gates": (["shakespeare watched", "training step 8", "input gate i", "forget gate f", "candidate g",
                "output gate o", "time step", "layer 0, mean", "layer 1, mean"], 20),
     "heatmap": (["shakespeare watched", "layer 0", "training step 8", "hidden state h", "unit", "time step",
                  "token fed in"], 100),
-    "gradients": (["shakespeare watched", "step 2", "step 8", "layer 1", "L2 norm of \u2202L/\u2202h", "time step"], 20),
+    "gradients": (["shakespeare watched", "step 2", "step 8", "layer 1", "L2 norm of \u2202L/\u2202h",
+                   "time step"], 20),
     "parameters": (["shakespeare watched", "training step", "L2 norm", "lstm.weight_hh_l0", "head.bias"], 20),
     "histograms": (["lstm.weight_hh_l0 of shakespeare watched", "training step", "2", "8"], 20),
     "saturation": (["shakespeare watched", "share of values below 0.1", "share of values above 0.9", "forget gate f",

@@ -21,8 +21,8 @@ while [ $line -lt 60 ]; do
     echo "Line $line costs \$$line: the rain in Spain."
 done >"$folder/text"
 train() {
-    ./lstmrun "${srcdir:-.}/experiments/shakespeare.lua" data="$folder/text" prime=Line batch=4 seq=20 hidden=12 steps=8 \
-        eval_every=4 --quiet "$@"
+    ./lstmrun "${srcdir:-.}/experiments/shakespeare.lua" --quiet data="$folder/text" prime=Line batch=4 seq=20 \
+        hidden=12 steps=8 eval_every=4 "$@"
 }
 if train --out="$folder/watched" activations.every=2 gradients.every=2 parameters.every=2 watch.rows=2 &&
         train --out="$folder/bare" layers=1; then

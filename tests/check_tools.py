@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A run's log in xarray, pandas, netCDF's and HDF5's tools: every group opens, and the numbers are those of h5py.
+
+    check_tools.py RUN COUNT     COUNT: of the tests before these; tools.sh runs both
+
+What is not installed is skipped. Speaks TAP."""
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+
+run, count = sys.argv[1], int(sys.argv[2])
+log = os.path.join(run, "log.h5")
+failed = 0
+
+
+def ok(condition, text):
+    global count, failed
+    count += 1
+    failed += not condition
+    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
+
+
+def missing(*modules):
+    """True, and a skipped test, when one of the modules is not installed."""
+    there = all(importlib.util.find_spec(module) for module in modules)
+    if not there:
+        ok(True, f"{modules[-1]} # SKIP not installed")
+    return not there
+
+
+def groups():
+    with h5py.File(log) as f:
+        return [name for name, item in f.items() if isinstance(item, h5py.Group)]
+
+
+def texts_of(group):
+    with h5py.File(log) as f:
+        return [name for name, item in f[group].items() if item.dtype.kind == "S" and item.ndim > 0]
+
+
+def same(group, data):
+    """Whether the numbers of an xarray data set are those of h5py, by name."""
+    with h5py.File(log) as f:
+        return all(np.array_equal(f[group][name][...], v.values, equal_nan=True) for name, v in data.variables.items()
+                   if v.dtype.kind in "fi")
+
+
+def check_xarray(engine, module, drop):
+    if missing("xarray", module):
+        return
+    import xarray
+    for group in groups():
+        if group == "events":  # its times are dates in xarray
+            continue
+        with xarray.open_dataset(log, group=group, engine=engine, drop_variables=texts_of(group) if drop else None,
+                                 decode_times=False) as data:
+            ok(same(group, data), f"xarray with {engine} reads {group}")
+            if group == "activations":
+                ok(data.f.dims == ("record", "layer", "time", "batch", "unit") and "step" in data.coords,
+                   "  with named dimensions and coordinates")
+            if group == "gradients" and not drop:
+                norm = data.norm.sel(parameter=b"lstm.weight_hh_l0")
+                ok(norm.shape == (2,) and (norm > 0).all(), "  and labels to choose by")
+
+
+def check_events():
+    if missing("xarray", "h5netcdf"):
+        return
+    import xarray
+    with xarray.open_dataset(log, group="events", engine="h5netcdf") as data:
+        ok("kind" in data and data.sizes["record"] == len(data.step), "xarray with h5netcdf reads events")
+
+
+def check_pandas():
+    if missing("pandas"):
+        return
+    import pandas
+    table = pandas.read_csv(os.path.join(run, "metrics.csv"), index_col="step", float_precision="round_trip")
+    with h5py.File(log) as f:
+        ok(list(table.index) == list(f["metrics/step"]), "pandas: metrics.csv has the log's steps")
+        ok(all(np.array_equal(table[name], f["metrics"][name][...], equal_nan=True) for name in table.columns),
+           "pandas: and its numbers, to the last bit")
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def check_commands():
+    if shutil.which("ncdump"):
+        header = output("ncdump", "-h", log)
+        ok("float f(record, layer, time, batch, unit)" in header and "double norm(record, parameter)" in header
+           and "double loss(step)" in header, "ncdump -h shows named dimensions")
+    else:
+        ok(True, "ncdump # SKIP not installed")
+    if shutil.which("h5dump"):
+        with h5py.File(log) as f:
+            loss = f["metrics/loss"][...]
+        printed = output("h5dump", "-d", "/metrics/loss", "-y", "-m", "%.17g", "-w", "1", log)
+        numbers = printed.split("DATA {")[1].split("}")[0].replace(",", " ").split()
+        ok([float(n) for n in numbers] == list(loss), "h5dump prints the numbers")
+    else:
+        ok(True, "h5dump # SKIP not installed")
+
+
+def check_silx():
+    if missing("silx"):
+        return
+    import silx.io
+    from silx.io import nxdata
+    with silx.io.open(log) as f:
+        ok(nxdata.get_default(f).signal.name == "/metrics/loss", "silx finds the default plot: the loss")
+        ok(nxdata.get_default(f["activations"]).axes_dataset_names == ["record", "layer", "time", "batch", "unit"],
+           "silx knows the axes of the activations")
+
+
+check_xarray("h5netcdf", "h5netcdf", drop=False)
+check_xarray("netcdf4", "netCDF4", drop=True)  # libnetcdf 4.9.0 crashes on texts
+check_events()
+check_pandas()
+check_commands()
+check_silx()
+print(f"1..{count}")
+sys.exit(failed != 0)
