@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from matplotlib.image import imread
 
+sys.dont_write_bytecode = True  # the sources may be read-only
 count = failed = 0
 program, folder = sys.argv[1:3]
 spec = importlib.util.spec_from_file_location("lstmplot", program)
