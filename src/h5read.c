@@ -339,7 +339,7 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
 static hid_t open_file(const char *path, lstm_error *err)
 {
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
-    if (fapl >= 0 && h5txn_set_driver(fapl, NULL) >= 0)
+    if (fapl >= 0 && h5txn_set_driver(fapl, NULL) >= 0 && H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0)
         file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
     if (file < 0)
         h5_fail(err, "cannot read", path);
@@ -445,16 +445,30 @@ h5read *h5read_open(const char *path, lstm_error *err)
     return r;
 }
 
-void h5read_close(h5read *r)
+/* To be called when the file is closed: libhdf5 shows a file that it has open as it was. */
+static bool has_changed(const h5read *r)
+{
+    h5read now = {.path = r->path, .file = open_file(r->path, NULL)};
+    char *commits = now.file >= 0 ? value_at(&now, "", "commits") : NULL;
+    bool changed = !commits || strtoll(commits, NULL, 10) != r->commits;
+    free(commits);
+    h5_close(now.file);
+    return changed;
+}
+
+bool h5read_close(h5read *r)
 {
     if (!r)
-        return;
+        return false;
     h5_enter();
+    bool opened = r->file >= 0;
     forget(r);
+    bool changed = opened && r->live && has_changed(r);
     h5_leave();
     free(r->items);
     free(r->path);
     free(r);
+    return changed;
 }
 
 const char *h5read_path(const h5read *r)
@@ -470,20 +484,6 @@ h5read_kind h5read_kind_of(const h5read *r)
 bool h5read_is_live(const h5read *r)
 {
     return r->live;
-}
-
-bool h5read_changed(const h5read *r)
-{
-    if (!r->live)
-        return false;
-    h5_enter();
-    h5read now = {.path = r->path, .file = open_file(r->path, NULL)};
-    char *commits = now.file >= 0 ? value_at(&now, "", "commits") : NULL;
-    bool changed = !commits || strtoll(commits, NULL, 10) != r->commits;
-    free(commits);
-    h5_close(now.file);
-    h5_leave();
-    return changed;
 }
 
 /* ---- items ------------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
  * h5read.h - looks into a log or a checkpoint of ours without changing anything: what lstmlog is made of.
  *
  * A log is read as of its last commit, also when that is still in the journal; nothing is locked, so a run may write
- * the log meanwhile: whoever reads in several pieces asks h5read_changed afterwards. A checkpoint is verified first.
+ * the log meanwhile: whether it did is what h5read_close says. A checkpoint is verified first.
  *
  * Paths of objects are as in "activations/h", "" being the root. Functions return 0, or -1 and a sentence in err.
  */
@@ -33,13 +33,13 @@ h5read_journal h5read_journal_of(const char *path);
 
 /* Fails on what is neither a log nor a checkpoint, and on what is damaged beyond opening. */
 h5read *h5read_open(const char *path, lstm_error *err);
-void h5read_close(h5read *r); /* NULL is fine */
+/* Whether another commit was made since opening (also when that cannot be told any more): then what was read may be of
+ * two states. NULL is fine. */
+bool h5read_close(h5read *r);
 
 const char *h5read_path(const h5read *r);
 h5read_kind h5read_kind_of(const h5read *r);
 bool h5read_is_live(const h5read *r); /* was being written when it was opened */
-/* Whether another commit was made since opening (also when that cannot be told any more). */
-bool h5read_changed(const h5read *r);
 
 /* ---- what is in it ---------------------------------------------------------------------------------------------- */
 

@@ -134,9 +134,8 @@ static h5read *open_log(job *j, const char *path)
 
 static void close_log(job *j, h5read *r)
 {
-    if (r && h5read_changed(r))
+    if (h5read_close(r))
         j->changed = true;
-    h5read_close(r);
 }
 
 static const char *bytes_text(uint64_t bytes, char text[32])
@@ -893,7 +892,8 @@ static int look(job *j, int64_t *last, bool *live)
                      : lstm_fail(&err, "", "out of memory");
     if (out && fclose(out) != 0)
         result = lstm_fail(&err, "", "out of memory");
-    if (!result && !h5read_changed(r)) {
+    bool changed = h5read_close(r);
+    if (!result && !changed) {
         *last = newest;
         fwrite(text, 1, size, j->out);
         fflush(j->out);
@@ -904,7 +904,6 @@ static int look(job *j, int64_t *last, bool *live)
         result = 0;
     }
     free(text);
-    h5read_close(r);
     return result;
 }
 
