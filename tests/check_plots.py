@@ -73,11 +73,13 @@ FIGURES = {
 
 
 def is_drawn(name, colours):
-    """A PNG with some ink, and with colours other than grey."""
+    """A PNG with some ink, with colours other than grey, and none of them, nor a grey, nearly everywhere."""
     pixels = (imread(at(name))[:, :, :3] * 255).round().astype(int)
     ink = (pixels.min(axis=2) < 200).mean()
     coloured = pixels[np.ptp(pixels, axis=2) > 40]
-    return 0.005 < ink < 0.9 and len(np.unique(coloured, axis=0)) >= colours and len(coloured) > 100
+    _, areas = np.unique(pixels[pixels.min(axis=2) < 250], axis=0, return_counts=True)
+    return (0.005 < ink < 0.9 and areas.max() < 0.3 * pixels[..., 0].size
+            and len(coloured) > 100 and len(np.unique(coloured, axis=0)) >= colours)
 
 
 def check_kinds():
