@@ -1151,15 +1151,14 @@ static int run_command(const command *c, const request *q)
     return result;
 }
 
-/* libhdf5 was not made for damaged files, and may crash over one: so it works in a process of its own, and what
- * happens to that is said in a sentence. */
-static int run_guarded(const command *c, const request *q)
+/* Runs the command in a process of its own; its status, or -1 when there can be none. */
+static int run_apart(const command *c, const request *q)
 {
     int status;
     const struct rlimit no_core = {0, 0};
     pid_t child = fork();
     if (child < 0)
-        return run_command(c, q);
+        return -1;
     if (child == 0) {
 #ifdef __linux__
         prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -1171,23 +1170,37 @@ static int run_guarded(const command *c, const request *q)
     }
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
-            return 1;
+            return -1;
+    return status;
+}
+
+static bool is_crash(int status)
+{
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGABRT;
+}
+
+/* libhdf5 was not made for damaged files, nor for those that change while it reads, and may crash over one: so it works
+ * in a process of its own. What a crash leaves is a sentence, when trying again does not help. */
+static int run_guarded(const command *c, const request *q)
+{
+    int status = run_apart(c, q);
+    for (int k = 1; k < ATTEMPTS && status != -1 && is_crash(status) && !c->direct; k++)
+        status = run_apart(c, q);
+    if (status == -1) {
+        fprintf(stderr, "lstmlog: cannot start a process: %s\n", strerror(errno));
+        return 1;
+    }
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    switch (WTERMSIG(status)) {
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGFPE:
-    case SIGILL:
-    case SIGABRT:
-        fprintf(stderr, "lstmlog: %s is damaged (or changed while it was read): libhdf5 could not cope with it\n",
-                q->npaths ? q->paths[0] : "a log");
-        return 1;
-    default:
+    if (!is_crash(status)) {
         signal(WTERMSIG(status), SIG_DFL);
         raise(WTERMSIG(status));
         return 1;
     }
+    fprintf(stderr, "lstmlog: %s is damaged (or changed while it was read): libhdf5 could not cope with it\n",
+            q->npaths ? q->paths[0] : "a log");
+    return 1;
 }
 
 int main(int argc, char **argv)
