@@ -111,22 +111,45 @@ static void check_names(lua_State *L, int index, row *r)
 h5log *lua_log_check(lua_State *L) { return check_open(L, LOG_TYPE); }
 int lua_log_done(lua_State *L, int result, const lstm_error *err) { return done(L, result, err); }
 
-/* log.create(path), log.resume(path, step) -> log */
+/* { deflate = 0 .. 9, commit_seconds = number, drop = boolean }, each optional, or nothing at all */
+static h5log_options check_log_options(lua_State *L, int index)
+{
+    h5log_options o;
+    h5log_defaults(&o);
+    if (lua_isnoneornil(L, index))
+        return o;
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_getfield(L, index, "deflate");
+    const lua_Integer level = luaL_optinteger(L, -1, o.deflate);
+    luaL_argcheck(L, level >= 0 && level <= 9, index, "field 'deflate': 0 to 9 expected");
+    o.deflate = (int)level;
+    lua_getfield(L, index, "commit_seconds");
+    o.commit_seconds = luaL_optnumber(L, -1, o.commit_seconds);
+    luaL_argcheck(L, o.commit_seconds >= 0, index, "field 'commit_seconds': a number of at least 0 expected");
+    lua_getfield(L, index, "drop");
+    o.drop = lua_toboolean(L, -1);
+    lua_pop(L, 3);
+    return o;
+}
+
+/* log.create(path [, options]), log.resume(path, step [, options]) -> log */
 static int log_create(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
+    const h5log_options options = check_log_options(L, 2);
     lstm_error err;
     handle *h = new_handle(L, LOG_TYPE);
-    return opened(L, h, h5log_create(path, NULL, &err), &err);
+    return opened(L, h, h5log_create(path, &options, &err), &err);
 }
 
 static int log_resume(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     lua_Integer step = luaL_checkinteger(L, 2);
+    const h5log_options options = check_log_options(L, 3);
     lstm_error err;
     handle *h = new_handle(L, LOG_TYPE);
-    return opened(L, h, h5log_resume(path, step, NULL, &err), &err);
+    return opened(L, h, h5log_resume(path, step, &options, &err), &err);
 }
 
 /* log:set(group, name, value): an attribute */

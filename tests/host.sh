@@ -131,6 +131,18 @@ run tiny.lua --print-config hidden=9 preset=short
 exits 0 "a preset"; prints "steps=3"; prints "hidden=9"
 run tiny.lua --help
 prints "preset"; prints "short, wide"
+run tiny.lua log.on_error=ignore
+exits 2 "a wrong way of taking errors of the log"; says "must be stop or continue, got 'ignore'"
+(ulimit -f 400; "$program" tiny.lua steps=80 activations.every=1 watch.rows=0 log.deflate=0 log.on_error=continue --out=nolog) \
+    >out 2>err
+status=$?
+exits 0 "a log that cannot grow, and a run that goes on without"
+says "cannot write nolog/log.h5: File too large; going on without logging"
+[ -s nolog/checkpoint-latest.h5 ]; result $? "  its checkpoint is there"
+(ulimit -f 400; "$program" tiny.lua steps=80 activations.every=1 watch.rows=0 log.deflate=0 --out=stopped) >out 2>err
+status=$?
+exits 1 "a log that cannot grow, and a run that stops"
+says "cannot write stopped/log.h5: File too large. Training stopped"
 run tiny.lua preset=shrt
 exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run

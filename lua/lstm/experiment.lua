@@ -18,6 +18,7 @@
 --   presets     { name = { option = value, ... }, ... }: what preset=name changes of the defaults
 
 local fault = require "lstm.fault"
+local logs = require "lstm.logs"
 local options = require "lstm.options"
 local watch = require "lstm.watch"
 
@@ -36,8 +37,9 @@ local common = {
   { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
 }
 table.move(watch.options, 1, #watch.options, #common + 1, common)
+table.move(logs.options, 1, #logs.options, #common + 1, common)
 local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "activations.every", "gradients.every",
-  "gradients.full", "parameters.every", "parameters.full" }
+  "gradients.full", "parameters.every", "parameters.full", "log.deflate", "log.commit_seconds", "log.drop", "log.on_error" }
 
 local function wrong(field, text)
   fault.mistake(("bad argument #1 to 'experiment' (field '%s': %s)"):format(field, text))

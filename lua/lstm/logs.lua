@@ -16,22 +16,56 @@ local first_columns = { "loss", "smoothed_loss", "val_loss", "lr", "grad_norm", 
   "update_ratio" }
 local last_columns = { "tokens_per_second", "seconds" } -- what differs from one run to the next of the same bits
 
+logs.options = {
+  { "log.deflate", 1, "compression of log.h5: 0 none, 9 most" },
+  { "log.commit_seconds", 2.0, "seconds from one commit of log.h5 to the next" },
+  { "log.drop", false, "when the disk is too slow, drop records rather than wait" },
+  { "log.on_error", "stop", "when the log cannot be written: stop, or continue without" },
+}
+
+--- Whether the options' values make sense: true, or nil and a sentence.
+function logs.check(cfg)
+  local o = cfg.log
+  if o.deflate < 0 or o.deflate > 9 then return nil, "option 'log.deflate' must be 0 to 9, got " .. o.deflate end
+  if o.commit_seconds < 0 then return nil, "option 'log.commit_seconds' must be at least 0" end
+  if o.on_error ~= "stop" and o.on_error ~= "continue" then
+    return nil, ("option 'log.on_error' must be stop or continue, got '%s'"):format(o.on_error)
+  end
+  return true
+end
+
 --- The logs in a directory: new ones, or with after_step those of a run that goes on there. names: columns that do not
--- appear in the first step.
-function logs.open(directory, after_step, names)
-  local function open(module, path)
-    if after_step then return module.resume(path, after_step) end
-    return module.create(path)
+-- appear in the first step. cfg: the options' values.
+function logs.open(directory, after_step, names, cfg)
+  local function open(module, path, settings)
+    if after_step then return module.resume(path, after_step, settings) end
+    return module.create(path, settings)
   end
   local log, csv, reason
-  log, reason = open(core.log, directory .. "/log.h5")
+  log, reason = open(core.log, directory .. "/log.h5",
+    { deflate = cfg.log.deflate, commit_seconds = cfg.log.commit_seconds, drop = cfg.log.drop })
   if not log then return nil, reason end
   csv, reason = open(core.csv, directory .. "/metrics.csv")
   if not csv then
     log:close()
     return nil, reason
   end
-  return setmetatable({ log = log, csv = csv, names = names, first_row = {} }, meta)
+  return setmetatable({ log = log, csv = csv, names = names, first_row = {},
+    goes_on = cfg.log.on_error == "continue" }, meta)
+end
+
+-- What a log answered. Where the run shall go on without, a failure ends both logs and is kept in self.lost.
+local function answer(self, ok, reason)
+  if ok or not self.goes_on then return ok, reason end
+  self.lost = self.lost or reason
+  self.log:abandon()
+  return true
+end
+
+-- Calls method name of the log or the csv; nothing once they are lost.
+local function call(self, which, name, ...)
+  if self.lost then return true end
+  return answer(self, self[which][name](self[which], ...))
 end
 
 --- Says what the run is. environment: list of { name, value }; set, cfg: the options (options.lua).
@@ -74,8 +108,8 @@ function methods:row(step, row)
     for name, value in pairs(row) do self.first_row[name] = value end
     return true
   end
-  local ok, reason = self.log:row(step, row)
-  if ok then ok, reason = self.csv:row(step, row) end
+  local ok, reason = call(self, "log", "row", step, row)
+  if ok then ok, reason = call(self, "csv", "row", step, row) end
   return ok, reason
 end
 
@@ -83,8 +117,8 @@ end
 function methods:end_step(step)
   if self.columns or not next(self.first_row) then return true end
   self.columns = columns_of(self, self.first_row)
-  local ok, reason = self.log:columns(self.columns)
-  if ok then ok, reason = self.csv:columns(self.columns) end
+  local ok, reason = call(self, "log", "columns", self.columns)
+  if ok then ok, reason = call(self, "csv", "columns", self.columns) end
   if ok then ok, reason = self:row(step, self.first_row) end
   return ok, reason
 end
@@ -95,18 +129,39 @@ function methods:left_out()
 end
 
 function methods:sample(step, text)
-  return self.log:sample(step, text)
+  return call(self, "log", "sample", step, text)
 end
 
 function methods:event(step, kind, text)
-  return self.log:event(step, kind, text)
+  return call(self, "log", "event", step, kind, text)
+end
+
+--- Records what a watch (watch.lua) has to record.
+function methods:watch(watch, step)
+  if self.lost then return true end
+  return answer(self, watch:record(self.log, step))
+end
+
+--- Announces a series and logs a tensor to it, as lua_watch.c has it.
+function methods:announce(series)
+  return call(self, "log", "announce", series)
+end
+
+function methods:tensor(name, step, tensor)
+  return call(self, "log", "tensors", name, step, tensor)
 end
 
 --- Everything so far is on the disk.
 function methods:flush()
-  local ok, reason = self.log:flush()
-  if ok then ok, reason = self.csv:flush() end
+  local ok, reason = call(self, "log", "flush")
+  if ok then ok, reason = call(self, "csv", "flush") end
   return ok, reason
+end
+
+--- What the disk's slowness cost: seconds waited, records dropped.
+function methods:cost()
+  local stats = self.log:stats()
+  return stats.wait_seconds, stats.dropped
 end
 
 --- The last step that is safely in log.h5; -1 when none is.
@@ -118,6 +173,10 @@ end
 function methods:close()
   local log_ok, log_reason = self.log:close()
   local csv_ok, csv_reason = self.csv:close()
+  if self.goes_on and not (log_ok and csv_ok) then
+    self.lost = self.lost or log_reason or csv_reason
+    return true
+  end
   return log_ok and csv_ok, log_reason or csv_reason
 end
 

@@ -127,9 +127,11 @@ local function new_directory(self)
 end
 
 local function open_files(self)
+  local sound, problem = logs.check(self.cfg)
+  if not sound then fault.stop(problem, fault.USAGE) end
   local continued = self.saved and self.saved.in_place
   self.directory = continued and self.saved.directory or new_directory(self)
-  local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics)
+  local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics, self.cfg)
   if not logs then fault.stop(reason) end
   self.logs = logs
   local environment, text = describe.environment(), self.text
@@ -156,7 +158,9 @@ local function snapshot(self)
 end
 
 local function save(self, name, previous)
-  must(self, sys.kind(self.directory .. "/log.h5")) -- a file that was removed can be written to, but is lost
+  if not self.logs.lost then
+    must(self, sys.kind(self.directory .. "/log.h5")) -- a file that was removed can be written to, but is lost
+  end
   must(self, self.logs:flush())
   local ok, state = pcall(json.encode, snapshot(self))
   if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
@@ -315,11 +319,19 @@ local function is_checkpoint_due(self)
   return sys.clock() - self.kept_time >= cfg:get(self.cfg, "checkpoint_seconds")
 end
 
+-- With log.on_error=continue, said once.
+local function tell_lost(self)
+  if not self.logs.lost or self.lost_told then return end
+  self.lost_told = true
+  self.progress:say(("lstmrun: %s; going on without logging"):format(self.logs.lost))
+end
+
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
-  if self.watch and self.fit:counters().passes > self.passes then must(self, self.watch:record(self.logs.log, step)) end
+  if self.watch and self.fit:counters().passes > self.passes then must(self, self.logs:watch(self.watch, step)) end
   must(self, self.logs:end_step(self.current))
+  tell_lost(self)
   if self.new_best then
     self.new_best = false
     save(self, checkpoint.best)
@@ -330,6 +342,7 @@ end
 
 local function complete(self)
   save_latest(self)
+  tell_lost(self)
   self.progress:show(self.step, self.info)
   self.progress:finish()
   self.finished = true
@@ -505,10 +518,10 @@ function methods:tensor(step, name, tensor, dims)
   if not self.series[name] then
     local series = { name = name, type = tensor.type, dims = {} }
     for d, size in ipairs(tensor.shape) do series.dims[d] = { dims and dims[d] or "dim" .. d, size } end
-    must(self, self.logs.log:announce(series))
+    must(self, self.logs:announce(series))
     self.series[name] = true
   end
-  must(self, self.logs.log:tensors(name, step, tensor))
+  must(self, self.logs:tensor(name, step, tensor))
 end
 
 --- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise").
@@ -535,7 +548,11 @@ end
 --- The script's function has returned.
 function methods:finish()
   if not self.directory then return end -- it never began
+  local waited, dropped = self.logs:cost()
   must(self, close_logs(self))
+  if waited >= 0.1 then self.progress:print(("log     training waited %.1f s for the disk"):format(waited)) end
+  if dropped > 0 then self.progress:print(("log     %s did not get written, the disk was too slow")
+    :format(format.plural(dropped, "record"))) end
   self.progress:event("end", self:summary "done")
   local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
   if self.smoothed then line = line .. (", loss %.3f"):format(self.smoothed) end
