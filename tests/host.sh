@@ -4,6 +4,10 @@
 # The program as a user meets it: options, exit statuses, signals, stopping and resuming. Speaks TAP.
 # LSTMRUN names the program (default: ./lstmrun).
 set -u
+# Whoever runs the tests in the background has SIGINT ignored, and a shell cannot take that back; env can.
+if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
+    HOST_SIGNALS=default exec env --default-signal sh "$0" "$@"
+fi
 program=${LSTMRUN:-./lstmrun}
 case $program in /*) ;; *) program=$PWD/$program ;; esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/lstmrun-host.XXXXXX") || exit 99
@@ -166,13 +170,13 @@ run plain.lua key=value
 prints "key=value"
 run --dry-run plain.lua
 exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment"
-echo 'io.popen("kill -INT $PPID"):close() while true do end' >loop.lua
+echo 'io.popen("kill -INT $PPID"):close() local stop = os.time() + 20 while os.time() < stop do end' >loop.lua
 run loop.lua
 exits 130 "Ctrl-C in a plain program"; says "interrupted"
 sed 's/-INT/-TERM/' loop.lua >term.lua
 run term.lua
 [ "$status" -eq 143 ]; result $? "SIGTERM in a plain program: as in any other"
-sed 's/run.state.sum = 0/io.popen("kill -TERM $PPID"):close() while true do end/' tiny.lua >early.lua
+sed 's/run.state.sum = 0/io.popen("kill -TERM $PPID"):close() local stop = os.time() + 20 while os.time() < stop do end/' tiny.lua >early.lua
 run early.lua
 exits 75 "SIGTERM before an experiment's first step"; says "interrupted"
 echo 'os.exit(7)' >seven.lua
