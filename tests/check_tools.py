@@ -57,8 +57,9 @@ def check_xarray(engine, module, drop):
     for group in groups():
         if group == "events":  # its times are dates in xarray
             continue
-        with xarray.open_dataset(log, group=group, engine=engine, drop_variables=texts_of(group) if drop else None,
-                                 decode_times=False) as data:
+        if drop and texts_of(group):
+            continue
+        with xarray.open_dataset(log, group=group, engine=engine, decode_times=False) as data:
             ok(same(group, data), f"xarray with {engine} reads {group}")
             if group == "activations":
                 ok(data.f.dims == ("record", "layer", "time", "batch", "unit") and "step" in data.coords,
@@ -120,7 +121,7 @@ def check_silx():
 
 
 check_xarray("h5netcdf", "h5netcdf", drop=False)
-check_xarray("netcdf4", "netCDF4", drop=True)  # libnetcdf 4.9.0 crashes on texts
+check_xarray("netcdf4", "netCDF4", drop=True)  # not those with texts: libnetcdf 4.9.0 reads them wrong or crashes
 check_events()
 check_pandas()
 check_commands()

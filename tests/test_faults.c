@@ -527,7 +527,7 @@ static void fail_power(image *im, const char *path)
     for (size_t k = 0; k < im->npending; k++)
         do_call(im, im->pending[k], p);
     FILE *f = fopen(path, "wb");
-    if (!f || fwrite(im->bytes, 1, im->size, f) != im->size || fclose(f) != 0)
+    if (!f || (im->size && fwrite(im->bytes, 1, im->size, f) != im->size) || fclose(f) != 0)
         abort();
     free(im->bytes);
 }
