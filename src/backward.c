@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-static const real *weights(const team *me, size_t param)
-{
-    return (const real *)me->tr->m->params + me->y->param[param].offset;
-}
-
 static real *gradient(const team *me, size_t param)
 {
     return (real *)me->tr->grad + me->y->param[param].offset;

@@ -115,11 +115,6 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
 
 /* ---- a layer ---------------------------------------------------------------------------------------------------------- */
 
-static const real *weights(const team *me, size_t param)
-{
-    return (const real *)me->tr->m->params + me->y->param[param].offset;
-}
-
 /* z (+)= x W^T at one time step, for the gates of a piece's units and this thread's rows. x: blocks of k numbers. */
 static void gate_product(const team *me, const team_piece *p, real *z, const real *x, const real *w, size_t k, bool add)
 {

@@ -54,6 +54,12 @@ static inline size_t team_times(size_t bytes)
     return bytes < (size_t)256 << 10 ? ((size_t)256 << 10) / (bytes ? bytes : 1) : 1;
 }
 
+/* Parameter tensor number `param`, packed. */
+static inline const real *weights(const team *me, size_t param)
+{
+    return (const real *)me->tr->m->params + me->y->param[param].offset;
+}
+
 /* Elements of [T][block][B][nb] and of [T][panel][B][4][nb] at one time step. */
 static inline size_t unit_step(const team *me) { return me->y->G * me->tr->config.batch * NB; }
 static inline size_t gate_step(const team *me) { return me->y->panels * PANEL * me->tr->config.batch * NB; }
