@@ -10,26 +10,13 @@ if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
 fi
 program=${LSTMRUN:-./lstmrun}
 case $program in /*) ;; *) program=$PWD/$program ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/lstmrun-host.XXXXXX") || exit 99
-trap 'rm -rf "$work"' EXIT
+. "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA
 export HOME="$work" XDG_CACHE_HOME="$work/cache" OMP_NUM_THREADS=2
 
-count=0 failed=0
-result() { # STATUS TEXT
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $count - $2"; return; fi
-    failed=1
-    echo "not ok $count - $2"
-    sed 's/^/# out: /' out 2>/dev/null | head -20
-    sed 's/^/# err: /' err 2>/dev/null | head -20
-}
 # run ARGUMENT...: keeps output in out and err, exit status in status
 run() { "$program" "$@" >out 2>err; status=$?; }
-exits() { [ "$status" -eq "$1" ]; result $? "$2 (exit $1)"; }
-says() { grep -qF -e "$1" err; result $? "  says: $1"; }
-prints() { grep -qF -e "$1" out; result $? "  prints: $1"; }
 silent() { [ ! -s err ]; result $? "  no complaint"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------
@@ -427,5 +414,4 @@ exits 0 "the cache"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
 run shakespeare ${tiny_shakespeare% --quiet} data=tiny.lua
 exits 0 "data=FILE"; prints "text    tiny.lua, "
 
-echo "1..$count"
-exit $failed
+done_testing

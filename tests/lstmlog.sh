@@ -6,30 +6,13 @@
 set -u
 build=$PWD
 here=$(cd "${srcdir:-.}/tests" && pwd)
-for python in python3 /usr/bin/python3 none; do
-    "$python" -c 'import h5py, numpy' 2>/dev/null && break
-done
-work=$(mktemp -d) || exit 99
-trap 'rm -rf "$work"' EXIT
+. "${srcdir:-.}/tests/tap.sh"
+find_python h5py numpy
 cd "$work" || exit 99
 export OMP_NUM_THREADS=1
 
-count=0 failed=0
-result() { # STATUS TEXT
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $count - $2"; return; fi
-    failed=1
-    echo "not ok $count - $2"
-    sed 's/^/# out: /' out 2>/dev/null | head -20
-    sed 's/^/# err: /' err 2>/dev/null | head -20
-}
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP no Python with h5py and numpy"; }
 # log ARGUMENT...: keeps output in out and err, exit status in status
 log() { "$build/lstmlog" "$@" >out 2>err; status=$?; }
-exits() { [ "$status" -eq "$1" ]; result $? "$2 (exit $1)"; }
-says() { grep -qF -e "$1" err; result $? "  says: $1"; }
-prints() { grep -qF -e "$1" out; result $? "  prints: $1"; }
-matches() { grep -qE -e "$1" out; result $? "  prints: $1"; }
 one_line() { [ "$(wc -l <err)" -eq 1 ] && grep -q '^lstmlog: ' err; result $? "  one line of complaint"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------
@@ -236,9 +219,10 @@ log export runs/same/again --lstmvis --steps=1:8 -o vis4
 exits 0 "export of chosen steps"
 matches '^vis4/lstm.yml$'
 if [ "$python" = none ]; then
-    skip "what was exported, read by Python"
-    skip "logs with wrong columns"
-    skip "a log in the middle of a commit"
+    no_python="no Python with h5py and numpy"
+    skip "what was exported, read by Python" "$no_python"
+    skip "logs with wrong columns" "$no_python"
+    skip "a log in the middle of a commit" "$no_python"
 else
     "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
     result $? "what was exported, read by Python"
@@ -283,5 +267,4 @@ done
 [ $? -eq 1 ] && grep -q "cannot write standard output" err
 result $? "a full disk below standard output"
 
-echo "1..$count"
-exit $failed
+done_testing

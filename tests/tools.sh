@@ -6,36 +6,27 @@
 set -u
 srcdir=$(cd "${srcdir:-.}" && pwd)
 top=$(pwd)
-for python in python3 /usr/bin/python3 none; do
-    "$python" -c 'import h5py' 2>/dev/null && break
-done
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-count=0
-report() { # RESULT TEXT
-    count=$((count + 1))
-    echo "$1 $count - $2"
-}
+. "$srcdir/tests/tap.sh"
+find_python h5py
 
-seq 200 | sed 's/$/ is a number/' >"$folder/text"
-if ! ./lstmrun "$srcdir/experiments/shakespeare.lua" --quiet --out="$folder/run" data="$folder/text" prime=1 batch=4 \
+seq 200 | sed 's/$/ is a number/' >"$work/text"
+if ! ./lstmrun "$srcdir/experiments/shakespeare.lua" --quiet --out="$work/run" data="$work/text" prime=1 batch=4 \
     seq=20 hidden=32 steps=20 eval_every=5 activations.every=10 gradients.every=10 parameters.every=10; then
-    echo "Bail out! the run failed"
-    exit
+    bail_out "the run failed"
 fi
 
 # Each fenced block of the document becomes a file NUMBER.LANGUAGE.
-awk -v folder="$folder" '
+awk -v work="$work" '
     /^```/ && file { close(file); file = ""; next }
-    /^```/ { file = sprintf("%s/%02d.%s", folder, ++n, substr($0, 4)); next }
+    /^```/ { file = sprintf("%s/%02d.%s", work, ++n, substr($0, 4)); next }
     file { print > file }' "$srcdir/docs/tools.md"
 
 # Where lstmplot is: beside lstmrun, run by the Python that has h5py.
-mkdir "$folder/bin"
-printf '#!/bin/sh\nexec %s %s/src/lstmplot.py "$@"\n' "$python" "$srcdir" >"$folder/bin/lstmplot"
-chmod +x "$folder/bin/lstmplot"
-PATH=$folder/bin:$top:$PATH
-MPLCONFIGDIR=$folder
+mkdir "$work/bin"
+printf '#!/bin/sh\nexec %s %s/src/lstmplot.py "$@"\n' "$python" "$srcdir" >"$work/bin/lstmplot"
+chmod +x "$work/bin/lstmplot"
+PATH=$work/bin:$top:$PATH
+MPLCONFIGDIR=$work
 MPLBACKEND=Agg
 export PATH MPLCONFIGDIR MPLBACKEND
 
@@ -63,30 +54,28 @@ runner() {
     esac
 }
 
-for snippet in "$folder"/[0-9]*; do
+for snippet in "$work"/[0-9]*; do
     name="docs/tools.md: snippet ${snippet##*/}"
     command=$(runner "$snippet")
     if [ -z "$command" ]; then
-        report ok "$name # SKIP no tool for it here"
-    elif (cd "$folder/run" && ls >../before && $command "$snippet" >../out 2>../err && ls >../after); then
+        skip "$name" "no tool for it here"
+    elif (cd "$work/run" && ls >../before && $command "$snippet" >../out 2>../err && ls >../after); then
         # It has printed something, or made files that are not empty.
-        made=$(cd "$folder/run" && comm -13 ../before ../after)
-        empty=$(cd "$folder/run" && for file in $made; do [ -s "$file" ] || echo "$file"; done)
-        if { [ -s "$folder/out" ] || [ -n "$made" ]; } && [ -z "$empty" ]; then
-            report ok "$name"
+        made=$(cd "$work/run" && comm -13 ../before ../after)
+        empty=$(cd "$work/run" && for file in $made; do [ -s "$file" ] || echo "$file"; done)
+        if { [ -s "$work/out" ] || [ -n "$made" ]; } && [ -z "$empty" ]; then
+            result 0 "$name"
         else
-            report "not ok" "$name: printed and made nothing"
+            result 1 "$name: printed and made nothing"
         fi
     else
-        report "not ok" "$name"
-        sed 's/^/# /' "$folder/err"
+        result 1 "$name"
+        sed 's/^/# /' "$work/err"
     fi
 done
-if [ $count -lt 10 ]; then
-    report "not ok" "the document has snippets"
-fi
+[ $count -ge 10 ]
+result $? "the document has snippets"
 if [ "$python" = none ]; then
-    echo "1..$count"
-    exit
+    done_testing
 fi
-"$python" "$srcdir/tests/check_tools.py" "$folder/run" $count
+"$python" "$srcdir/tests/check_tools.py" "$work/run" $count
