@@ -65,8 +65,11 @@ local function with(settings, changes)
 end
 
 local function batch(model, trainer)
-  local function normal(width) return core.tensor.normal { trainer.seq, trainer.batch, width, seed = 1 } end
-  return { x = normal(model.input), y = normal(model.output) }
+  local T, B = trainer.seq, trainer.batch
+  local function vectors(width) return width and core.tensor.normal { T, B, width, seed = 1 } end
+  local function ids(wanted) return wanted and core.tensor.zeros { T, B } end
+  return { x = vectors(model.input), ids = ids(model.vocab), y = vectors(model.output),
+    targets = ids(not model.output) }
 end
 
 -- Arithmetic operations a second of a small model like the one that is asked for; nil when none can be made.

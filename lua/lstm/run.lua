@@ -44,16 +44,22 @@ end
 
 -- ---- what takes part ----------------------------------------------------------------------------------------------
 
+-- Whether an object of the script's stands somewhere in its data, and can be put there.
+local function has_cursor(object)
+  return type(object) == "table" and object.next and object.cursor and object.seek
+end
+
 local function attach(self, ...)
   for i = 1, select("#", ...) do
     local object = select(i, ...)
     local kind = sys.typename(object)
     if kind == "lstm.trainer" then self.fit = object
     elseif kind == "lstm.corpus" then self.text = object
-    elseif kind == "lstm.stream" then self.streams[#self.streams + 1] = object
-    elseif kind ~= "lstm.model" then
-      fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, got %s)")
-        :format(i + 1, kind))
+    elseif kind == "lstm.model" then -- its trainer is what counts
+    elseif kind == "lstm.stream" or has_cursor(object) then self.streams[#self.streams + 1] = object
+    else
+      fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, or an object with " ..
+        "next, cursor and seek; got %s)"):format(i + 1, kind))
     end
   end
 end

@@ -152,25 +152,40 @@ tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
 
--- A stream of the script's own: its place is kept, too.
-local function shuffled_losses(last, saved_run)
-  local fit6 = new_trainer()
-  local stream = text:stream { part = "train", batch = 2, seq = 5, order = "shuffled", seed = 4 }
-  local shuffled = new_run { saved = saved_run }
-  local losses = {}
-  for step in shuffled:steps(9, fit6, stream) do
-    local loss, statistics = fit6:step(stream)
-    losses[#losses + 1] = ("%a"):format(loss)
-    shuffled:log(step, loss, statistics)
-    if step == last then break end
+-- What a stream of the script's own, or an object that has a cursor, gives after a resume.
+local function resumes(what, new_fit, new_source)
+  local function losses_of(last, saved_run)
+    local fit6, source = new_fit(), new_source()
+    local its = new_run { saved = saved_run }
+    local losses = {}
+    for step in its:steps(9, fit6, source) do
+      local loss, statistics = fit6:step(source)
+      losses[#losses + 1] = ("%a"):format(loss)
+      its:log(step, loss, statistics)
+      if step == last then break end
+    end
+    its:finish()
+    return losses, its.directory
   end
-  shuffled:finish()
-  return losses, shuffled.directory
+  local whole = losses_of(9)
+  local part, place = losses_of(4)
+  table.move(losses_of(9, resumed(place)), 1, 5, 5, part)
+  tap.is(table.concat(part, " "), table.concat(whole, " "), what .. " goes on where it was: the same losses")
 end
-local whole = shuffled_losses(9)
-local part, place = shuffled_losses(4)
-table.move(shuffled_losses(9, resumed(place)), 1, 5, 5, part)
-tap.is(table.concat(part, " "), table.concat(whole, " "), "a shuffled stream goes on where it was: the same losses")
+
+resumes("a shuffled stream", new_trainer, function()
+  return text:stream { part = "train", batch = 2, seq = 5, order = "shuffled", seed = 4 }
+end)
+local task = lstm.tasks.adding { seq = 6 }
+resumes("a task's stream", function()
+  local adder = lstm.model { input = task.input, output = task.output, hidden = 5 }
+  return adder:trainer { batch = 3, seq = task.seq, loss_at = task.loss_at }
+end, function() return task:train { batch = 3, batches = 3 } end) -- of which a run of nine steps has three epochs
+resumes("a list of sequences", function()
+  return lstm.model { vocab = 4, hidden = 5 }:trainer { batch = 1, seq = 3 }
+end, function()
+  return lstm.sequences { batch = 1, shuffle = true, { ids = { 0, 1, 2 }, y = { 1, 2, 3 } }, { ids = { 3 }, y = { 1 } } }
+end)
 
 -- A run without a trainer is a run, too.
 local bare = new_run()
