@@ -646,6 +646,16 @@ static const char *entry_text(const h5read_entry *entries, size_t n, const char 
     return NULL;
 }
 
+/* What no two runs have in common. */
+static bool is_own(const char *name)
+{
+    static const char *const own[] = {"command_line", "pid", "started", "resumed"};
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+        if (strcmp(name, own[k]) == 0)
+            return true;
+    return strncmp(name, "replay_", 7) == 0;
+}
+
 /* Prints the entries of a group that differ; returns how many, or -1. */
 static int diff_group(job *j, const h5read *a, const h5read *b, const char *group)
 {
@@ -659,13 +669,13 @@ static int diff_group(job *j, const h5read *a, const h5read *b, const char *grou
     }
     for (size_t k = 0; differing >= 0 && k < nx; k++) {
         const char *other = entry_text(y, ny, x[k].name);
-        if (strcmp(x[k].name, "command_line") == 0 || (other && strcmp(x[k].text, other) == 0))
+        if (is_own(x[k].name) || (other && strcmp(x[k].text, other) == 0))
             continue;
         fprintf(j->out, "%s %s: %s | %s\n", group, x[k].name, x[k].text, other ? other : "-");
         differing++;
     }
     for (size_t k = 0; differing >= 0 && k < ny; k++)
-        if (!entry_text(x, nx, y[k].name)) {
+        if (!is_own(y[k].name) && !entry_text(x, nx, y[k].name)) {
             fprintf(j->out, "%s %s: - | %s\n", group, y[k].name, y[k].text);
             differing++;
         }

@@ -10,6 +10,7 @@
 #include "h5checkpoint.h"
 #include "h5log.h"
 #include "lua_binding.h"
+#include "lua_handle.h"
 
 #include <lauxlib.h>
 
@@ -19,52 +20,6 @@
 #define CSV_TYPE "lstm.csv"
 #define CHECKPOINT_TYPE "lstm.checkpoint"
 #define MAX_COLUMNS 256
-
-/* A handle is born closed: its pointer is NULL until the object is there, and again after close. */
-typedef struct handle {
-    void *object;
-} handle;
-
-static handle *new_handle(lua_State *L, const char *type)
-{
-    handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-    h->object = NULL;
-    luaL_setmetatable(L, type);
-    return h;
-}
-
-static void *check_open(lua_State *L, const char *type)
-{
-    handle *h = luaL_checkudata(L, 1, type);
-    if (!h->object)
-        luaL_error(L, "the %s is closed", strchr(type, '.') + 1);
-    return h->object;
-}
-
-static int fail(lua_State *L, const lstm_error *err)
-{
-    lua_pushnil(L);
-    if (err->field[0])
-        lua_pushfstring(L, "'%s': %s", err->field, err->message);
-    else
-        lua_pushstring(L, err->message);
-    return 2;
-}
-
-static int done(lua_State *L, int result, const lstm_error *err)
-{
-    if (result != 0)
-        return fail(L, err);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-/* The handle on top of the stack is given its object; NULL: the error is returned instead. */
-static int opened(lua_State *L, handle *h, void *object, const lstm_error *err)
-{
-    h->object = object;
-    return object ? 1 : fail(L, err);
-}
 
 /* ---- rows of numbers ------------------------------------------------------------------------------------------ */
 
@@ -108,8 +63,7 @@ static void check_names(lua_State *L, int index, row *r)
 
 /* ---- the log -------------------------------------------------------------------------------------------------- */
 
-h5log *lua_log_check(lua_State *L) { return check_open(L, LOG_TYPE); }
-int lua_log_done(lua_State *L, int result, const lstm_error *err) { return done(L, result, err); }
+h5log *lua_log_check(lua_State *L) { return lua_handle_check(L, LOG_TYPE); }
 
 /* { deflate = 0 .. 9, commit_seconds = number, drop = boolean }, each optional, or nothing at all */
 static h5log_options check_log_options(lua_State *L, int index)
@@ -138,8 +92,8 @@ static int log_create(lua_State *L)
     const char *path = luaL_checkstring(L, 1);
     const h5log_options options = check_log_options(L, 2);
     lstm_error err;
-    handle *h = new_handle(L, LOG_TYPE);
-    return opened(L, h, h5log_create(path, &options, &err), &err);
+    lua_handle *h = lua_handle_new(L, LOG_TYPE);
+    return lua_handle_opened(L, h, h5log_create(path, &options, &err), &err);
 }
 
 static int log_resume(lua_State *L)
@@ -148,84 +102,84 @@ static int log_resume(lua_State *L)
     lua_Integer step = luaL_checkinteger(L, 2);
     const h5log_options options = check_log_options(L, 3);
     lstm_error err;
-    handle *h = new_handle(L, LOG_TYPE);
-    return opened(L, h, h5log_resume(path, step, &options, &err), &err);
+    lua_handle *h = lua_handle_new(L, LOG_TYPE);
+    return lua_handle_opened(L, h, h5log_resume(path, step, &options, &err), &err);
 }
 
 /* log:set(group, name, value): an attribute */
 static int log_set(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     const char *group = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
     lstm_error err;
     if (lua_isinteger(L, 4))
-        return done(L, h5log_set_integer(log, group, name, lua_tointeger(L, 4), &err), &err);
+        return lua_handle_done(L, h5log_set_integer(log, group, name, lua_tointeger(L, 4), &err), &err);
     if (lua_type(L, 4) == LUA_TNUMBER)
-        return done(L, h5log_set_number(log, group, name, lua_tonumber(L, 4), &err), &err);
+        return lua_handle_done(L, h5log_set_number(log, group, name, lua_tonumber(L, 4), &err), &err);
     const char *text = luaL_tolstring(L, 4, NULL);
-    return done(L, h5log_set_text(log, group, name, text, &err), &err);
+    return lua_handle_done(L, h5log_set_text(log, group, name, text, &err), &err);
 }
 
 /* log:json(text): the configuration */
 static int log_json(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     lstm_error err;
-    return done(L, h5log_set_json(log, luaL_checkstring(L, 2), &err), &err);
+    return lua_handle_done(L, h5log_set_json(log, luaL_checkstring(L, 2), &err), &err);
 }
 
 /* log:columns { "loss", ... } */
 static int log_columns(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     row r;
     lstm_error err;
     check_names(L, 2, &r);
-    return done(L, h5log_columns(log, r.n, r.names, &err), &err);
+    return lua_handle_done(L, h5log_columns(log, r.n, r.names, &err), &err);
 }
 
 /* log:row(step, { loss = 1.5, ... }) */
 static int log_row(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     lua_Integer step = luaL_checkinteger(L, 2);
     row r;
     lstm_error err;
     check_row(L, 3, &r);
-    return done(L, h5log_row(log, step, r.n, r.names, r.values, &err), &err);
+    return lua_handle_done(L, h5log_row(log, step, r.n, r.names, r.values, &err), &err);
 }
 
 /* log:sample(step, text) */
 static int log_sample(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     lua_Integer step = luaL_checkinteger(L, 2);
     size_t length;
     const char *text = luaL_checklstring(L, 3, &length);
     lstm_error err;
-    return done(L, h5log_sample(log, step, text, length, &err), &err);
+    return lua_handle_done(L, h5log_sample(log, step, text, length, &err), &err);
 }
 
 /* log:event(step, kind, text) */
 static int log_event(lua_State *L)
 {
-    h5log *log = check_open(L, LOG_TYPE);
+    h5log *log = lua_handle_check(L, LOG_TYPE);
     lua_Integer step = luaL_checkinteger(L, 2);
     const char *kind = luaL_checkstring(L, 3), *text = luaL_checkstring(L, 4);
     lstm_error err;
-    return done(L, h5log_event(log, step, kind, text, &err), &err);
+    return lua_handle_done(L, h5log_event(log, step, kind, text, &err), &err);
 }
 
 static int log_flush(lua_State *L)
 {
     lstm_error err;
-    return done(L, h5log_flush(check_open(L, LOG_TYPE), &err), &err);
+    return lua_handle_done(L, h5log_flush(lua_handle_check(L, LOG_TYPE), &err), &err);
 }
 
 /* log:abandon(): after an error, go on without logging */
 static int log_abandon(lua_State *L)
 {
-    h5log_abandon(check_open(L, LOG_TYPE));
+    h5log_abandon(lua_handle_check(L, LOG_TYPE));
     return 0;
 }
 
@@ -234,7 +188,7 @@ static int log_abandon(lua_State *L)
 static int log_stats(lua_State *L)
 {
     h5log_stats stats;
-    h5log_get_stats(check_open(L, LOG_TYPE), &stats);
+    h5log_get_stats(lua_handle_check(L, LOG_TYPE), &stats);
     const struct {
         const char *name;
         lua_Integer value;
@@ -257,11 +211,11 @@ static int log_stats(lua_State *L)
 /* log:close(): the same as __gc and __close; may be called again */
 static int log_close(lua_State *L)
 {
-    handle *h = luaL_checkudata(L, 1, LOG_TYPE);
+    lua_handle *h = luaL_checkudata(L, 1, LOG_TYPE);
     h5log *log = h->object;
     lstm_error err;
     h->object = NULL;
-    return done(L, log ? h5log_close(log, &err) : 0, &err);
+    return lua_handle_done(L, log ? h5log_close(log, &err) : 0, &err);
 }
 
 /* ---- metrics.csv ---------------------------------------------------------------------------------------------- */
@@ -271,8 +225,8 @@ static int csv_create(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     lstm_error err;
-    handle *h = new_handle(L, CSV_TYPE);
-    return opened(L, h, csvlog_create(path, &err), &err);
+    lua_handle *h = lua_handle_new(L, CSV_TYPE);
+    return lua_handle_opened(L, h, csvlog_create(path, &err), &err);
 }
 
 static int csv_resume(lua_State *L)
@@ -280,51 +234,51 @@ static int csv_resume(lua_State *L)
     const char *path = luaL_checkstring(L, 1);
     lua_Integer step = luaL_checkinteger(L, 2);
     lstm_error err;
-    handle *h = new_handle(L, CSV_TYPE);
-    return opened(L, h, csvlog_resume(path, step, &err), &err);
+    lua_handle *h = lua_handle_new(L, CSV_TYPE);
+    return lua_handle_opened(L, h, csvlog_resume(path, step, &err), &err);
 }
 
 /* csv:columns { "loss", ... } */
 static int csv_columns(lua_State *L)
 {
-    csvlog *csv = check_open(L, CSV_TYPE);
+    csvlog *csv = lua_handle_check(L, CSV_TYPE);
     row r;
     lstm_error err;
     check_names(L, 2, &r);
-    return done(L, csvlog_columns(csv, r.n, r.names, &err), &err);
+    return lua_handle_done(L, csvlog_columns(csv, r.n, r.names, &err), &err);
 }
 
 /* csv:row(step, { loss = 1.5, ... }) */
 static int csv_row(lua_State *L)
 {
-    csvlog *csv = check_open(L, CSV_TYPE);
+    csvlog *csv = lua_handle_check(L, CSV_TYPE);
     lua_Integer step = luaL_checkinteger(L, 2);
     row r;
     lstm_error err;
     check_row(L, 3, &r);
-    return done(L, csvlog_row(csv, step, r.n, r.names, r.values, &err), &err);
+    return lua_handle_done(L, csvlog_row(csv, step, r.n, r.names, r.values, &err), &err);
 }
 
 /* csv:left_out() -> name of the first column there was no room for, or nil */
 static int csv_left_out(lua_State *L)
 {
-    lua_pushstring(L, csvlog_left_out(check_open(L, CSV_TYPE)));
+    lua_pushstring(L, csvlog_left_out(lua_handle_check(L, CSV_TYPE)));
     return 1;
 }
 
 static int csv_flush(lua_State *L)
 {
     lstm_error err;
-    return done(L, csvlog_flush(check_open(L, CSV_TYPE), &err), &err);
+    return lua_handle_done(L, csvlog_flush(lua_handle_check(L, CSV_TYPE), &err), &err);
 }
 
 static int csv_close(lua_State *L)
 {
-    handle *h = luaL_checkudata(L, 1, CSV_TYPE);
+    lua_handle *h = luaL_checkudata(L, 1, CSV_TYPE);
     csvlog *csv = h->object;
     lstm_error err;
     h->object = NULL;
-    return done(L, csv ? csvlog_close(csv, &err) : 0, &err);
+    return lua_handle_done(L, csv ? csvlog_close(csv, &err) : 0, &err);
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------ */
@@ -378,7 +332,7 @@ static int add_values(lua_State *L, int index, h5checkpoint *cp, lstm_error *err
 
 static int checkpoint_close(lua_State *L)
 {
-    handle *h = luaL_checkudata(L, 1, CHECKPOINT_TYPE);
+    lua_handle *h = luaL_checkudata(L, 1, CHECKPOINT_TYPE);
     h5checkpoint_free(h->object);
     h->object = NULL;
     return 0;
@@ -390,7 +344,7 @@ static int checkpoint_write(lua_State *L)
     const char *path = luaL_checkstring(L, 1), *previous = luaL_optstring(L, 2, NULL);
     lstm_error err;
     lua_settop(L, 4);
-    handle *h = new_handle(L, CHECKPOINT_TYPE); /* collected when something below raises */
+    lua_handle *h = lua_handle_new(L, CHECKPOINT_TYPE); /* collected when something below raises */
     h5checkpoint *cp = h->object = h5checkpoint_new(&err);
     int result = cp ? 0 : -1;
     if (result == 0)
@@ -401,7 +355,7 @@ static int checkpoint_write(lua_State *L)
         result = h5checkpoint_write(cp, path, previous, &err);
     h5checkpoint_free(cp);
     h->object = NULL;
-    return done(L, result, &err);
+    return lua_handle_done(L, result, &err);
 }
 
 /* checkpoint.read(path [, previous]) -> checkpoint, and when previous was used instead: the reason */
@@ -410,11 +364,11 @@ static int checkpoint_read(lua_State *L)
     const char *path = luaL_checkstring(L, 1), *previous = luaL_optstring(L, 2, NULL);
     lstm_error err;
     bool used_previous = false;
-    handle *h = new_handle(L, CHECKPOINT_TYPE);
+    lua_handle *h = lua_handle_new(L, CHECKPOINT_TYPE);
     h->object =
         previous ? h5checkpoint_read_either(path, previous, &used_previous, &err) : h5checkpoint_read(path, &err);
     if (!h->object)
-        return fail(L, &err);
+        return lua_handle_fail(L, &err);
     if (!used_previous)
         return 1;
     lua_pushstring(L, err.message);
@@ -424,12 +378,12 @@ static int checkpoint_read(lua_State *L)
 /* cp:text(name) */
 static int checkpoint_text(lua_State *L)
 {
-    h5checkpoint *cp = check_open(L, CHECKPOINT_TYPE);
+    h5checkpoint *cp = lua_handle_check(L, CHECKPOINT_TYPE);
     lstm_error err;
     size_t length;
     const char *text = h5checkpoint_text(cp, luaL_checkstring(L, 2), &length, &err);
     if (!text)
-        return fail(L, &err);
+        return lua_handle_fail(L, &err);
     lua_pushlstring(L, text, length);
     return 1;
 }
@@ -437,11 +391,11 @@ static int checkpoint_text(lua_State *L)
 /* cp:integer(name) */
 static int checkpoint_integer(lua_State *L)
 {
-    h5checkpoint *cp = check_open(L, CHECKPOINT_TYPE);
+    h5checkpoint *cp = lua_handle_check(L, CHECKPOINT_TYPE);
     lstm_error err;
     int64_t value;
     if (h5checkpoint_integer(cp, luaL_checkstring(L, 2), &value, &err) != 0)
-        return fail(L, &err);
+        return lua_handle_fail(L, &err);
     lua_pushinteger(L, value);
     return 1;
 }
@@ -449,11 +403,11 @@ static int checkpoint_integer(lua_State *L)
 /* cp:shape(name) -> { sizes }, or nil and a sentence */
 static int checkpoint_shape(lua_State *L)
 {
-    h5checkpoint *cp = check_open(L, CHECKPOINT_TYPE);
+    h5checkpoint *cp = lua_handle_check(L, CHECKPOINT_TYPE);
     lstm_error err;
     h5checkpoint_item item;
     if (h5checkpoint_find(cp, luaL_checkstring(L, 2), &item, &err) != 0)
-        return fail(L, &err);
+        return lua_handle_fail(L, &err);
     lua_createtable(L, item.ndim, 0);
     for (int k = 0; k < item.ndim; k++) {
         lua_pushinteger(L, (lua_Integer)item.shape[k]);
@@ -465,17 +419,17 @@ static int checkpoint_shape(lua_State *L)
 /* cp:load(name, tensor): copies the stored values into a tensor of the same shape and type */
 static int checkpoint_load(lua_State *L)
 {
-    h5checkpoint *cp = check_open(L, CHECKPOINT_TYPE);
+    h5checkpoint *cp = lua_handle_check(L, CHECKPOINT_TYPE);
     const char *name = luaL_checkstring(L, 2);
     const lstm_tensor *t = lua_tensor_check(L, 3, "load", 2);
     lstm_error err;
-    return done(L, h5checkpoint_get_tensor(cp, name, t, &err), &err);
+    return lua_handle_done(L, h5checkpoint_get_tensor(cp, name, t, &err), &err);
 }
 
 /* cp:names() -> list of the tensors' names */
 static int checkpoint_names(lua_State *L)
 {
-    h5checkpoint *cp = check_open(L, CHECKPOINT_TYPE);
+    h5checkpoint *cp = lua_handle_check(L, CHECKPOINT_TYPE);
     h5checkpoint_item item;
     lua_newtable(L);
     for (size_t k = 0; h5checkpoint_item_at(cp, k, &item) == 0; k++) {
@@ -486,31 +440,6 @@ static int checkpoint_names(lua_State *L)
 }
 
 /* ---- registration ----------------------------------------------------------------------------------------------- */
-
-static int handle_tostring(lua_State *L)
-{
-    const handle *h = lua_touserdata(L, 1);
-    lua_pushfstring(L, "%s (%s)", lua_tostring(L, lua_upvalueindex(1)), h && h->object ? "open" : "closed");
-    return 1;
-}
-
-static void define_type(lua_State *L, const char *type, const luaL_Reg *methods, lua_CFunction close)
-{
-    luaL_newmetatable(L, type);
-    lua_pushcfunction(L, close);
-    lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, close);
-    lua_setfield(L, -2, "__close");
-    lua_pushstring(L, type);
-    lua_pushcclosure(L, handle_tostring, 1);
-    lua_setfield(L, -2, "__tostring");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
-}
 
 static void add_table(lua_State *L, const char *name, const luaL_Reg *functions)
 {
@@ -539,14 +468,18 @@ void lua_run_register(lua_State *L)
     static const luaL_Reg csv_functions[] = {{"create", csv_create}, {"resume", csv_resume}, {NULL, NULL}};
     static const luaL_Reg checkpoint_functions[] = {
         {"write", checkpoint_write}, {"read", checkpoint_read}, {NULL, NULL}};
-    define_type(L, LOG_TYPE, log_methods, log_close);
+    lua_handle_define(L, LOG_TYPE, log_methods, log_close);
     luaL_getmetatable(L, LOG_TYPE);
     lua_getfield(L, -1, "__index");
     luaL_setfuncs(L, lua_watch_methods, 0);
     lua_pop(L, 2);
-    define_type(L, CSV_TYPE, csv_methods, csv_close);
-    define_type(L, CHECKPOINT_TYPE, checkpoint_methods, checkpoint_close);
+    lua_handle_define(L, CSV_TYPE, csv_methods, csv_close);
+    lua_handle_define(L, CHECKPOINT_TYPE, checkpoint_methods, checkpoint_close);
     add_table(L, "log", log_functions);
+    lua_getfield(L, -1, "log");
+    lua_reader_register(L);
+    lua_pop(L, 1);
+    lua_lock_register(L);
     add_table(L, "csv", csv_functions);
     add_table(L, "checkpoint", checkpoint_functions);
     lua_sys_push(L);

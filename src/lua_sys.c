@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -173,6 +174,18 @@ static int sys_memory(lua_State *L)
         return 0;
     lua_pushinteger(L, (lua_Integer)pages * size);
     return 1;
+}
+
+/* machine() -> name of the host, system ("Linux 6.1.0 x86_64"), processors that are on */
+static int sys_machine(lua_State *L)
+{
+    struct utsname u;
+    if (uname(&u) != 0)
+        return fail(L, "uname");
+    lua_pushstring(L, u.nodename);
+    lua_pushfstring(L, "%s %s %s", u.sysname, u.release, u.machine);
+    lua_pushinteger(L, sysconf(_SC_NPROCESSORS_ONLN));
+    return 3;
 }
 
 static int sys_pid(lua_State *L)
@@ -326,6 +339,7 @@ void lua_sys_push(lua_State *L)
         {"width", sys_width},
         {"clock", sys_clock},
         {"memory", sys_memory},
+        {"machine", sys_machine},
         {"pid", sys_pid},
         {"typename", sys_typename},
         {"compiler", sys_compiler},

@@ -7,6 +7,7 @@
 
 #include "h5log.h"
 #include "lua_binding.h"
+#include "lua_handle.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -85,7 +86,7 @@ static int log_announce(lua_State *L)
         check_dim(L, &series.dim[d]);
         lua_pop(L, 1);
     }
-    return lua_log_done(L, h5log_announce(log, &series, &err), &err);
+    return lua_handle_done(L, h5log_announce(log, &series, &err), &err);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
@@ -117,7 +118,7 @@ static int log_tensors(lua_State *L)
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
     lstm_error err;
     const size_t n = check_parts(L, 4, "tensors", parts);
-    return lua_log_done(L, h5log_tensors(log, series, step, n, parts, &err), &err);
+    return lua_handle_done(L, h5log_tensors(log, series, step, n, parts, &err), &err);
 }
 
 /* A record of two dimensions, of double or int32. */
@@ -125,7 +126,7 @@ static int log_plane(lua_State *L, h5log *log, lua_Integer step, size_t rows, si
 {
     const size_t shape[H5_MAX_DIMS] = {rows, columns};
     lstm_error err;
-    return lua_log_done(L, h5log_array(log, lua_tostring(L, 2), step, shape, data, &err), &err);
+    return lua_handle_done(L, h5log_array(log, lua_tostring(L, 2), step, shape, data, &err), &err);
 }
 
 /* log:numbers(series, step, { number, ... }): a record of doubles, of one dimension */
@@ -144,7 +145,7 @@ static int log_numbers(lua_State *L)
         lua_pop(L, 1);
     }
     const size_t shape[H5_MAX_DIMS] = {n};
-    return lua_log_done(L, h5log_array(log, series, step, shape, values, &err), &err);
+    return lua_handle_done(L, h5log_array(log, series, step, shape, values, &err), &err);
 }
 
 /* log:ids(series, step, trainer, rows): the tokens of the trainer's last batch, int32 [T, rows]; -1 past its end */

@@ -15,6 +15,7 @@ local json = require "lstm.json"
 local options = require "lstm.options"
 local progress = require "lstm.progress"
 local run = require "lstm.run"
+local script = require "lstm.script"
 
 local sys = core.sys
 local command = {}
@@ -251,10 +252,10 @@ local function greet(host)
   io.stdout:flush()
 end
 
-local function make_host(given, program, script, args)
+local function make_host(given, program, name, path, args)
   local words = table.move(args, 1, #args, 1, {})
   return {
-    program = program, script = script, command_line = program .. " " .. table.concat(words, " "),
+    program = program, script = name, script_path = path, command_line = program .. " " .. table.concat(words, " "),
     runs = "runs", out = given.out and (given.out:gsub("(.)/+$", "%1")), init_from = given["init-from"],
     dry_run = given["dry-run"] and require "lstm.dryrun",
     progress = progress.kind(given.json, given.quiet, sys.isatty(1)),
@@ -281,40 +282,8 @@ end
 
 -- ---- a script -----------------------------------------------------------------------------------------------------
 
-local function first_that_exists(candidates)
-  for _, path in ipairs(candidates) do
-    if sys.kind(path) == "file" then return path end
-  end
-end
-
--- The script as it is named; else one of those that came with lstmrun (root/experiments), with or without ".lua".
-local function find_script(name, root)
-  local kind = sys.kind(name)
-  if kind == "directory" then fault.stop(("%s is a directory, not a script"):format(name)) end
-  if kind then return name end
-  local found = first_that_exists { name .. ".lua", root .. "/" .. name, root .. "/" .. name .. ".lua",
-    root .. "/experiments/" .. name, root .. "/experiments/" .. name .. ".lua" }
-  if found then return found end
-  fault.stop(("there is no script '%s'"):format(name))
-end
-
--- Modules are read as text, too: precompiled Lua can crash its interpreter.
-local function search_text(name)
-  local path, reason = package.searchpath(name, package.path)
-  if not path then return reason end
-  local loader, problem = loadfile(path, "t")
-  if not loader then error(("error loading module '%s' from file '%s':\n\t%s"):format(name, path, problem), 0) end
-  return loader, path
-end
-
-local function load_script(path)
-  local chunk, problem = loadfile(path, "t")
-  if not chunk then fault.stop(problem) end
-  return chunk
-end
-
-local function set_arg(args, script_index, script, program)
-  arg = { [0] = script }
+local function set_arg(args, script_index, path, program)
+  arg = { [0] = path }
   for i = script_index, #args do arg[i - script_index + 1] = args[i] end
   arg[-1] = program
 end
@@ -327,16 +296,16 @@ local function run_script(args, program, root, given)
     usage "no script is given"
   end
   set_threads(given)
-  local script = find_script(name, root)
-  local chunk = load_script(script)
-  set_arg(args, rest, script, program)
+  local path = script.find(name, root)
+  local chunk = script.load(path)
+  set_arg(args, rest, path, program)
   sys.on_signal "interrupt"
   local result = chunk(table.unpack(args, rest))
   if experiment.is(result) then
     read_arguments(args, rest, given, false)
     if given.version then return print_version() end
     set_threads(given)
-    return run_experiment(result, given, make_host(given, program, name, args))
+    return run_experiment(result, given, make_host(given, program, name, path, args))
   end
   if given.help or given.resume or given["dry-run"] or given["print-config"] then
     fault.stop(name .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
@@ -367,7 +336,7 @@ end
 --- Runs a command line; returns the exit status. root: the directory with the experiments that came with lstmrun.
 function command.main(args, program, root)
   local given = {}
-  package.searchers[2] = search_text
+  package.searchers[2] = script.searcher
   local always = os.getenv "LSTMRUN_TRACEBACK"
   for _, word in ipairs(args) do always = always or word == "--traceback" end
   local ok, err = xpcall(run_script, fault.handler(always), args, program, root, given)

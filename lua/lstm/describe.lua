@@ -52,4 +52,39 @@ function describe.environment()
   }
 end
 
+-- "Intel(R) Xeon(R) ...", as Linux has it; nil elsewhere.
+local function cpu_name()
+  local file <close> = io.open "/proc/cpuinfo"
+  local text = file and file:read "a" or ""
+  return text:match "\nmodel name%s*: ([^\n]+)" or text:match "\nCPU part%s*: ([^\n]+)"
+end
+
+--- Everything that a run's log says of where it runs, as a list of { name, value }.
+function describe.surroundings()
+  local list = describe.environment()
+  local host, system, cores = sys.machine()
+  for _, pair in ipairs { { "host", host }, { "system", system }, { "cpu", cpu_name() }, { "cores", cores },
+    { "pid", sys.pid() }, { "working_directory", sys.realpath "." } } do
+    if pair[2] then list[#list + 1] = pair end
+  end
+  return list
+end
+
+--- What of one environment may make the bits of a run differ from those of another; `threads` and the rest may not.
+describe.telling = { "version", "revision", "compiler", "kernel", "cpu", "hdf5", "lua", "script_sha256", "modules",
+  "data_sha256" }
+
+--- What differs of it between two environments { name = text }: a list of "kernel avx2, was avx512".
+function describe.differences(now, before)
+  local list = {}
+  for _, name in ipairs(describe.telling) do
+    local a, b = now[name], before[name]
+    if a and b and tostring(a) ~= tostring(b) then
+      local hash = name:find "sha256" or name == "modules"
+      list[#list + 1] = hash and name:gsub("_sha256", "") .. " has changed" or ("%s %s, was %s"):format(name, a, b)
+    end
+  end
+  return list
+end
+
 return describe

@@ -54,6 +54,12 @@ function logs.open(directory, after_step, names, cfg)
     goes_on = cfg.log.on_error == "continue" }, meta)
 end
 
+--- What the log in a directory says of where its run ran: { name = text }; nil when it does not.
+function logs.environment(directory)
+  local reader <close> = core.log.read(directory .. "/log.h5")
+  return reader and reader:attributes "environment"
+end
+
 -- What a log answered. Where the run shall go on without, a failure ends both logs and is kept in self.lost.
 local function answer(self, ok, reason)
   if ok or not self.goes_on then return ok, reason end

@@ -17,11 +17,13 @@
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local describe = require "lstm.describe"
+local directory = require "lstm.directory"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 local logs = require "lstm.logs"
 local progress = require "lstm.progress"
+local script = require "lstm.script"
 local watch = require "lstm.watch"
 
 local sys = core.sys
@@ -75,10 +77,12 @@ end
 -- ---- failures -----------------------------------------------------------------------------------------------------
 
 local function close_logs(self)
-  local logs = self.logs
-  self.logs = nil
-  if logs then return logs:close() end
-  return true
+  local logs, lock = self.logs, self.lock
+  self.logs, self.lock = nil, nil
+  local ok, reason = true, nil
+  if logs then ok, reason = logs:close() end
+  if lock then lock:close() end
+  return ok, reason
 end
 
 local function step_name(step)
@@ -103,50 +107,51 @@ end
 
 -- ---- files --------------------------------------------------------------------------------------------------------
 
-local function no_directory(reason)
-  fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
+-- What a replay or a later run needs to know of where this one came from.
+local function origin(self)
+  local host, text = self.host, self.text
+  local path, modules = host.script_path, script.modules()
+  return {
+    { "experiment", self.description.name }, { "script", host.script },
+    { "script_path", path and sys.realpath(path) }, { "script_sha256", path and script.hash(path) },
+    { "modules", modules and json.encode(modules) }, { "command_line", host.command_line },
+    { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path }, { "data_sha256", text and text.sha256 },
+    { self.saved and self.saved.in_place and "resumed" or "started", os.date "!%Y-%m-%dT%H:%M:%SZ" },
+  }
 end
 
-local function new_directory(self)
-  local out = self.host.out
-  if out then
-    local made, reason = sys.make_directory(out)
-    if not made then no_directory(reason) end
-    for _, name in ipairs { "log.h5", checkpoint.latest } do
-      if sys.kind(out .. "/" .. name) then
-        fault.stop(("%s holds a run already; go on with it by --resume=%s, or choose another --out"):format(out, out))
-      end
-    end
-    return out
+-- A run that goes on somewhere else: what has changed since.
+local function note_differences(self, before, now)
+  local changed = describe.differences(now, before)
+  if #changed > 0 then must(self, self.logs:event(self.step, "environment", table.concat(changed, "; "))) end
+end
+
+local function describe_run(self, before)
+  local environment, now = describe.surroundings(), {}
+  for _, pair in ipairs(origin(self)) do
+    if pair[2] ~= nil then environment[#environment + 1] = pair end
   end
-  local parent = self.host.runs .. "/" .. self.description.name
-  local made, reason = sys.make_directory(parent)
-  if not made then no_directory(reason) end
-  local stamp, n, taken = os.date "%Y-%m-%d-%H%M", 1, nil
-  repeat
-    local directory = parent .. "/" .. stamp .. (n > 1 and "-" .. n or "")
-    made, reason, taken = sys.create_directory(directory)
-    if made then return directory end
-    n = n + 1
-  until not taken
-  no_directory(reason)
+  for _, pair in ipairs(environment) do now[pair[1]] = pair[2] end
+  must(self, self.logs:describe(environment, self.description.options, self.cfg))
+  if before then note_differences(self, before, now) end
+end
+
+local function take_directory(self)
+  if self.saved and self.saved.in_place then return self.saved.directory, directory.lock(self.saved.directory) end
+  if self.host.out then return directory.named(self.host.out) end
+  return directory.fresh(self.host.runs .. "/" .. self.description.name, os.date "%Y-%m-%d-%H%M")
 end
 
 local function open_files(self)
   local sound, problem = logs.check(self.cfg)
   if not sound then fault.stop(problem, fault.USAGE) end
   local continued = self.saved and self.saved.in_place
-  self.directory = continued and self.saved.directory or new_directory(self)
+  self.directory, self.lock = take_directory(self)
+  local before = continued and logs.environment(self.directory)
   local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics, self.cfg)
   if not logs then fault.stop(reason) end
   self.logs = logs
-  local environment, text = describe.environment(), self.text
-  for _, pair in ipairs { { "experiment", self.description.name }, { "script", self.host.script },
-    { "command_line", self.host.command_line }, { "data", text and text.path },
-    { "data_sha256", text and text.sha256 } } do
-    environment[#environment + 1] = pair
-  end
-  must(self, logs:describe(environment, self.description.options, self.cfg))
+  describe_run(self, before)
 end
 
 -- ---- checkpoints --------------------------------------------------------------------------------------------------
@@ -332,9 +337,19 @@ local function tell_lost(self)
   self.progress:say(("lstmrun: %s; going on without logging"):format(self.logs.lost))
 end
 
+local heartbeat = 10 -- seconds between touches of the lock
+
+local function keep_lock(self)
+  local now = sys.clock()
+  if now < (self.touch_time or 0) then return end
+  self.lock:touch()
+  self.touch_time = now + heartbeat
+end
+
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
+  keep_lock(self)
   if self.watch and self.fit:counters().passes > self.passes then must(self, self.logs:watch(self.watch, step)) end
   must(self, self.logs:end_step(self.current))
   tell_lost(self)

@@ -1,0 +1,51 @@
+-- SPDX-License-Identifier: MIT
+--
+-- directory.lua - the directory of a run: where it is made, and that it belongs to one process at a time.
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+
+local sys = core.sys
+local directory = {}
+
+local function cannot_make(reason)
+  fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
+end
+
+--- The lock of a directory (runlock.h), to be closed when the run is over. Ends the program when another process has it.
+function directory.lock(path)
+  local lock, reason = core.lock.take(path .. "/lock")
+  if not lock then fault.stop(reason) end
+  return lock
+end
+
+--- A directory of this name, which may be there but must not hold a run; and its lock.
+function directory.named(path)
+  local made, reason = sys.make_directory(path)
+  if not made then cannot_make(reason) end
+  local lock = directory.lock(path)
+  for _, name in ipairs { "log.h5", checkpoint.latest } do
+    if sys.kind(path .. "/" .. name) then
+      lock:close()
+      fault.stop(("%s holds a run already; go on with it by --resume=%s, or choose another --out"):format(path, path))
+    end
+  end
+  return path, lock
+end
+
+--- A new directory parent/name, or parent/name-2 and so on when that is taken; and its lock.
+function directory.fresh(parent, name)
+  local made, reason = sys.make_directory(parent)
+  if not made then cannot_make(reason) end
+  local n, taken = 1, nil
+  repeat
+    local path = parent .. "/" .. name .. (n > 1 and "-" .. n or "")
+    made, reason, taken = sys.create_directory(path)
+    if made then return path, directory.lock(path) end
+    n = n + 1
+  until not taken
+  cannot_make(reason)
+end
+
+return directory

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The lock of a run's directory: taken once, given back however its process ends, and what is made of the locks of
+ * processes that are gone, on this host and on others. flock() goes through the test's own function.
+ */
+#define _GNU_SOURCE
+#include "runlock.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/test_lock_XXXXXX";
+static char path[64], host[80], boot[64];
+static lstm_error err;
+
+static bool without_flock; /* a file system that has none */
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation)
+{
+    if (!without_flock)
+        return __real_flock(fd, operation);
+    errno = ENOLCK;
+    return -1;
+}
+
+static bool is_there(void) { return access(path, F_OK) == 0; }
+
+static runlock *take(void)
+{
+    err.message[0] = 0;
+    return runlock_take(path, &err);
+}
+
+/* Leaves the file that a process of this description would have left, last touched so many seconds ago. */
+static void leave(long pid, const char *on, const char *since, const char *start, int age)
+{
+    FILE *f = fopen(path, "w");
+    fprintf(f, "pid %ld\nhost %s\nboot %s\nstart %s\n", pid, on, since, start);
+    fclose(f);
+    const struct timespec then[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
+    utimensat(AT_FDCWD, path, then, 0);
+}
+
+static void can_take(bool possible, const char *what)
+{
+    runlock *lock = take();
+    tap_ok((lock != NULL) == possible, "%s: %s%s%s", what, possible ? "taken" : "refused", lock ? "" : ": ",
+           lock ? "" : err.message);
+    runlock_release(lock);
+    unlink(path);
+}
+
+/* ---- one process at a time -------------------------------------------------------------------------------------- */
+
+static void check_once(void)
+{
+    runlock *lock = take();
+    char says[32];
+    tap_ok(lock && is_there(), "a lock is taken, its file is there");
+    tap_ok(!take(), "not twice: %s", err.message);
+    snprintf(says, sizeof says, "process %ld is", (long)getpid());
+    tap_ok(strstr(err.message, says) && strstr(err.message, dir + 5), "it says who has it, and where");
+    without_flock = true;
+    tap_ok(!take(), "not twice either where there is no flock: %s", err.message);
+    without_flock = false;
+    runlock_touch(lock);
+    runlock_release(lock);
+    tap_ok(!is_there(), "the file goes with the lock");
+    lock = take();
+    tap_ok(lock != NULL, "it can be taken again");
+    unlink(path);
+    runlock *second = take();
+    tap_ok(second != NULL, "the file removed by hand: another takes it");
+    runlock_release(lock);
+    tap_ok(is_there(), "the first one's end leaves the other's file alone");
+    runlock_release(second);
+    runlock_release(NULL);
+}
+
+/* A child takes the lock and is killed. */
+static void check_killed(void)
+{
+    int ready[2];
+    char byte;
+    tap_ok(pipe(ready) == 0, "a pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        byte = take() ? 'y' : 'n';
+        ssize_t ignored = write(ready[1], &byte, 1);
+        (void)ignored;
+        for (;;)
+            pause();
+    }
+    tap_ok(read(ready[0], &byte, 1) == 1 && byte == 'y', "another process takes it");
+    tap_ok(!take(), "refused meanwhile: %s", err.message);
+    without_flock = true;
+    tap_ok(!take(), "refused without flock: %s", err.message);
+    without_flock = false;
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    tap_ok(is_there(), "it is killed, its file stays");
+    without_flock = true;
+    can_take(true, "the lock of a killed process, without flock");
+    without_flock = false;
+}
+
+/* ---- what others left behind ------------------------------------------------------------------------------------ */
+
+static void check_left(void)
+{
+    const long own = (long)getpid();
+    leave(own, host, boot, "1", 0);
+    can_take(true, "this process' number, of a process that began earlier");
+    for (int k = 0; k < 2; k++, without_flock = !without_flock) {
+        const char *how = without_flock ? "without flock" : "with flock";
+        char what[120];
+        snprintf(what, sizeof what, "%s: number used again by a process that began later", how);
+        leave(own, host, boot, "1", 0);
+        can_take(true, what);
+        snprintf(what, sizeof what, "%s: before this host was started again", how);
+        leave(own, host, "00000000-0000", "1", 0);
+        can_take(true, what);
+        snprintf(what, sizeof what, "%s: of another host, long ago", how);
+        leave(own, "elsewhere", "x", "1", RUNLOCK_FRESH + 5);
+        can_take(true, what);
+        snprintf(what, sizeof what, "%s: of another host, a moment ago", how);
+        leave(own, "elsewhere", "x", "1", 5);
+        can_take(false, what);
+        tap_ok(strstr(err.message, "on elsewhere") && strstr(err.message, "remove"), "  it says where, and what to do");
+    }
+    without_flock = false;
+    FILE *f = fopen(path, "w");
+    fputs("nonsense\npid\nhost", f);
+    fclose(f);
+    can_take(true, "a file with something else in it");
+    f = fopen(path, "w");
+    fclose(f);
+    can_take(true, "an empty file");
+}
+
+static void check_refusals(void)
+{
+    mkdir(path, 0777);
+    tap_ok(!take() && strstr(err.message, path + 5), "a directory of that name: %s", err.message);
+    rmdir(path);
+    tap_ok(symlink("/tmp/nowhere", path) == 0 && !take(), "a link to somewhere else: %s", err.message);
+    unlink(path);
+    tap_ok(!runlock_take("/nowhere/lock", &err), "a directory that is not there: %s", err.message);
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir))
+        return 99;
+    snprintf(path, sizeof path, "%s/lock", dir);
+    gethostname(host, sizeof host - 1);
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (!f || !fgets(boot, sizeof boot, f))
+        boot[0] = '\0';
+    boot[strcspn(boot, "\n")] = '\0';
+    check_once();
+    check_killed();
+    check_left();
+    check_refusals();
+    rmdir(dir);
+    return tap_done();
+}
