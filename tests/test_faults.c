@@ -28,11 +28,11 @@
 #include <unistd.h>
 
 #define STEPS 60        /* a log victim's */
-#define CHECKPOINTS 6   /* a checkpoint victim's */
 #define ELEMENTS 700    /* of a record, and of a checkpoint's tensor */
 
 static const char *self;
 static int every = 10; /* a log victim's steps from flush to flush */
+static int checkpoints = 6; /* a checkpoint victim's */
 static char dir[64];
 static lstm_error err;
 
@@ -121,7 +121,7 @@ static int checkpoint_victim(const char *path, const char *previous)
     static float data[ELEMENTS];
     size_t n = ELEMENTS;
     int result = 0;
-    for (int step = 1; step <= CHECKPOINTS; step++) {
+    for (int step = 1; step <= checkpoints; step++) {
         h5checkpoint *cp = h5checkpoint_new(&err);
         for (int k = 0; k < ELEMENTS; k++)
             data[k] = element(step, 0, k);
@@ -132,6 +132,7 @@ static int checkpoint_victim(const char *path, const char *previous)
         } else {
             printf("committed %d\n", step);
             fflush(stdout);
+            mark_commit(step);
         }
         h5checkpoint_free(cp);
     }
@@ -604,6 +605,52 @@ static void test_power_failures(void)
     free(calls);
 }
 
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+
+typedef struct order {
+    bool unsynced, moved; /* bytes of the new file, its name: not on the disk yet */
+    int renames, early, marks, unsafe;
+} order;
+
+/* What a call does to that: early counts renames of what was not synced, unsafe acknowledgements of a name that was not. */
+static void follow(order *o, const fault_call *c)
+{
+    bool is_new = strcmp(c->name, "latest.h5.tmp") == 0;
+    if (c->what == 'w' && is_new)
+        o->unsynced = true;
+    if (c->what == 's' && is_new)
+        o->unsynced = false;
+    if (c->what == 's' && strcmp(c->name, strrchr(dir, '/') + 1) == 0)
+        o->moved = false;
+    if (c->what == 'r' && strcmp(c->name, "latest.h5") == 0) {
+        o->renames++;
+        o->early += o->unsynced;
+        o->moved = true;
+    }
+    if (c->what == 'u' && strncmp(c->name, "committed.", 10) == 0) {
+        o->marks++;
+        o->unsafe += o->moved || o->renames < o->marks;
+    }
+}
+
+static void test_order_of_calls(void)
+{
+    order o = {0};
+    size_t n;
+    empty_dir();
+    setenv("FAULT_RECORD", in_dir("record"), 1);
+    run_victim("checkpoint", &(fault){0});
+    unsetenv("FAULT_RECORD");
+    call *calls = read_calls(&n);
+    for (size_t k = 0; k < n; k++) {
+        follow(&o, &calls[k].head);
+        free(calls[k].bytes);
+    }
+    free(calls);
+    tap_ok(o.renames == checkpoints && !o.early, "checkpoint: each of %d is synced before it is renamed", o.renames);
+    tap_ok(o.marks == checkpoints && !o.unsafe, "checkpoint: the directory is synced before success is told");
+}
+
 /* The step of the checkpoint that a run would go on from; -1: none; -2: its content is wrong. */
 static int step_of_checkpoint(int unused)
 {
@@ -662,8 +709,10 @@ static void test_checkpoints(long calls)
 
 int main(int argc, char **argv)
 {
-    if (points_wanted() > 40)
-        every = 2; /* there must be as many calls */
+    if (points_wanted() > 40) { /* there must be as many calls */
+        every = 2;
+        checkpoints = 60;
+    }
     if (argc == 3) {
         snprintf(dir, sizeof dir, "%s", argv[2]);
         return strcmp(argv[1], "log") == 0 ? log_victim(in_dir("log.h5"), 0)
@@ -680,6 +729,7 @@ int main(int argc, char **argv)
     test_log_kills(calls);
     test_log_errors(calls);
     test_power_failures();
+    test_order_of_calls();
     test_checkpoints(count_calls("checkpoint"));
     empty_dir();
     rmdir(dir);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Checkpoints made wrong on purpose: bytes of a good one changed at random, and the checksum put right again, so that
+ * what is read is not stopped at the door. Each must be refused with a sentence or come out as a whole: no crash, no
+ * hang, nothing that could be read from it in part only.
+ *
+ * Mutants are read in a child, which goes through them until one kills it; then another child goes on behind that one.
+ *
+ * LSTM_TORTURE=N: 40 N mutants instead of 400 (make torture: N = 500).
+ */
+#define _GNU_SOURCE
+#include "h5checkpoint.h"
+#include "sha256.h"
+#include "tap.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TRAILER 64
+#define SECONDS 20 /* more for one mutant is a hang */
+
+/* What the child has seen; shared with its parent. */
+typedef struct progress {
+    long at, refused, taken, partial, unclear;
+} progress;
+
+static char dir[64];
+static lstm_error err;
+static uint64_t random_state;
+
+static size_t below(size_t n) /* xorshift64 */
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (size_t)(random_state >> 11) % n;
+}
+
+static const char *in_dir(const char *name)
+{
+    static char path[4][128];
+    static int turn;
+    char *p = path[turn++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    return p;
+}
+
+/* ---- a small checkpoint with one of everything ------------------------------------------------------------------ */
+
+static void write_good(const char *path)
+{
+    static const float f[6] = {1, 2, 3, 4, 5, 6};
+    static const int64_t i[2] = {7, 8};
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    if (!cp || h5checkpoint_add(cp, "lstm.weight", H5_F32, 2, (size_t[]){2, 3}, f, &err) ||
+        h5checkpoint_add(cp, "moment1/head.bias", H5_I64, 1, (size_t[]){2}, i, &err) ||
+        h5checkpoint_add_text(cp, "config", "{\"hidden\": 12}", 14, &err) ||
+        h5checkpoint_add_integer(cp, "step", 5, &err) || h5checkpoint_add_number(cp, "best", 1.5, &err) ||
+        h5checkpoint_write(cp, path, NULL, &err)) {
+        printf("Bail out! %s\n", err.message);
+        exit(1);
+    }
+    h5checkpoint_free(cp);
+}
+
+static unsigned char *slurp(const char *path, size_t *size)
+{
+    struct stat st;
+    FILE *f = fopen(path, "rb");
+    if (!f || fstat(fileno(f), &st) != 0)
+        abort();
+    *size = (size_t)st.st_size;
+    unsigned char *bytes = malloc(*size);
+    if (!bytes || fread(bytes, 1, *size, f) != *size)
+        abort();
+    fclose(f);
+    return bytes;
+}
+
+static void spill(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(bytes, 1, size, f) != size || fclose(f) != 0)
+        abort();
+}
+
+/* ---- libhdf5's own checksums ------------------------------------------------------------------------------------ */
+
+/* Not in its header files, but in the library; where it is not, mutants fail at these checksums. */
+uint32_t H5_checksum_lookup3(const void *bytes, size_t size, uint32_t start) __attribute__((weak));
+
+#define MOST_PIECES 64
+
+/* What has a checksum of 4 bytes behind it: the superblock, and each object's header (HDF5 file format, IV.A.1.b). */
+static struct piece {
+    size_t at, size;
+} pieces[MOST_PIECES];
+static size_t npieces;
+
+static void find_pieces(const unsigned char *image, size_t size)
+{
+    pieces[npieces++] = (struct piece){0, 44};
+    for (size_t at = 0; at + 32 < size && npieces < MOST_PIECES; at++) {
+        if (memcmp(image + at, "OHDR", 4) != 0)
+            continue;
+        unsigned char flags = image[at + 5];
+        size_t head = 6 + (flags & 0x20 ? 16 : 0) + (flags & 0x10 ? 4 : 0), width = (size_t)1 << (flags & 3), n = 0;
+        for (size_t k = width; k-- > 0;)
+            n = n << 8 | image[at + head + k];
+        if (at + head + width + n + 4 <= size)
+            pieces[npieces++] = (struct piece){at, head + width + n};
+    }
+}
+
+static void mend_pieces(unsigned char *image)
+{
+    for (size_t k = 0; k < npieces && H5_checksum_lookup3; k++) {
+        const uint32_t sum = H5_checksum_lookup3(image + pieces[k].at, pieces[k].size, 0);
+        for (int i = 0; i < 4; i++)
+            image[pieces[k].at + pieces[k].size + (size_t)i] = (unsigned char)(sum >> 8 * i);
+    }
+}
+
+/* ---- mutants ---------------------------------------------------------------------------------------------------- */
+
+/* The trailer's checksum, as h5checkpoint.c describes it. */
+static void put_checksum(unsigned char *bytes, size_t size)
+{
+    lstm_sha256 s;
+    lstm_sha256_init(&s);
+    lstm_sha256_update(&s, bytes, size - 32);
+    lstm_sha256_final(&s, bytes + size - 32);
+}
+
+/* One change of the image: a byte, a number of 2, 4 or 8 bytes to an awkward value, or a piece copied elsewhere. */
+static void change(unsigned char *image, size_t size)
+{
+    static const uint64_t awkward[] = {0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, INT64_MAX, UINT64_MAX};
+    size_t at = below(size), kind = below(4);
+    if (kind == 0)
+        image[at] = (unsigned char)below(256);
+    else if (kind == 1)
+        image[at] ^= (unsigned char)(1 << below(8));
+    else if (kind == 2 && size - at >= 8)
+        memcpy(image + at, &awkward[below(10)], (size_t)2 << below(3));
+    else if (kind == 3) {
+        size_t n = 1 + below(32), from = below(size);
+        memmove(image + at, image + from, n < size - at && n < size - from ? n : 1);
+    }
+}
+
+static void make_mutant(const unsigned char *good, size_t size, unsigned char *mutant, long number)
+{
+    random_state = (uint64_t)number * 2654435761u + 88172645463325252u;
+    memcpy(mutant, good, size);
+    for (size_t n = 1 + below(6); n > 0; n--)
+        change(mutant, size - TRAILER);
+    if (number % 4)
+        mend_pieces(mutant);
+    put_checksum(mutant, size);
+}
+
+/* Reads all there is. False: something that is listed cannot be had. */
+static bool read_all(const h5checkpoint *cp)
+{
+    static char room[1 << 20];
+    bool whole = true;
+    h5checkpoint_item item;
+    for (size_t k = 0; h5checkpoint_item_at(cp, k, &item) == 0; k++) {
+        size_t bytes = 8;
+        for (int d = 0; d < item.ndim; d++)
+            bytes = item.shape[d] > sizeof room ? SIZE_MAX : bytes * item.shape[d];
+        if (bytes <= sizeof room)
+            whole = !h5checkpoint_get(cp, item.name, item.type, item.ndim, item.shape, room, &err) && whole;
+    }
+    return whole;
+}
+
+static void try_mutant(const char *path, progress *p)
+{
+    h5checkpoint *cp = h5checkpoint_read(path, &err);
+    if (!cp) {
+        p->refused++;
+        p->unclear += !strstr(err.message, path);
+        return;
+    }
+    p->taken++;
+    p->partial += !read_all(cp);
+    h5checkpoint_free(cp);
+}
+
+static void run_child(const unsigned char *good, size_t size, long mutants, progress *p)
+{
+    unsigned char *mutant = malloc(size);
+    const char *path = in_dir("mutant.h5");
+    for (; p->at < mutants; p->at++) {
+        make_mutant(good, size, mutant, p->at);
+        spill(path, mutant, size);
+        alarm(SECONDS);
+        try_mutant(path, p);
+    }
+    _exit(0);
+}
+
+static long mutants_wanted(void)
+{
+    const char *text = getenv("LSTM_TORTURE");
+    long n = text ? atol(text) : 0;
+    return n > 0 ? 40 * n : 400;
+}
+
+int main(void)
+{
+    snprintf(dir, sizeof dir, "%s/test_mutants_XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!mkdtemp(dir) || p == MAP_FAILED)
+        return 1;
+    size_t size;
+    write_good(in_dir("good.h5"));
+    unsigned char *good = slurp(in_dir("good.h5"), &size);
+    find_pieces(good, size - TRAILER);
+    long mutants = mutants_wanted(), deaths = 0;
+    while (p->at < mutants) {
+        int status = 0;
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0)
+            run_child(good, size, mutants, p);
+        waitpid(child, &status, 0);
+        if (status == 0)
+            break;
+        if (deaths++ < 5)
+            tap_note("mutant %ld: %s", p->at, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+        p->at++;
+    }
+    tap_ok(npieces > 3 && deaths == 0, "%ld mutants of %zu bytes: no crash, no hang (%ld)", mutants, size, deaths);
+    tap_ok(p->refused > 0 && p->unclear == 0, "%ld refused, each with its path", p->refused);
+    tap_ok(p->taken > 0 && p->partial == 0, "%ld taken; all that is in them can be read (%ld not)", p->taken,
+           p->partial);
+    unlink(in_dir("good.h5"));
+    unlink(in_dir("mutant.h5"));
+    rmdir(dir);
+    return tap_done();
+}
