@@ -155,6 +155,7 @@ typedef struct lstm_passes {
     void (*backward)(lstm_trainer *tr);
     void (*update)(lstm_trainer *tr);
     void (*state_gradients)(lstm_trainer *tr);
+    void (*apply)(lstm_function f, void *values, size_t n); /* values of this precision */
 } lstm_passes;
 
 extern const lstm_passes lstm_passes_f32, lstm_passes_f64;

@@ -73,6 +73,9 @@ const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lua_owner *owner, co
  * The pointer is good as long as the value stays on the stack and its owner is open. */
 const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *function, int arg);
 bool lua_tensor_is(lua_State *L, int index);
+/* The tensor at stack index 1, of which `function` is a method. */
+const lstm_tensor *lua_tensor_self(lua_State *L, const char *function);
+const lua_owner *lua_tensor_owner(lua_State *L, int index); /* of the tensor at `index`; may be NULL */
 /* Pushes a dense tensor made of the nested table at `table`; errors name argument `arg` of `function` and `what`. */
 const lstm_tensor *lua_tensor_push_nested(lua_State *L, int table, lstm_type type, const char *function, int arg,
                                           const char *what);
@@ -85,6 +88,7 @@ void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const do
 void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *t, int index, const char *function,
                        int arg, const char *what);
 void lua_tensor_register(lua_State *L); /* adds lstm.tensor to the table on top of the stack */
+void lua_tensor_math_register(lua_State *L); /* adds arithmetic to tensors; leaves nothing */
 
 /* ---- vocabularies, texts, streams ------------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_tensor.c - tensors in Lua: views of what a model or trainer holds, and free-standing dense ones.
+ * lua_tensor.c - tensors in Lua: views of what a model or trainer holds, and free-standing dense ones. What is computed
+ * with them is in lua_tensor_math.c.
  *
  * The numbers of a free-standing tensor lie in its own userdata, so the collector counts them. A view has its owner,
  * or the tensor it is a part of, as user value 1. Indices count from 1 here, from 0 inside.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,18 +80,6 @@ void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const do
         size_t inner = (first + k) % length, offset = row_offset(t, (first + k) / length);
         for (; inner < length && k < count; inner++, k++)
             set_element(t, offset + inner_offset(t, inner), values[k]);
-    }
-}
-
-/* Calls work(chunk, count, context) with all elements in order. */
-static void each_chunk(const lstm_tensor *t, void (*work)(const double *, size_t, void *), void *context)
-{
-    double chunk[CHUNK];
-    size_t size = lstm_tensor_size(t);
-    for (size_t first = 0; first < size; first += CHUNK) {
-        size_t count = size - first < CHUNK ? size - first : CHUNK;
-        lua_tensor_read(t, first, count, chunk);
-        work(chunk, count, context);
     }
 }
 
@@ -219,12 +207,12 @@ const lstm_tensor *lua_tensor_check(lua_State *L, int index, const char *functio
     return check_open(L, t);
 }
 
-static const lua_owner *owner_of(lua_State *L, int index)
+const lua_owner *lua_tensor_owner(lua_State *L, int index)
 {
     return ((const tensor *)lua_touserdata(L, index))->owner;
 }
 
-static const lstm_tensor *self(lua_State *L, const char *function)
+const lstm_tensor *lua_tensor_self(lua_State *L, const char *function)
 {
     return check_open(L, lua_owner_self(L, 1, LUA_TENSOR, function));
 }
@@ -367,7 +355,7 @@ void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *
         from = lua_tensor_push_nested(L, index, LSTM_F64, function, arg, what);
     } else if (lua_tensor_is(L, index)) {
         const lstm_tensor *given = lua_tensor_check(L, index, function, arg);
-        from = lua_tensor_push_copy(L, owner_of(L, index), given); /* the two may overlap */
+        from = lua_tensor_push_copy(L, lua_tensor_owner(L, index), given); /* the two may overlap */
     } else {
         lua_args_error(L, function, arg, "%s%snumber, table or tensor expected, got %s", what == NULL ? "" : what,
                        what == NULL ? "" : ": ", lua_args_got(L, index));
@@ -435,7 +423,7 @@ static int tensor_index(lua_State *L)
 {
     if (lua_type(L, 2) != LUA_TNUMBER)
         return tensor_field(L);
-    const lstm_tensor *t = self(L, "index");
+    const lstm_tensor *t = lua_tensor_self(L, "index");
     if (t->ndim > 0 && lua_isinteger(L, 2) && lua_tointeger(L, 2) == (lua_Integer)t->axis[0].size + 1) {
         lua_pushnil(L);
         return 1;
@@ -447,11 +435,11 @@ static int tensor_index(lua_State *L)
 
 static int tensor_newindex(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "newindex");
+    const lstm_tensor *t = lua_tensor_self(L, "newindex");
     if (lua_type(L, 2) == LUA_TSTRING)
         lua_raise(L, "attempt to set field '%s' of a tensor", lua_tostring(L, 2));
     lstm_tensor inner = inner_view(t, index_at(L, t, 2, 0, "newindex", 1));
-    lua_tensor_assign(L, owner_of(L, 1), &inner, 3, "newindex", 2, NULL);
+    lua_tensor_assign(L, lua_tensor_owner(L, 1), &inner, 3, "newindex", 2, NULL);
     return 0;
 }
 
@@ -473,7 +461,7 @@ static lstm_tensor view_at(lua_State *L, const lstm_tensor *t, int first, int co
 
 static int tensor_get(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "get");
+    const lstm_tensor *t = lua_tensor_self(L, "get");
     lstm_tensor view = view_at(L, t, 2, lua_gettop(L) - 1, "get");
     push_value(L, 1, &view);
     return 1;
@@ -481,22 +469,22 @@ static int tensor_get(lua_State *L)
 
 static int tensor_set(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "set");
+    const lstm_tensor *t = lua_tensor_self(L, "set");
     lstm_tensor view = view_at(L, t, 3, lua_gettop(L) - 2, "set");
-    lua_tensor_assign(L, owner_of(L, 1), &view, 2, "set", 1, NULL);
+    lua_tensor_assign(L, lua_tensor_owner(L, 1), &view, 2, "set", 1, NULL);
     return 0;
 }
 
 static int tensor_len(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "len");
+    const lstm_tensor *t = lua_tensor_self(L, "len");
     lua_pushinteger(L, t->ndim == 0 ? 1 : (lua_Integer)t->axis[0].size);
     return 1;
 }
 
 static int tensor_size(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)lstm_tensor_size(self(L, "size")));
+    lua_pushinteger(L, (lua_Integer)lstm_tensor_size(lua_tensor_self(L, "size")));
     return 1;
 }
 
@@ -520,7 +508,7 @@ static bool slice_axis(lstm_tensor *t, int d, size_t first, size_t count)
 
 static int tensor_slice(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "slice");
+    const lstm_tensor *t = lua_tensor_self(L, "slice");
     int d = (int)lua_args_to_integer(L, 2, "slice", 1, "axis", 1, t->ndim) - 1;
     size_t first = index_at(L, t, 3, d, "slice", 2), last = index_at(L, t, 4, d, "slice", 3);
     if (last < first)
@@ -566,7 +554,7 @@ static int read_shape(lua_State *L, int table, const char *function, int arg, si
 static int tensor_reshape(lua_State *L)
 {
     static const char *const names[] = { NULL };
-    const lstm_tensor *t = self(L, "reshape");
+    const lstm_tensor *t = lua_tensor_self(L, "reshape");
     size_t shape[LSTM_MAX_DIMS];
     lua_args_open(L, 2, "reshape", 1, names, true);
     int ndim = read_shape(L, 2, "reshape", 1, shape);
@@ -585,15 +573,15 @@ static int tensor_reshape(lua_State *L)
 
 static int tensor_copy(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "copy");
-    lua_tensor_push_copy(L, owner_of(L, 1), t);
+    const lstm_tensor *t = lua_tensor_self(L, "copy");
+    lua_tensor_push_copy(L, lua_tensor_owner(L, 1), t);
     return 1;
 }
 
 static int tensor_assign(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "assign");
-    lua_tensor_assign(L, owner_of(L, 1), t, 2, "assign", 1, NULL);
+    const lstm_tensor *t = lua_tensor_self(L, "assign");
+    lua_tensor_assign(L, lua_tensor_owner(L, 1), t, 2, "assign", 1, NULL);
     lua_settop(L, 1);
     return 1;
 }
@@ -615,23 +603,14 @@ static void push_nested_table(lua_State *L, const lua_owner *owner, const lstm_t
 
 static int tensor_totable(lua_State *L)
 {
-    const lstm_tensor *t = self(L, "totable");
-    push_nested_table(L, owner_of(L, 1), t);
-    return 1;
-}
-
-static int tensor_abs(lua_State *L)
-{
-    const lstm_tensor *copy = lua_tensor_push_copy(L, owner_of(L, 1), self(L, "abs"));
-    size_t size = lstm_tensor_size(copy); /* dense: flat index and offset are the same */
-    for (size_t k = 0; k < size; k++)
-        set_element(copy, k, fabs(element(copy, k)));
+    const lstm_tensor *t = lua_tensor_self(L, "totable");
+    push_nested_table(L, lua_tensor_owner(L, 1), t);
     return 1;
 }
 
 static int tensor_equal(lua_State *L)
 {
-    const lstm_tensor *a = self(L, "equal"), *b = lua_tensor_check(L, 2, "equal", 1);
+    const lstm_tensor *a = lua_tensor_self(L, "equal"), *b = lua_tensor_check(L, 2, "equal", 1);
     bool equal = a->type == b->type && same_shape(a, b);
     double chunk_a[CHUNK], chunk_b[CHUNK];
     size_t size = lstm_tensor_size(a);
@@ -643,81 +622,6 @@ static int tensor_equal(lua_State *L)
     }
     lua_pushboolean(L, equal);
     return 1;
-}
-
-/* Sums: Neumaier's (1974), so that a mean over millions of numbers is right to the last digits. */
-typedef struct total {
-    double sum, rest, shift, least, most;
-    bool square, nan;
-} total;
-
-static void add(total *s, double x)
-{
-    double sum = s->sum + x;
-    s->rest += fabs(s->sum) >= fabs(x) ? (s->sum - sum) + x : (x - sum) + s->sum;
-    s->sum = sum;
-}
-
-static void add_chunk(const double *values, size_t count, void *context)
-{
-    total *s = context;
-    for (size_t k = 0; k < count; k++) {
-        double x = values[k] - s->shift;
-        s->nan = s->nan || isnan(x);
-        s->least = values[k] < s->least ? values[k] : s->least;
-        s->most = values[k] > s->most ? values[k] : s->most;
-        add(s, s->square ? x * x : x);
-    }
-}
-
-static total total_of(const lstm_tensor *t, double shift, bool square)
-{
-    total s = { 0, 0, shift, INFINITY, -INFINITY, square, false };
-    each_chunk(t, add_chunk, &s);
-    if (isfinite(s.sum)) /* past an overflow the rest means nothing */
-        s.sum += s.rest;
-    if (s.nan)
-        s.sum = s.least = s.most = NAN;
-    return s;
-}
-
-static int push_number(lua_State *L, double value)
-{
-    lua_pushnumber(L, value);
-    return 1;
-}
-
-static int tensor_sum(lua_State *L)
-{
-    return push_number(L, total_of(self(L, "sum"), 0, false).sum);
-}
-
-static int tensor_mean(lua_State *L)
-{
-    const lstm_tensor *t = self(L, "mean");
-    return push_number(L, total_of(t, 0, false).sum / (double)lstm_tensor_size(t));
-}
-
-static int tensor_std(lua_State *L)
-{
-    const lstm_tensor *t = self(L, "std");
-    double n = (double)lstm_tensor_size(t), mean = total_of(t, 0, false).sum / n;
-    return push_number(L, sqrt(total_of(t, mean, true).sum / n));
-}
-
-static int tensor_norm(lua_State *L)
-{
-    return push_number(L, sqrt(total_of(self(L, "norm"), 0, true).sum));
-}
-
-static int tensor_min(lua_State *L)
-{
-    return push_number(L, total_of(self(L, "min"), 0, false).least);
-}
-
-static int tensor_max(lua_State *L)
-{
-    return push_number(L, total_of(self(L, "max"), 0, false).most);
 }
 
 /* ---- printing --------------------------------------------------------------------------------------------------- */
@@ -793,7 +697,7 @@ static int new_from_table(lua_State *L)
     lua_settop(L, 2); /* lstm.tensor itself, and the table */
     if (lua_tensor_is(L, 2)) {
         const lstm_tensor *t = lua_tensor_check(L, 2, "tensor", 1);
-        lua_tensor_push_copy(L, owner_of(L, 2), t);
+        lua_tensor_push_copy(L, lua_tensor_owner(L, 2), t);
         return 1;
     }
     lua_args a = lua_args_open(L, 2, "tensor", 1, names, true);
@@ -870,15 +774,14 @@ void lua_tensor_register(lua_State *L)
     static const luaL_Reg methods[] = {
         { "get", tensor_get }, { "set", tensor_set }, { "size", tensor_size }, { "slice", tensor_slice },
         { "reshape", tensor_reshape }, { "copy", tensor_copy }, { "assign", tensor_assign },
-        { "totable", tensor_totable }, { "abs", tensor_abs }, { "equal", tensor_equal }, { "sum", tensor_sum },
-        { "mean", tensor_mean }, { "std", tensor_std }, { "norm", tensor_norm }, { "min", tensor_min },
-        { "max", tensor_max }, { NULL, NULL },
+        { "totable", tensor_totable }, { "equal", tensor_equal }, { NULL, NULL },
     };
     static const luaL_Reg constructors[] = {
         { "zeros", new_zeros }, { "full", new_full }, { "normal", new_normal }, { "uniform", new_uniform },
         { NULL, NULL },
     };
     lua_owner_register(L, LUA_TENSOR, metamethods, methods);
+    lua_tensor_math_register(L);
     luaL_newlib(L, constructors);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, new_from_table);

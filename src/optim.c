@@ -119,6 +119,15 @@ static void update(team *me)
 static void run_update(lstm_trainer *tr) { REAL_NAME(lstm_team_run)(tr, update); }
 static const char *kernel_name(void) { return REAL_NAME(kern_select)()->name; }
 
+static void apply(lstm_function f, void *values, size_t n)
+{
+    const kern *k = REAL_NAME(kern_select)();
+    void (*const functions[])(real *, const real *, size_t) = {
+        [LSTM_EXP] = k->exp, [LSTM_LOG] = k->log, [LSTM_SIGMOID] = k->sigmoid, [LSTM_TANH] = k->tanh,
+    };
+    functions[f](values, values, n);
+}
+
 void REAL_NAME(lstm_forward)(lstm_trainer *tr);
 void REAL_NAME(lstm_backward)(lstm_trainer *tr);
 void REAL_NAME(lstm_state_gradients)(lstm_trainer *tr);
@@ -127,4 +136,5 @@ const lstm_passes REAL_NAME(lstm_passes) = {.kernel = kernel_name,
                                             .forward = REAL_NAME(lstm_forward),
                                             .backward = REAL_NAME(lstm_backward),
                                             .update = run_update,
-                                            .state_gradients = REAL_NAME(lstm_state_gradients)};
+                                            .state_gradients = REAL_NAME(lstm_state_gradients),
+                                            .apply = apply};

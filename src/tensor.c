@@ -2,7 +2,7 @@
  *
  * tensor.c - views: logical shape on the outside, packed memory inside.
  */
-#include "lstm.h"
+#include "engine.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,4 +92,9 @@ void lstm_tensor_read(const lstm_tensor *t, size_t first, size_t count, void *de
 void lstm_tensor_write(const lstm_tensor *t, size_t first, size_t count, const void *dense)
 {
     copy_rows(t, first, count, (char *)dense, true);
+}
+
+void lstm_apply(lstm_function f, double *values, size_t n)
+{
+    lstm_passes_f64.apply(f, values, n);
 }
