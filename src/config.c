@@ -87,6 +87,8 @@ static int check_optimizer(const lstm_trainer_config *c, lstm_error *err)
 {
     if ((unsigned)c->optimizer > LSTM_RMSPROP)
         return lstm_fail(err, "optimizer", "expected adamw, adam, sgd or rmsprop");
+    if ((unsigned)c->bias_correction > LSTM_CORRECTION_CONSTANT)
+        return lstm_fail(err, "bias_correction", "expected power or constant");
     if ((unsigned)c->clip > LSTM_CLIP_NORM)
         return lstm_fail(err, "clip", "expected none, value or norm");
     if (c->clip != LSTM_CLIP_NONE && !(c->clip_at > 0 && isfinite(c->clip_at)))

@@ -174,6 +174,8 @@ int lstm_model_init(lstm_model *m, const lstm_init *init, lstm_error *err);
 /* ---- trainer: a workspace for B x T, gradients, optimiser ---------------------------------------------------- */
 
 typedef enum lstm_optimizer { LSTM_ADAMW, LSTM_ADAM, LSTM_SGD, LSTM_RMSPROP } lstm_optimizer;
+/* Adam's bias correction: by 1 - beta^t at update t; or always by 1 - beta, as programs have it that forget the power. */
+typedef enum lstm_correction { LSTM_CORRECTION_POWER, LSTM_CORRECTION_CONSTANT } lstm_correction;
 typedef enum lstm_clip { LSTM_CLIP_NONE, LSTM_CLIP_VALUE, LSTM_CLIP_NORM } lstm_clip;
 typedef enum lstm_loss_at { LSTM_LOSS_AT_ALL, LSTM_LOSS_AT_LAST } lstm_loss_at;
 typedef enum lstm_reduction { LSTM_MEAN, LSTM_SUM } lstm_reduction;
@@ -183,6 +185,7 @@ typedef struct lstm_trainer_config {
     bool inference;      /* forward only: no gradients, no optimiser, no kept gates */
     lstm_optimizer optimizer;
     double lr, beta1, beta2, eps, momentum, alpha, weight_decay; /* torch's meanings and names (alpha: RMSprop) */
+    lstm_correction bias_correction; /* adamw and adam */
     bool decay_biases;   /* weight decay on biases, too */
     lstm_clip clip;
     double clip_at;      /* bound of |g| (value) or of the global L2 norm */

@@ -8,9 +8,10 @@
 
 const char *const lua_trainer_fields[] = { "batch",      "seq",      "optimizer", "lr",           "beta1",
                                            "beta2",      "eps",      "momentum",  "alpha",        "weight_decay",
-                                           "decay_biases", "clip_norm", "clip_value", "accumulate", "loss_at",
+                                           "bias_correction", "decay_biases", "clip_norm", "clip_value", "accumulate", "loss_at",
                                            "reduction",  "carry",    "threads",   NULL };
 static const char *const optimizer_names[] = { "adamw", "adam", "sgd", "rmsprop", NULL };
+static const char *const correction_names[] = { "power", "constant", NULL };
 static const char *const loss_at_names[] = { "all", "last", NULL };
 static const char *const reduction_names[] = { "mean", "sum", NULL };
 
@@ -50,6 +51,10 @@ lstm_trainer_config lua_trainer_read_config(lua_State *L, const lua_args *a)
     c.alpha = lua_args_number(a, "alpha", LUA_RANGE_FRACTION, c.alpha);
     c.weight_decay = lua_args_number(a, "weight_decay", LUA_RANGE_NOT_NEGATIVE,
                                      c.optimizer == LSTM_ADAMW ? c.weight_decay : 0);
+    c.bias_correction =
+        (lstm_correction)lua_args_choice(a, "bias_correction", correction_names, LSTM_CORRECTION_POWER);
+    if (lua_args_has(a, "bias_correction") && c.optimizer > LSTM_ADAM)
+        lua_args_field_error(a, "bias_correction", "only with optimizer = 'adamw' or 'adam'");
     c.decay_biases = lua_args_boolean(a, "decay_biases", true);
     read_clip(a, &c);
     c.accumulate = (size_t)lua_args_integer(a, "accumulate", 1, LUA_ARGS_SIZE_MAX, 1);
@@ -315,7 +320,7 @@ static int push_config(lua_State *L, const lua_trainer *t)
     lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     double lr = lstm_trainer_lr(t->trainer);
     lua_carry carry = t->carry;
-    lua_createtable(L, 0, 18);
+    lua_createtable(L, 0, 19);
     lua_field_integer(L, "batch", c.batch);
     lua_field_integer(L, "seq", c.seq);
     lua_field_string(L, "optimizer", optimizer_names[c.optimizer]);
@@ -326,6 +331,8 @@ static int push_config(lua_State *L, const lua_trainer *t)
     lua_field_number(L, "momentum", c.momentum);
     lua_field_number(L, "alpha", c.alpha);
     lua_field_number(L, "weight_decay", c.weight_decay);
+    if (c.bias_correction != LSTM_CORRECTION_POWER)
+        lua_field_string(L, "bias_correction", correction_names[c.bias_correction]);
     lua_field_boolean(L, "decay_biases", c.decay_biases);
     if (c.clip != LSTM_CLIP_NONE)
         lua_field_number(L, c.clip == LSTM_CLIP_NORM ? "clip_norm" : "clip_value", c.clip_at);

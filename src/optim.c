@@ -40,7 +40,7 @@ static void update_piece(const team *me, size_t i)
     const lstm_trainer *tr = me->tr;
     const lstm_trainer_config *c = &tr->config;
     const size_t at = tr->piece[i].offset;
-    const uint64_t t = tr->counters.updates + 1;
+    const uint64_t t = c->bias_correction == LSTM_CORRECTION_POWER ? tr->counters.updates + 1 : 1;
     kern_update u = {.n = tr->piece[i].length,
                      .w = (real *)tr->m->params + at,
                      .g = (real *)tr->grad + at,

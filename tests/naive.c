@@ -458,7 +458,8 @@ static void update_adam(const lstm_trainer_config *s, double lr, double t, doubl
     p->moment1[e] = s->beta1 * p->moment1[e] + (1 - s->beta1) * g;
     p->moment2[e] = s->beta2 * p->moment2[e] + (1 - s->beta2) * g * g;
 
-    double mean = p->moment1[e] / (1 - pow(s->beta1, t)), square = p->moment2[e] / (1 - pow(s->beta2, t));
+    double power = s->bias_correction == LSTM_CORRECTION_CONSTANT ? 1 : t;
+    double mean = p->moment1[e] / (1 - pow(s->beta1, power)), square = p->moment2[e] / (1 - pow(s->beta2, power));
 
     p->value[e] -= lr * mean / (sqrt(square) + s->eps);
 }

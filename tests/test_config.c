@@ -202,6 +202,7 @@ static void check_trainers(void)
         TRAINER_SIZE(accumulate, 0, "accumulate"),
         TRAINER_CHOICE(optimizer, 4, "optimizer"),
         TRAINER_CHOICE(optimizer, -1, "optimizer"),
+        TRAINER_CHOICE(bias_correction, 2, "bias_correction"),
         TRAINER_CHOICE(clip, 3, "clip"),
         TRAINER_CHOICE(loss_at, 2, "loss_at"),
         TRAINER_CHOICE(reduction, 2, "reduction"),

@@ -100,6 +100,21 @@ static void check_optimizers(void)
         }
 }
 
+/* The bias correction without the step's power: the same first update, others after it. */
+static void check_constant_correction(void)
+{
+    for (int optimizer = LSTM_ADAMW; optimizer <= LSTM_ADAM; optimizer++) {
+        lstm_trainer_config c = settings((lstm_optimizer)optimizer);
+
+        c.weight_decay = 0.1;
+        c.bias_correction = LSTM_CORRECTION_CONSTANT;
+        double error = ten_updates(&c);
+
+        tap_ok(error < TOLERANCE, "%s, constant bias correction: ten updates, largest error %.1e",
+               optimizer == LSTM_ADAM ? "Adam" : "AdamW", error);
+    }
+}
+
 static void check_clipping(void)
 {
     static const double bound[] = {1e-3, 0.1, 1e6};
@@ -358,6 +373,7 @@ static void check_gradients_after_update(size_t batch_size)
 int main(void)
 {
     check_optimizers();
+    check_constant_correction();
     check_clipping();
     check_accumulation();
     check_stats(LSTM_CLIP_NONE, 0);

@@ -256,7 +256,8 @@ end
 local function new_progress(self)
   local host = self.host
   local text = self.text
-  local unit = text and ({ bytes = "char", chars = "char", words = "word" })[text.vocab.tokens]
+  local summed = self.fit and self.fit.config.reduction == "sum" -- a sum over positions is not so many bits a token
+  local unit = text and not summed and ({ bytes = "char", chars = "char", words = "word" })[text.vocab.tokens]
   return progress.new {
     kind = host.progress, out = io.stdout, clock = sys.clock, width = function() return sys.width(1) end,
     steps = self.total, first = self.step, tokens = tokens_per_step(self), unit = unit,

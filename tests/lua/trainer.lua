@@ -234,6 +234,7 @@ end
 
 for _, case in ipairs {
   { "adamw, dropout", { optimizer = "adamw" }, { dropout = 0.2 } },
+  { "adamw, constant bias correction", { bias_correction = "constant" }, {} },
   { "sgd with momentum", { optimizer = "sgd", momentum = 0.9 }, {} },
   { "rmsprop, accumulating 3", { optimizer = "rmsprop", accumulate = 3 }, { cell = "rnn" } },
   { "adam, embedding, double", { optimizer = "adam" }, { embed = 6, precision = "double" } },
