@@ -431,7 +431,7 @@ static int write_text(hid_t file, const text_entry *e)
     char name[sizeof TEXT_GROUP + H5CHECKPOINT_NAME_SIZE];
     snprintf(name, sizeof name, TEXT_GROUP "%s", e->name);
     /* Bytes as 1-D uint8 would be exact, too, but a string is what readers print. NULs at the end are counted. */
-    hid_t type = h5_string_type(e->length);
+    hid_t type = h5_fixed_text_type(e->length);
     int result = type < 0 ? -1 : write_dataset(file, name, type, type, 0, NULL, e->text);
     h5_close(type);
     if (result)

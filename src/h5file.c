@@ -121,17 +121,24 @@ bool h5_type_of(hid_t type, h5type *out)
     return false;
 }
 
-hid_t h5_string_type(size_t length)
+static hid_t utf8_type(size_t size, H5T_str_t padding)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type < 0)
-        return -1;
-    if (H5Tset_size(type, length ? length : 1) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-        H5Tset_cset(type, H5T_CSET_UTF8) < 0) {
-        H5Tclose(type);
-        return -1;
-    }
-    return type;
+    if (type >= 0 && H5Tset_size(type, size) >= 0 && H5Tset_strpad(type, padding) >= 0 &&
+        H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+        return type;
+    h5_close(type);
+    return -1;
+}
+
+hid_t h5_text_type(void)
+{
+    return utf8_type(H5T_VARIABLE, H5T_STR_NULLTERM);
+}
+
+hid_t h5_fixed_text_type(size_t length)
+{
+    return utf8_type(length ? length : 1, H5T_STR_NULLPAD);
 }
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
@@ -164,27 +171,18 @@ done:
 
 int h5_put_text(hid_t object, const char *name, const char *text)
 {
-    hid_t type = h5_string_type(strlen(text));
-    int result = put_attribute(object, name, type, H5Screate(H5S_SCALAR), type, text);
+    hid_t type = h5_text_type();
+    int result = put_attribute(object, name, type, H5Screate(H5S_SCALAR), type, &text);
     h5_close(type);
     return result;
 }
 
 int h5_put_texts(hid_t object, const char *name, int n, const char *const *texts)
 {
-    size_t width = 1;
-    for (int i = 0; i < n; i++)
-        width = strlen(texts[i]) > width ? strlen(texts[i]) : width;
-    char *all = calloc((size_t)n + 1, width);
-    if (!all)
-        return -1;
-    for (int i = 0; i < n; i++)
-        memcpy(all + (size_t)i * width, texts[i], strlen(texts[i]));
     hsize_t size = (hsize_t)n;
-    hid_t type = h5_string_type(width);
-    int result = put_attribute(object, name, type, H5Screate_simple(1, &size, NULL), type, all);
+    hid_t type = h5_text_type();
+    int result = put_attribute(object, name, type, H5Screate_simple(1, &size, NULL), type, texts);
     h5_close(type);
-    free(all);
     return result;
 }
 

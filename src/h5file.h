@@ -30,7 +30,10 @@ hid_t h5_type_in_file(h5type type);   /* little-endian; not to be closed */
 hid_t h5_type_in_memory(h5type type); /* the machine's own; not to be closed */
 bool h5_type_of(hid_t type, h5type *out); /* false: none of ours */
 
-hid_t h5_string_type(size_t length); /* fixed-length UTF-8, padded with NULs, at least 1 byte; to be closed */
+/* UTF-8 of any length; in memory a char *. To be closed. (libnetcdf before 4.9.1 crashes over arrays of fixed-length
+ * strings, its issue 2159; xarray and h5py make str of these, bytes of those.) */
+hid_t h5_text_type(void);
+hid_t h5_fixed_text_type(size_t length); /* fixed-length UTF-8, padded with NULs, at least 1 byte; to be closed */
 
 /* Scalar attributes of an object; an existing one is replaced. -1 on failure. */
 int h5_put_text(hid_t object, const char *name, const char *text);

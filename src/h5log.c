@@ -31,7 +31,7 @@
 #define FORMAT_VERSION 1
 #define HELD_LIMIT (UINT64_C(64) << 20) /* bytes of overwrites held in memory: more force a commit */
 #define MOST_COLUMNS 4096
-#define ATTRIBUTE_BYTES 60000 /* libhdf5 has 64 KiB for an attribute with its name and type */
+#define ATTRIBUTE_BYTES 60000 /* more is no attribute any more */
 #define KIND_BYTES 32
 #define EVENT_BYTES 512
 
@@ -111,7 +111,7 @@ static double seconds(clockid_t clock)
 
 void h5log_defaults(h5log_options *o)
 {
-    *o = (h5log_options){.deflate = 1, .commit_seconds = 2, .queue_bytes = (size_t)64 << 20, .text_bytes = 4096};
+    *o = (h5log_options){.deflate = 1, .commit_seconds = 2, .queue_bytes = (size_t)64 << 20, .text_bytes = 65535};
 }
 
 static int check_options(const h5log_options *o, lstm_error *err)
@@ -142,7 +142,8 @@ static int write_fault(h5log *log, lstm_error *err)
                              : h5_fail(err, "cannot write", log->path);
 }
 
-/* Valid UTF-8 of at most limit bytes: what is not valid becomes U+FFFD, what is too much is left out. To be freed. */
+/* Valid UTF-8 of at most limit bytes: what is not valid becomes U+FFFD, as does NUL, which would end the text; what is
+ * too much is left out. To be freed. */
 static char *clean_text(const char *text, size_t length, size_t limit, size_t *clean_length)
 {
     char *clean = malloc(limit + 4);
@@ -150,8 +151,9 @@ static char *clean_text(const char *text, size_t length, size_t limit, size_t *c
     while (clean && k < length) {
         uint32_t code;
         size_t size = lstm_utf8_decode(text + k, length - k, &code);
-        const char *from = size ? text + k : "\xef\xbf\xbd";
-        size_t bytes = size ? size : 3;
+        bool valid = size && code;
+        const char *from = valid ? text + k : "\xef\xbf\xbd";
+        size_t bytes = valid ? size : 3;
         if (n + bytes > limit)
             break;
         memcpy(clean + n, from, bytes);
@@ -256,10 +258,10 @@ static int open_texts(h5log *log, lstm_error *err)
     log->events = log->samples ? open_group(log, "events") : NULL;
     if (!log->events)
         return write_fault(log, err);
-    log->sample_text = h5records_text(log->samples->records, "text", log->options.text_bytes, err);
+    log->sample_text = h5records_text(log->samples->records, "text", err);
     log->sample_bytes = log->sample_text ? h5records_announce(log->samples->records, &bytes, err) : NULL;
-    log->event_kind = log->sample_bytes ? h5records_text(log->events->records, "kind", KIND_BYTES, err) : NULL;
-    log->event_text = log->event_kind ? h5records_text(log->events->records, "text", EVENT_BYTES, err) : NULL;
+    log->event_kind = log->sample_bytes ? h5records_text(log->events->records, "kind", err) : NULL;
+    log->event_text = log->event_kind ? h5records_text(log->events->records, "text", err) : NULL;
     log->event_time = log->event_text ? h5records_announce(log->events->records, &when, err) : NULL;
     log->last_sample_step = log->samples->last_step;
     log->last_event_step = log->events->last_step;
@@ -1124,12 +1126,12 @@ int h5log_set_number(h5log *log, const char *group, const char *name, double num
 /* Between h5_enter and h5_leave. A string dataset, since an attribute's size is limited. */
 static int put_json(hid_t file, const char *json)
 {
-    hid_t group = h5_make_group(file, "config"), type = h5_string_type(strlen(json)), space = H5Screate(H5S_SCALAR);
+    hid_t group = h5_make_group(file, "config"), type = h5_text_type(), space = H5Screate(H5S_SCALAR);
     htri_t there = group >= 0 ? H5Lexists(group, "json", H5P_DEFAULT) : -1;
     hid_t dataset = -1;
     if (there >= 0 && type >= 0 && space >= 0 && (!there || H5Ldelete(group, "json", H5P_DEFAULT) >= 0))
         dataset = H5Dcreate2(group, "json", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int result = dataset < 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *json ? json : "\0") < 0;
+    int result = dataset < 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &json) < 0;
     h5_close(dataset);
     h5_close(space);
     h5_close(type);

@@ -32,7 +32,7 @@ typedef struct h5log_options {
     size_t commit_records; /* commit after so many rows and records, too; default 0: by time only */
     size_t queue_bytes;    /* what may wait for the writing thread; default 64 MiB */
     bool drop;             /* queue full: drop the record and count it, instead of waiting; default false */
-    size_t text_bytes;     /* room for a text sample, default 4096: longer ones are cut at a character */
+    size_t text_bytes;     /* the longest text sample, default 65535: longer ones are cut at a character */
 } h5log_options;
 void h5log_defaults(h5log_options *options);
 

@@ -83,10 +83,23 @@ void h5read_decimal(double value, bool single, char text[40])
         snprintf(text, 40, "nan");
 }
 
+static char *variable_text_of(hid_t attribute, hid_t type)
+{
+    char *inside = NULL;
+    if (H5Aread(attribute, type, &inside) < 0)
+        return NULL;
+    char *text = strdup(inside ? inside : "");
+    H5free_memory(inside);
+    return text;
+}
+
 static char *text_of(hid_t attribute, hid_t type)
 {
     size_t width = H5Tget_size(type);
-    char *text = width && width < SIZE_MAX && H5Tis_variable_str(type) == 0 ? calloc(width + 1, 1) : NULL;
+    htri_t variable = H5Tis_variable_str(type);
+    if (variable)
+        return variable > 0 ? variable_text_of(attribute, type) : NULL;
+    char *text = width && width < SIZE_MAX ? calloc(width + 1, 1) : NULL;
     hid_t memory = text ? H5Tcopy(type) : -1; /* a text's type cannot be converted, only repeated */
     if (memory >= 0 && H5Aread(attribute, memory, text) < 0) {
         free(text);
@@ -245,14 +258,56 @@ static void name_dimensions(hid_t dataset, h5read_item *item)
     h5_close(a);
 }
 
+/* Texts of any length: as many as the space selects, to be given back by H5Dvlen_reclaim and free. NULL: failed. */
+static char **read_texts(hid_t dataset, hid_t type, hid_t in_memory, hid_t in_file)
+{
+    hssize_t n = H5Sget_select_npoints(in_file);
+    char **texts = n >= 0 && (uint64_t)n < SIZE_MAX / sizeof *texts ? calloc((size_t)n + 1, sizeof *texts) : NULL;
+    if (texts && H5Dread(dataset, type, in_memory, in_file, H5P_DEFAULT, texts) >= 0)
+        return texts;
+    free(texts);
+    return NULL;
+}
+
+/* Bytes of the longest of a dataset's texts; 0: they cannot be read. */
+static size_t longest_text(hid_t dataset, hid_t type, hid_t space)
+{
+    size_t longest = 1;
+    char **texts = read_texts(dataset, type, H5S_ALL, space);
+    for (hssize_t k = 0; texts && k < H5Sget_simple_extent_npoints(space); k++)
+        if (texts[k] && strlen(texts[k]) > longest)
+            longest = strlen(texts[k]);
+    if (texts)
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, texts);
+    free(texts);
+    return texts ? longest : 0;
+}
+
+/* Reads texts of any length into so many places of width bytes. */
+static int copy_texts(hid_t dataset, hid_t type, hid_t in_memory, hid_t in_file, size_t width, char *out)
+{
+    hssize_t n = H5Sget_select_npoints(in_file);
+    char **texts = read_texts(dataset, type, in_memory, in_file);
+    for (hssize_t k = 0; texts && k < n; k++) {
+        memset(out + (size_t)k * width, 0, width);
+        if (texts[k])
+            memcpy(out + (size_t)k * width, texts[k], strnlen(texts[k], width));
+    }
+    if (texts)
+        H5Dvlen_reclaim(type, in_memory, H5P_DEFAULT, texts);
+    free(texts);
+    return texts ? 0 : -1;
+}
+
 static int describe_dataset(hid_t dataset, h5read_item *item)
 {
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     hsize_t shape[H5S_MAX_RANK];
     int result = -1;
     item->ndim = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
-    item->is_text = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
-    item->width = type >= 0 ? H5Tget_size(type) : 0;
+    item->is_text = type >= 0 && H5Tget_class(type) == H5T_STRING;
+    item->width = type < 0 ? 0 : item->is_text && H5Tis_variable_str(type) > 0 ? longest_text(dataset, type, space)
+                                                                               : H5Tget_size(type);
     bool known = item->width && (item->is_text || h5_type_of(type, &item->type));
     if (known && item->ndim >= 0 && item->ndim <= H5READ_DIMS &&
         H5Sget_simple_extent_dims(space, shape, NULL) >= 0) {
@@ -547,6 +602,21 @@ static int select_block(hid_t dataset, const h5read_item *item, const uint64_t *
     return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, first, NULL, n, NULL) < 0 ? -1 : 0;
 }
 
+static int read_selection(hid_t dataset, const h5read_item *item, hid_t in_memory, hid_t in_file, h5type type,
+                          void *out)
+{
+    if (!item->is_text)
+        return H5Dread(dataset, h5_type_in_memory(type), in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
+    hid_t text = H5Dget_type(dataset);
+    int result = -1;
+    if (text >= 0 && H5Tis_variable_str(text) > 0)
+        result = copy_texts(dataset, text, in_memory, in_file, item->width, out);
+    else if (text >= 0)
+        result = H5Dread(dataset, text, in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
+    h5_close(text);
+    return result;
+}
+
 static int read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count,
                       h5type type, void *out, lstm_error *err)
 {
@@ -554,14 +624,11 @@ static int read_block(const h5read *r, const h5read_item *item, const uint64_t *
     hid_t dataset = H5Dopen2(r->file, item->path, H5P_DEFAULT), in_file = -1, in_memory = -1;
     int result = -1;
     if (dataset >= 0 && select_block(dataset, item, start, count, &in_file, &in_memory) == 0) {
-        hid_t text = item->is_text ? H5Dget_type(dataset) : -1;
-        hid_t memory = item->is_text ? text : h5_type_in_memory(type);
-        result = memory >= 0 && H5Dread(dataset, memory, in_memory, in_file, H5P_DEFAULT, out) >= 0 ? 0 : -1;
+        result = read_selection(dataset, item, in_memory, in_file, type, out);
         if (result) {
             snprintf(what, sizeof what, "cannot read /%.150s of", item->path);
             h5_fail(err, what, r->path);
         }
-        h5_close(text);
     } else {
         lstm_fail(err, "", "cannot read /%.150s", item->path);
     }

@@ -47,7 +47,7 @@ typedef struct h5read_item {
     char *path;
     bool is_group, is_text; /* neither: numbers */
     h5type type;            /* numbers: of an element */
-    size_t width;           /* bytes of an element; of a text, its room */
+    size_t width;           /* bytes of an element; of a text, those of the longest, at least 1 */
     int ndim;
     uint64_t shape[H5READ_DIMS];
     char dim[H5READ_DIMS][64]; /* names of the dimensions; "": none */
@@ -65,7 +65,8 @@ const char *h5read_leaf(const char *path);             /* what follows the last 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 /* The block of a dataset that begins at start[] and has count[] elements in each dimension, dense and row-major.
- * Numbers are converted to type; texts (type is ignored) are item->width bytes each, padded with NULs. */
+ * Numbers are converted to type; texts (type is ignored) are item->width bytes each, padded with NULs, whether the
+ * file keeps them in fixed room or not. */
 int h5read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count, h5type type,
                  void *out, lstm_error *err);
 /* The same for rows first .. first+n-1: all of the other dimensions. A scalar has one row. */

@@ -188,16 +188,9 @@ static int write_indexes(h5dataset *d, hid_t group, const h5log_dim *dim)
 
 static int write_labels(h5dataset *d, hid_t group, const h5log_dim *dim)
 {
-    size_t width = 2; /* netCDF takes strings of one byte for single characters */
-    for (size_t k = 0; k < dim->size; k++)
-        width = strlen(dim->labels[k]) > width ? strlen(dim->labels[k]) : width;
-    char *all = calloc(dim->size + 1, width);
-    hid_t type = h5_string_type(width);
-    for (size_t k = 0; all && k < dim->size; k++)
-        memcpy(all + k * width, dim->labels[k], strlen(dim->labels[k]));
-    int result = !all || type < 0 || h5dataset_create_fixed(d, group, dim->name, type, type, dim->size, all);
+    hid_t type = h5_text_type();
+    int result = type < 0 || h5dataset_create_fixed(d, group, dim->name, type, type, dim->size, dim->labels);
     h5_close(type);
-    free(all);
     return result ? -1 : 0;
 }
 
@@ -350,9 +343,9 @@ h5series *h5records_announce(h5records *g, const h5log_series *c, lstm_error *er
     return g->series = s;
 }
 
-static int make_text(h5records *g, h5series *s, size_t bytes)
+static int make_text(h5records *g, h5series *s)
 {
-    hid_t type = h5_string_type(bytes);
+    hid_t type = h5_text_type();
     h5dataset_config c = {type, type, 0, NULL, NULL, g->deflate};
     int result = type < 0 || h5dataset_create(&s->data, g->group, s->name, &c) ||
                  h5scale_attach(s->data.id, 1, &g->record.id) || h5_put_text(s->data.id, "coordinates", "step");
@@ -360,12 +353,12 @@ static int make_text(h5records *g, h5series *s, size_t bytes)
     return result ? -1 : 0;
 }
 
-h5series *h5records_text(h5records *g, const char *name, size_t bytes, lstm_error *err)
+h5series *h5records_text(h5records *g, const char *name, lstm_error *err)
 {
     no_message(err);
     h5series *s = new_series(g, name, H5_U8, 0);
     htri_t there = s ? H5Lexists(g->group, name, H5P_DEFAULT) : -1;
-    if (there < 0 || (there ? h5dataset_open(&s->data, g->group, name) : make_text(g, s, bytes))) {
+    if (there < 0 || (there ? h5dataset_open(&s->data, g->group, name) : make_text(g, s))) {
         if (s)
             free_series(s);
         return NULL;
@@ -425,12 +418,16 @@ int h5records_write(h5series *s, hsize_t row, const size_t *shape, const void *d
 
 int h5records_write_text(h5series *s, hsize_t row, const char *text, size_t length)
 {
-    size_t width = H5Tget_size(s->data.memory_type);
-    char *padded = calloc(1, width + 1);
+    htri_t any_length = H5Tis_variable_str(s->data.memory_type);
+    size_t room = any_length > 0 ? length : H5Tget_size(s->data.memory_type);
+    char *padded = any_length >= 0 ? calloc(1, room + 1) : NULL;
     if (!padded)
         return -1;
-    memcpy(padded, text, length < width ? length : width);
-    int result = h5dataset_write(&s->data, row, 1, NULL, padded);
+    memcpy(padded, text, length < room ? length : room);
+    if (length > room) /* a log of the first version, which had room for so much: cut at a character */
+        for (size_t k = room; k > 0 && (text[k] & 0xc0) == 0x80; k--)
+            padded[k - 1] = 0;
+    int result = h5dataset_write(&s->data, row, 1, NULL, any_length > 0 ? (const void *)&padded : padded);
     free(padded);
     return result;
 }

@@ -36,8 +36,8 @@ int64_t h5records_last_step(const h5records *g); /* INT64_MIN: no records */
 
 /* Makes a dataset, or opens an existing one that must agree. */
 h5series *h5records_announce(h5records *g, const h5log_series *config, lstm_error *err);
-/* A column of texts of at most so many bytes. */
-h5series *h5records_text(h5records *g, const char *name, size_t bytes, lstm_error *err);
+/* A column of texts. */
+h5series *h5records_text(h5records *g, const char *name, lstm_error *err);
 
 /* The row of the record for this step: the last one when that has this step and merge is set, else a new one. */
 int h5records_row(h5records *g, int64_t step, bool merge, hsize_t *row);

@@ -45,29 +45,37 @@ def same(group, data):
                    if v.dtype.kind in "fi")
 
 
+def texts(group):
+    """The texts of a group, by name."""
+    with h5py.File(log) as f:
+        return {name: list(item.asstr()[...]) for name, item in f[group].items()
+                if item.ndim == 1 and h5py.check_string_dtype(item.dtype)}
+
+
+def same_attributes(group, data):
+    """Whether the attributes are those that h5py reads; xarray gives lists of one text as texts."""
+    with h5py.File(log) as f:
+        return all(np.array_equal(np.ravel(data.attrs[name]), np.ravel(value)) for name, value in f[group].attrs.items())
+
+
 def check_xarray(engine, module):
+    """All groups are open at once, as in a notebook."""
     if missing("xarray", module):
         return
     import xarray
-    for group in groups():
-        if group == "events":  # its times are dates in xarray
-            continue
-        with xarray.open_dataset(log, group=group, engine=engine, decode_times=False) as data:
-            ok(same(group, data), f"xarray with {engine} reads {group}")
-            if group == "activations":
-                ok(data.f.dims == ("record", "layer", "time", "batch", "unit") and "step" in data.coords,
-                   "  with named dimensions and coordinates")
-            if group == "gradients":
-                norm = data.norm.sel(parameter=b"lstm.weight_hh_l0")
-                ok(norm.shape == (2,) and (norm > 0).all(), "  and labels to choose by")
-
-
-def check_events():
-    if missing("xarray", "h5netcdf"):
-        return
-    import xarray
-    with xarray.open_dataset(log, group="events", engine="h5netcdf") as data:
-        ok("kind" in data and data.sizes["record"] == len(data.step), "xarray with h5netcdf reads events")
+    opened = {group: xarray.open_dataset(log, group=group, engine=engine, decode_times=False) for group in groups()}
+    for group, data in opened.items():
+        ok(same(group, data.load()) and all(list(data[name].values) == t for name, t in texts(group).items()) and
+           same_attributes(group, data), f"xarray with {engine} reads {group}")
+    data = opened["activations"]
+    ok(data.f.dims == ("record", "layer", "time", "batch", "unit") and "step" in data.coords,
+       "  with named dimensions and coordinates")
+    norm = opened["gradients"].norm.sel(parameter="lstm.weight_hh_l0")
+    ok(norm.shape == (2,) and (norm > 0).all(), "  and labels to choose by")
+    for data in opened.values():
+        data.close()
+    with xarray.open_dataset(log, group="events", engine=engine) as data:
+        ok(data.time.dtype.kind == "M", "  with their times as dates")
 
 
 def check_pandas():
@@ -90,6 +98,8 @@ def check_commands():
         header = output("ncdump", "-h", log)
         ok("float f(record, layer, time, batch, unit)" in header and "double norm(record, parameter)" in header
            and "double loss(step)" in header, "ncdump -h shows named dimensions")
+        whole = output("ncdump", log)
+        ok('"lstm.weight_hh_l0"' in whole and whole.rstrip().endswith("}"), "ncdump prints all of it")
     else:
         ok(True, "ncdump # SKIP not installed")
     if shutil.which("h5dump"):
@@ -113,8 +123,8 @@ def check_silx():
            "silx knows the axes of the activations")
 
 
-check_xarray("h5netcdf", "h5netcdf")  # not netcdf4: libnetcdf 4.9.0 reads fixed-length texts wrong, or crashes
-check_events()
+check_xarray("h5netcdf", "h5netcdf")
+check_xarray("netcdf4", "netCDF4")
 check_pandas()
 check_commands()
 check_silx()

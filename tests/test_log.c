@@ -101,11 +101,11 @@ static double attribute(const char *path, const char *object, const char *name)
     return value;
 }
 
-/* Row k of a dataset of strings. */
+/* Row k of a dataset of texts. */
 static const char *read_text(const char *path, const char *name, hsize_t k)
 {
     static char text[70000];
-    memset(text, 0, sizeof text);
+    char *inside = NULL;
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
     hid_t type = H5Dget_type(data), space = H5Dget_space(data);
     hsize_t one = 1;
@@ -113,7 +113,9 @@ static const char *read_text(const char *path, const char *name, hsize_t k)
     bool scalar = H5Sget_simple_extent_ndims(space) == 0;
     if (!scalar)
         H5Sselect_hyperslab(space, H5S_SELECT_SET, &k, NULL, &one, NULL);
-    H5Dread(data, type, scalar ? H5S_ALL : memory, scalar ? H5S_ALL : space, H5P_DEFAULT, text);
+    H5Dread(data, type, scalar ? H5S_ALL : memory, scalar ? H5S_ALL : space, H5P_DEFAULT, &inside);
+    snprintf(text, sizeof text, "%s", inside ? inside : "(none)");
+    H5free_memory(inside);
     H5Sclose(memory);
     H5Sclose(space);
     H5Tclose(type);
@@ -294,7 +296,8 @@ static void test_texts(void)
     tap_ok(good(h5log_sample(log, 1, "ROMEO: I", 8, &err)), "a sample");
     tap_ok(good(h5log_sample(log, 1, "12345678901234567\xc3\xa9\xc3\xa9", 21, &err)), "one too long, same step");
     tap_ok(good(h5log_sample(log, 2, "a\xff\xc3z", 4, &err)), "one that is not UTF-8");
-    tap_ok(good(h5log_sample(log, 3, "", 0, &err)), "an empty one");
+    tap_ok(good(h5log_sample(log, 3, "", 0, &err)) && good(h5log_sample(log, 3, "a\0b", 3, &err)),
+           "an empty one, and one with a NUL in it");
     tap_ok(good(h5log_event(log, 2, "mark", "look here", &err)), "an event");
     tap_ok(good(h5log_set_text(log, "config", "name", "caf\xc3\xa9", &err)) &&
            good(h5log_set_text(log, "config", "name", "tea", &err)), "a text attribute, replaced");
@@ -308,10 +311,13 @@ static void test_texts(void)
     tap_ok(good(h5log_set_json(log, "{\"a\": 1}", &err)) && good(h5log_set_json(log, "{}", &err)), "JSON, replaced");
     tap_ok(h5log_set_text(log, "config", "a/b", "x", &err) && says("cannot be a name"), "a bad attribute name");
     tap_ok(good(close_and_free(log)), "close");
-    tap_ok(READS(path, "samples/step", {1, 1, 2, 3}) && READS(path, "samples/bytes", {8, 21, 4, 0}), "samples' steps");
+    tap_ok(READS(path, "samples/step", {1, 1, 2, 3, 3}) &&
+           READS(path, "samples/bytes", {8, 21, 4, 0, 3}), "samples' steps");
     tap_ok(strcmp(read_text(path, "samples/text", 0), "ROMEO: I") == 0, "the sample");
     tap_ok(strcmp(read_text(path, "samples/text", 1), "12345678901234567\xc3\xa9") == 0, "cut at a character");
-    tap_ok(strcmp(read_text(path, "samples/text", 2), "a\xef\xbf\xbd\xef\xbf\xbdz") == 0, "U+FFFD for what is invalid");
+    tap_ok(strcmp(read_text(path, "samples/text", 2), "a\xef\xbf\xbd\xef\xbf\xbdz") == 0 &&
+           strcmp(read_text(path, "samples/text", 4), "a\xef\xbf\xbd\x62") == 0, "U+FFFD for what is invalid");
+    tap_ok(strcmp(read_text(path, "samples/text", 3), "") == 0, "nothing for nothing");
     tap_ok(strcmp(read_text(path, "events/text", 0), "look here") == 0 &&
            strcmp(read_text(path, "events/kind", 0), "mark") == 0, "the event");
     tap_ok(strcmp(read_text(path, "config/json", 0), "{}") == 0 && attribute(path, "config", "lr") == 1e-3, "the rest");
@@ -436,6 +442,46 @@ static void test_resume_of_others(void)
     tap_ok(h5log_recover(in_dir("none.h5"), &what, &err) && says("No such file"), "recover: no file");
 }
 
+/* Puts fixed-length texts in the place of samples/text, as in the first logs. */
+static void make_old_text(const char *path, const char text[8])
+{
+    hsize_t one = 1, most = H5S_UNLIMITED;
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), space = H5Screate_simple(1, &one, &most);
+    hid_t type = H5Tcopy(H5T_C_S1), plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Tset_size(type, 8);
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    H5Pset_chunk(plist, 1, &one);
+    H5Ldelete(file, "samples/text", H5P_DEFAULT);
+    hid_t data = H5Dcreate2(file, "samples/text", type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
+    H5Dclose(data);
+    H5Pclose(plist);
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Fclose(file);
+}
+
+static void test_resume_of_old(void)
+{
+    const char *path = in_dir("old.h5");
+    char texts[2][8] = {{0}};
+    h5log *log = h5log_create(path, NULL, &err);
+    h5log_sample(log, 1, "first", 5, &err);
+    close_and_free(log);
+    make_old_text(path, "first\0\0");
+    log = h5log_resume(path, 1, NULL, &err);
+    tap_ok(log && good(h5log_sample(log, 2, "seconds\xc3\xa9", 9, &err)) && good(close_and_free(log)),
+           "a log with fixed-length texts is gone on with");
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, "samples/text", H5P_DEFAULT);
+    hid_t type = H5Dget_type(data);
+    H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts);
+    tap_ok(memcmp(texts, "first\0\0\0seconds", 16) == 0, "its texts are cut at a character");
+    H5Tclose(type);
+    H5Dclose(data);
+    H5Fclose(file);
+}
+
 /* ---- trouble ---------------------------------------------------------------------------------------------------- */
 
 static void test_full_disk(void)
@@ -557,6 +603,7 @@ int main(int argc, char **argv)
     test_refusals();
     test_resume();
     test_resume_of_others();
+    test_resume_of_old();
     test_full_disk();
     test_threads_and_drop();
     char command[600];

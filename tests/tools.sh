@@ -35,8 +35,7 @@ runner() {
     case $1 in
     *.python)
         modules=$(sed -n 's/^import \([a-z0-9]*\).*/\1/p' "$1")
-        grep -q h5netcdf "$1" && modules="$modules h5netcdf"
-        grep -q netcdf4 "$1" && modules="$modules netCDF4"
+        grep -q xarray "$1" && { "$python" -c 'import netCDF4' 2>/dev/null || modules="$modules h5netcdf"; }
         grep -q 'plot' "$1" && modules="$modules matplotlib"
         for module in $modules; do
             "$python" -c "import $module" 2>/dev/null || return
