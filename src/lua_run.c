@@ -484,4 +484,6 @@ void lua_run_register(lua_State *L)
     add_table(L, "checkpoint", checkpoint_functions);
     lua_sys_push(L);
     lua_setfield(L, -2, "sys");
+    lua_process_push(L);
+    lua_setfield(L, -2, "process");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_run.h - what a run needs beside the engine, for Lua: its files (lua_run.c, lua_reader.c, lua_lock.c) and the system
- * (lua_sys.c).
+ * lua_run.h - what a run needs beside the engine, for Lua: its files (lua_run.c, lua_reader.c, lua_lock.c), the system
+ * (lua_sys.c) and other processes (lua_process.c).
  */
 #ifndef LSTM_LUA_RUN_H
 #define LSTM_LUA_RUN_H
@@ -11,7 +11,7 @@
 
 #include "h5log.h"
 
-/* Adds the tables `log`, `csv`, `checkpoint` and `sys` to the table on top of the stack. */
+/* Adds the tables `log`, `csv`, `checkpoint`, `sys` and `process` to the table on top of the stack. */
 void lua_run_register(lua_State *L);
 
 /* The open log that is argument 1 of a method. */
@@ -26,5 +26,7 @@ void lua_lock_register(lua_State *L);
 
 /* Pushes the table `sys`. */
 void lua_sys_push(lua_State *L);
+/* Pushes the table `process`. */
+void lua_process_push(lua_State *L);
 
 #endif

@@ -16,6 +16,8 @@ local options = require "lstm.options"
 local progress = require "lstm.progress"
 local run = require "lstm.run"
 local script = require "lstm.script"
+local sweep = require "lstm.sweep"
+local sweep_command = require "lstm.sweep_command"
 
 local sys = core.sys
 local command = {}
@@ -39,9 +41,11 @@ local host_options = {
 }
 
 local host_names, host_named = {}, {}
-for i, option in ipairs(host_options) do
-  host_names[i] = option[1]
-  host_named[option[1]] = option
+for _, list in ipairs { host_options, sweep_command.options } do
+  for _, option in ipairs(list) do
+    host_names[#host_names + 1] = option[1]
+    host_named[option[1]] = option
+  end
 end
 
 local function usage(message)
@@ -120,6 +124,13 @@ local function shipped(root)
   return names
 end
 
+local function print_options(list)
+  for _, option in ipairs(list) do
+    local left = ("  --%s%s"):format(option[1], option[3])
+    print(#left > 28 and left .. "\n" .. (" "):rep(30) .. option[4] or ("%-28s  %s"):format(left, option[4]))
+  end
+end
+
 local function print_help(root)
   print [[
 usage: lstmrun [options] SCRIPT [key=value ...] [options]
@@ -127,10 +138,9 @@ usage: lstmrun [options] SCRIPT [key=value ...] [options]
 Runs an experiment (a Lua script that returns lstm.experiment {...}), or any Lua
 program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists them.
 ]]
-  for _, option in ipairs(host_options) do
-    local left = ("  --%s%s"):format(option[1], option[3])
-    print(#left > 28 and left .. "\n" .. (" "):rep(30) .. option[4] or ("%-28s  %s"):format(left, option[4]))
-  end
+  print_options(host_options)
+  print "\nFor a script that returns lstm.sweep {...}:"
+  print_options(sweep_command.options)
   local names = shipped(root)
   if #names > 0 then print("\nExperiments that came with it: " .. table.concat(names, ", ")) end
   print [[
@@ -288,6 +298,12 @@ local function set_arg(args, script_index, path, program)
   arg[-1] = program
 end
 
+local function refuse_sweep_options(given, name)
+  for _, option in ipairs(sweep_command.options) do
+    if given[option[1]] then usage(("option '--%s' is for sweeps, %s is none"):format(option[1], name)) end
+  end
+end
+
 local function run_script(args, program, root, given)
   local name, rest = read_arguments(args, 1, given, true)
   if given.version then return print_version() end
@@ -301,11 +317,14 @@ local function run_script(args, program, root, given)
   set_arg(args, rest, path, program)
   sys.on_signal "interrupt"
   local result = chunk(table.unpack(args, rest))
-  if experiment.is(result) then
+  if experiment.is(result) or sweep.is(result) then
     read_arguments(args, rest, given, false)
     if given.version then return print_version() end
     set_threads(given)
-    return run_experiment(result, given, make_host(given, program, name, path, args))
+    local host = make_host(given, program, name, path, args)
+    if sweep.is(result) then return sweep_command.run(result, given, host, run_experiment) end
+    refuse_sweep_options(given, name)
+    return run_experiment(result, given, host)
   end
   if given.help or given.resume or given["dry-run"] or given["print-config"] then
     fault.stop(name .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)

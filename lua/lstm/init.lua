@@ -18,7 +18,7 @@ local lstm = {
 }
 
 local modules = {
-  data = true, experiment = true, schedule = true, sequences = true, show = true, tasks = true,
+  data = true, experiment = true, schedule = true, sequences = true, show = true, space = true, sweep = true, tasks = true,
 }
 
 return setmetatable(lstm, {

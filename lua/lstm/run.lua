@@ -165,6 +165,7 @@ local function snapshot(self)
     lr = self.fit and self.fit.lr, lr_at_start = self.lr_at_start,
     counters = self.fit and self.fit:counters(), cursor = self.fit and self.fit:stream_cursor(), cursors = cursors,
     data_sha256 = self.text and self.text.sha256, own = self.state,
+    trial = self.host.trial and self.host.trial:snapshot(),
   }
 end
 
@@ -229,6 +230,7 @@ local function restore(self)
   if not ok then fault.stop(("cannot resume from %s: %s"):format(saved.path, fault.without_position(problem))) end
   self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
   self.info.val, self.info.val_is_best, self.seconds_before = state.val, state.val_is_best, state.seconds
+  if self.host.trial then self.host.trial:restore(state.trial) end
   saved.file:close()
   self.kept_latest = saved.in_place and not saved.fallback and state.step or nil
   self.kept_step = state.step
@@ -303,6 +305,7 @@ local function begin(self)
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
+  if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
 end
 
 -- How a shell takes a word as it is.
@@ -322,6 +325,17 @@ local function stop(self, signal, status)
   self.progress:event("end", self:summary "stopped")
   self.progress:say(("stopped at step %d, checkpoint written. Go on with:  %s"):format(self.step, resume_command(self)))
   fault.stop(nil, status)
+end
+
+-- A trial of a sweep that does not look worth going on with: it can be resumed.
+local function pause(self)
+  save_latest(self)
+  must(self, self.logs:event(self.step, "pause", self.pause))
+  self.finished = true
+  must(self, close_logs(self))
+  self.progress:event("end", self:summary "paused")
+  self.progress:say("paused: " .. self.pause)
+  fault.stop(nil, 0)
 end
 
 local function is_checkpoint_due(self)
@@ -359,6 +373,7 @@ local function count_step(self, step)
     save(self, checkpoint.best)
   end
   self.progress:step(step, self.info)
+  if self.host.trial then self.pause = self.host.trial:step(step) end
   if step < self.total and is_checkpoint_due(self) then save_latest(self) end
 end
 
@@ -379,6 +394,7 @@ local function next_step(self, step)
   end
   local signal, status = sys.stop_signal()
   if signal then stop(self, signal, status) end
+  if self.pause then pause(self) end
   self.in_body = true
   self.passes = self.fit and self.fit:counters().passes
   self.current = step + 1
@@ -424,6 +440,7 @@ end
 -- ---- what a step reports ------------------------------------------------------------------------------------------
 
 local function write_row(self, step, row)
+  if self.host.trial then self.host.trial:row(step, row) end
   must(self, self.logs:row(step, row))
   local missing = self.columns_told == nil and self.logs:left_out()
   if missing then

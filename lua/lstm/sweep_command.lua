@@ -1,0 +1,254 @@
+-- SPDX-License-Identifier: MIT
+--
+-- sweep_command.lua - lstmrun SWEEP.lua [options]: what can be asked of a sweep.
+
+local core = require "lstm.core"
+local display = require "lstm.sweep_display"
+local fault = require "lstm.fault"
+local format = require "lstm.format"
+local json = require "lstm.json"
+local runner = require "lstm.sweep_runner"
+local trial_run = require "lstm.trial_run"
+local trials = require "lstm.trials"
+
+local sys, process = core.sys, core.process
+local sweep_command = {}
+
+--- Options of lstmrun for sweeps, as command.lua has its own.
+sweep_command.options = {
+  { "jobs", "needed", "=N", "trials at a time (default: as many as there are cores)" },
+  { "threads-per-trial", "needed", "=N", "threads of each (default: the cores divided by the jobs)" },
+  { "list", "none", "", "the trials and how they stand" },
+  { "trial", "needed", "=ID", "run just this one: its id, the id's beginning, or its number in the list" },
+  { "shard", "needed", "=I/N", "only the I-th of N parts of the trials" },
+  { "fail-fast", "none", "", "stop everything when a trial has failed" },
+  { "retry", "none", "", "try failed trials again, however often they failed" },
+}
+
+local function usage(message)
+  fault.stop(message, fault.USAGE)
+end
+
+local function whole_number(given, name, least)
+  if given[name] == nil then return nil end
+  local n = math.tointeger(tonumber(given[name]))
+  if not n or n < least then
+    usage(("option '--%s' needs a whole number of at least %d, got '%s'"):format(name, least, given[name]))
+  end
+  return n
+end
+
+-- ---- which trials -------------------------------------------------------------------------------------------------
+
+-- Those whose number in the list leaves rest i, divided by n.
+local function shard(list, text)
+  local i, n = text:match "^(%d+)/(%d+)$"
+  i, n = math.tointeger(tonumber(i)), math.tointeger(tonumber(n))
+  if not i or not n or i < 1 or i > n then
+    usage(("option '--shard' needs I/N with I from 1 to N, got '%s'"):format(text))
+  end
+  local part = {}
+  for _, trial in ipairs(list) do
+    if (trial.index - 1) % n == i - 1 then part[#part + 1] = trial end
+  end
+  return part
+end
+
+local function by_beginning(list, word)
+  local found
+  for _, trial in ipairs(list) do
+    if trial.id:sub(1, #word) == word then
+      if found then usage(("'%s' is the beginning of several trials' ids; give more of it"):format(word)) end
+      found = trial
+    end
+  end
+  return found
+end
+
+local function find_trial(sweep, directory, word)
+  local loaded = #word == 12 and trials.load(directory, word)
+  if loaded then return loaded end
+  local list = trials.list(sweep, directory)
+  local index = #word < 8 and word:find "^%d+$" and math.tointeger(tonumber(word))
+  if index and list[index] then return list[index] end
+  local found = #word >= 4 and by_beginning(list, word)
+  if found then return found end
+  usage(index and ("there is no trial %d: the sweep has %d"):format(index, #list)
+    or ("the sweep has no trial '%s'; --list shows them"):format(word))
+end
+
+-- ---- --list -------------------------------------------------------------------------------------------------------
+
+local function list_line(trial, columns)
+  local status = trial.status
+  return ("%4d  %s  %s  %s%s"):format(trial.index, display.name_cells(trial, columns), display.state_cells(status),
+    status.status, status.reason and status.status ~= "done" and ": " .. status.reason or "")
+end
+
+local function counts(list)
+  local count, names = {}, {}
+  for _, trial in ipairs(list) do
+    local name = trial.status.status
+    if not count[name] then names[#names + 1] = name end
+    count[name] = (count[name] or 0) + 1
+  end
+  table.sort(names)
+  for i, name in ipairs(names) do names[i] = ("%d %s"):format(count[name], name) end
+  return table.concat(names, ", "), count
+end
+
+local function print_list(sweep, directory, list, host)
+  if host.progress == "json" then
+    for _, trial in ipairs(list) do
+      print(json.encode { id = trial.id, index = trial.index, params = trial.params, seed = trial.seed,
+        directory = trial.directory, status = trial.status })
+    end
+    return
+  end
+  local columns, lines = display.columns(list), {}
+  lines[1] = "    " .. display.heads(columns, sweep.metric.name) .. "  status"
+  for _, trial in ipairs(list) do lines[#lines + 1] = list_line(trial, columns) end
+  lines[#lines + 1] = ("%s in %s: %s"):format(format.plural(#list, "trial"), directory, (counts(list)))
+  print(table.concat(lines, "\n"))
+end
+
+-- ---- running ------------------------------------------------------------------------------------------------------
+
+-- How many trials at a time, and how many threads each: small models train fastest with one thread a trial, as long as
+-- there are trials for all cores.
+local function split_cores(given, trials_left)
+  local cores = process.cores()
+  local jobs = whole_number(given, "jobs", 1)
+  local threads = whole_number(given, "threads-per-trial", 1) or whole_number(given, "threads", 1)
+  jobs = jobs or math.max(1, math.min(trials_left, cores // (threads or 1)))
+  return jobs, threads or math.max(1, cores // jobs)
+end
+
+local function program_path(host)
+  return sys.realpath "/proc/self/exe" or host.program
+end
+
+local function quoted(word)
+  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+-- "lstmrun sweep.lua --out=DIR", as it is typed; more: what comes after.
+local function command_line(host, directory, more)
+  local out = directory ~= host.default_out and " --out=" .. quoted(directory) or ""
+  return ("%s %s%s%s"):format(quoted(host.program), quoted(host.script), out, more or "")
+end
+
+local function left_of(list)
+  local n = 0
+  for _, trial in ipairs(list) do
+    if trial.status.status ~= "done" then n = n + 1 end
+  end
+  return n
+end
+
+local function announce(show, sweep, list, directory, jobs, threads)
+  local left = left_of(list)
+  show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
+    sweep.experiment.name, directory, #list - left))
+  if left > 0 then show:print(("        %d at a time, %s each"):format(jobs, format.plural(threads, "thread"))) end
+  show:event("sweep_start", { name = sweep.name, trials = #list, done = #list - left, jobs = jobs, threads = threads,
+    directory = directory })
+end
+
+local function tell_failures(show, list, host, directory)
+  for _, trial in ipairs(list) do
+    local status = trial.status
+    if status.status == "failed" then
+      show:say(("failed: %s (%s)%s\n        %s"):format(trial.id, trials.show(trial, true),
+        status.reason and ": " .. status.reason or "", command_line(host, directory, " --trial=" .. trial.id)))
+    end
+  end
+end
+
+local function best_line(show, sweep)
+  local best = show.best
+  if not best then return end
+  show:print(("best    %s %.6g at %s  (%s)"):format(sweep.metric.name, best.status.best, trials.show(best, true), best.id))
+end
+
+-- Results of the whole sweep, from all its trials.
+local function write_results(sweep, directory)
+  local found, results = pcall(require, "lstm.results")
+  if found then return results.write(sweep, trials.all(sweep, directory)) end
+end
+
+local early = { failed = "a trial failed (--fail-fast)", time = "its budget of time is used up" }
+
+local function finish(show, sweep, list, host, directory, why)
+  show:finish()
+  for _, trial in ipairs(list) do trial.status = trials.status(trial) end
+  local text, count = counts(list)
+  show:event("sweep_end", { directory = directory, counts = count, reason = why })
+  tell_failures(show, list, host, directory)
+  show:print(("over    %s"):format(text))
+  best_line(show, sweep)
+  write_results(sweep, directory)
+  if why then
+    show:say(("stopped: %s. Go on with:  %s"):format(early[why] or "SIG" .. why, command_line(host, directory)))
+    local _, status = sys.stop_signal()
+    fault.stop(nil, why == "failed" and fault.ERROR or status or fault.RESUMABLE)
+  end
+  for _, trial in ipairs(list) do
+    if trial.status.status == "failed" and trial.status.exit ~= fault.DIVERGED then fault.stop(nil, fault.ERROR) end
+  end
+end
+
+local function run_all(sweep, directory, list, given, host)
+  local jobs, threads = split_cores(given, math.max(1, left_of(list)))
+  for _, trial in ipairs(list) do trials.create(trial) end
+  local show = display.new { kind = host.progress, sweep = sweep, list = list }
+  announce(show, sweep, list, directory, jobs, threads)
+  local program = program_path(host)
+  local work = runner.new { sweep = sweep, list = list, directory = directory, jobs = jobs, display = show,
+    fail_fast = given["fail-fast"], retry = given.retry, command = function(trial)
+      return { program, host.script, "--trial=" .. trial.id, "--out=" .. directory, "--threads=" .. threads }
+    end }
+  finish(show, sweep, list, host, directory, work:run())
+end
+
+-- ---- the whole ----------------------------------------------------------------------------------------------------
+
+-- A trial that a runner started ends with it.
+local function follow_runner()
+  local runner_pid = math.tointeger(tonumber(os.getenv "LSTMRUN_SWEEP" or ""))
+  return runner_pid and process.follow(runner_pid)
+end
+
+local function run_one(sweep, directory, given, host, run_experiment)
+  local trial = find_trial(sweep, directory, given.trial)
+  local followed = follow_runner()
+  if sweep.timeout and not followed then
+    trial.status, trial.index, given.retry = trials.status(trial), trial.index or 1, "any"
+    return run_all(sweep, directory, { trial }, given, host)
+  end
+  trial_run.run(sweep, directory, trial, host, run_experiment)
+end
+
+local refused = { "resume", "init-from", "seed", "print-config" }
+
+--- Does what was asked of a sweep. given, host: as command.lua made them; run_experiment: its function.
+function sweep_command.run(sweep, given, host, run_experiment)
+  for _, name in ipairs(refused) do
+    if given[name] then usage(("option '--%s' is for experiments, %s is a sweep"):format(name, host.script)) end
+  end
+  sweep.name = sweep.name or host.script:match "([^/]*)$":gsub("%.lua$", "")
+  if #given > 0 then
+    local changed, problem = sweep:with(given)
+    if not changed then usage(problem) end
+    sweep = changed
+  end
+  host.default_out = host.runs .. "/" .. sweep.name
+  local directory = host.out or host.default_out
+  if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
+  local list = trials.all(sweep, directory)
+  if given.shard then list = shard(list, given.shard) end
+  if given.list then return print_list(sweep, directory, list, host) end
+  return run_all(sweep, directory, list, given, host)
+end
+
+return sweep_command

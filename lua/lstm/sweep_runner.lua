@@ -1,0 +1,224 @@
+-- SPDX-License-Identifier: MIT
+--
+-- sweep_runner.lua - runs a sweep's trials, each in a process of its own, several at a time.
+--
+-- What is to be done is read from what the trials wrote on the disk (trials.lua), so that any number of runners, on any
+-- number of machines, can work on one directory, and one that was killed can be run again. A trial's process claims it
+-- by itself; when two runners start the same one, the second process finds that out and ends.
+
+local asha = require "lstm.asha"
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local trials = require "lstm.trials"
+
+local sys, process = core.sys, core.process
+local runner = {}
+local methods = {}
+local meta = { __index = methods }
+
+local grace = 10 -- seconds from SIGTERM to SIGKILL
+local look_again = 2 -- seconds from one look at what other runners do to the next
+local signal_names = { [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL", [11] = "SIGSEGV",
+  [15] = "SIGTERM", [24] = "SIGXCPU", [25] = "SIGXFSZ" }
+
+--- settings: sweep, list (of trials), directory, command (function: trial -> { program, argument, ... }), jobs,
+-- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
+-- ones, too).
+function runner.new(settings)
+  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {} }, meta)
+  for key, value in pairs(settings) do self[key] = value end
+  for _, trial in ipairs(self.list) do self.by_id[trial.id] = trial end
+  self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
+  return self
+end
+
+-- ---- which trial is next ------------------------------------------------------------------------------------------
+
+local function may_retry(self, status)
+  if status.exit == fault.DIVERGED or status.exit == fault.USAGE then return false end
+  return status.failures <= self.sweep.retries
+end
+
+local function is_open(self, status)
+  if status.status == "pending" or status.status == "stopped" then return true end
+  if self.retry == "any" then return status.status == "failed" or status.status == "pruned" end
+  return status.status == "failed" and (self.retry or may_retry(self, status))
+end
+
+-- Looks at a trial: whether it is to be started. What others are at is kept, to be looked at again.
+local function look(self, trial)
+  if trial.status and trial.status.status == "done" then return false end
+  trial.status = trials.status(trial)
+  self.others[trial.id] = trial.status.status == "running" and not self.running[trial.id] and trial or nil
+  return is_open(self, trial.status)
+end
+
+local function from_list(self)
+  while self.cursor < #self.list do
+    self.cursor = self.cursor + 1
+    local trial = self.list[self.cursor]
+    if look(self, trial) then return trial end
+  end
+end
+
+local function from_others(self)
+  for _, trial in pairs(self.others) do
+    if look(self, trial) then return trial end
+  end
+end
+
+local function promoted(self)
+  local list = {}
+  for i, trial in ipairs(self.list) do
+    local status = trials.status(trial)
+    trial.status, status.id, list[i] = status, trial.id, status
+  end
+  return self.by_id[asha.next(list, self.sweep.metric, self.sweep.budget.eta)]
+end
+
+local function next_trial(self)
+  if #self.again > 0 then return table.remove(self.again, 1) end
+  local now = sys.clock()
+  local due = now >= self.next_look and next(self.others)
+  if due then self.next_look = now + look_again end
+  if self.sweep.prune == "asha" and (self.changed or due) then
+    local trial = promoted(self)
+    if trial then return trial end
+    self.changed = false
+  end
+  return from_list(self) or due and from_others(self) or nil
+end
+
+-- ---- starting and ending ------------------------------------------------------------------------------------------
+
+local function start(self, trial)
+  trials.create(trial)
+  local pid, reason = process.spawn(self.command(trial), trial.directory .. "/output.txt")
+  if not pid then fault.stop("cannot start a trial: " .. reason) end
+  local job = { trial = trial, pid = pid, started = sys.clock() }
+  job.deadline = self.sweep.timeout and job.started + self.sweep.timeout
+  self.running[trial.id] = job
+  self.display:started(job)
+end
+
+local function fill(self)
+  local n = 0
+  for _ in pairs(self.running) do n = n + 1 end
+  while n < self.jobs and not self.stopping do
+    if self.deadline and sys.clock() > self.deadline then
+      self.out_of_time = true
+      return
+    end
+    local trial = next_trial(self)
+    if not trial then return end
+    start(self, trial)
+    n = n + 1
+  end
+end
+
+local function tell_all(self, signal)
+  for _, job in pairs(self.running) do process.kill(job.pid, signal) end
+end
+
+-- What the process itself could not write.
+local function note_failure(trial, status, reason, exit)
+  status.status, status.reason, status.exit, status.attempt = "failed", reason, exit, status.claims
+  status.failures = status.failures + 1
+  local ok, problem = trials.write_status(trial, status, true)
+  if not ok then fault.stop("cannot write the sweep's files: " .. problem) end
+end
+
+local function reason_of(trial, how, code)
+  if how == "signal" then
+    local hint = code == 9 and ", by somebody or because memory ran out" or ""
+    return ("killed by %s%s"):format(signal_names[code] or "signal " .. code, hint)
+  end
+  local tail = trials.tail(trial, 1)[1]
+  return tail and tail:gsub("^lstmrun: ", "") or ("ended with status %d, without a word"):format(code)
+end
+
+-- The status of a job that has ended.
+local function status_after(self, job, how, code)
+  local trial = job.trial
+  local status = trials.status(trial)
+  if job.timed_out and status.status ~= "done" then
+    note_failure(trial, status, ("took longer than timeout=%g seconds"):format(self.sweep.timeout), 124)
+  elseif status.status == "pending" or status.status == "stopped" and (how == "signal" or status.exit == nil) then
+    note_failure(trial, status, reason_of(trial, how, code), how == "signal" and 128 + code or code)
+  end
+  return status
+end
+
+local function ended(self, job, how, code)
+  local trial = job.trial
+  self.running[trial.id], self.changed = nil, true
+  local stopping = self.stopping and how == "signal"
+  trial.status = stopping and trials.status(trial) or status_after(self, job, how, code)
+  local status = trial.status
+  self.others[trial.id] = status.status == "running" and trial or nil
+  local retry = status.status == "failed" and may_retry(self, status) and not self.stopping
+  if retry then self.again[#self.again + 1] = trial end
+  self.display:ended(job, retry)
+  if status.status == "failed" and not retry and self.fail_fast and not self.stopping then
+    self.stopping = "failed"
+    tell_all(self, "TERM")
+  end
+end
+
+local function enforce_timeouts(self)
+  local now = sys.clock()
+  for _, job in pairs(self.running) do
+    if job.deadline and now > job.deadline then
+      process.kill(job.pid, job.timed_out and "KILL" or "TERM")
+      job.timed_out, job.deadline = true, now + grace
+    end
+  end
+end
+
+-- Waits until a job ends or the display is due.
+local function wait(self)
+  local pids, by_pid, seconds = {}, {}, self.display:patience()
+  local now = sys.clock()
+  for _, job in pairs(self.running) do
+    pids[#pids + 1], by_pid[job.pid] = job.pid, job
+    if job.deadline then seconds = math.min(seconds, math.max(0, job.deadline - now) + 0.01) end
+  end
+  local pid, how, code = process.wait(pids, seconds)
+  while pid do
+    ended(self, by_pid[pid], how, code)
+    by_pid[pid] = nil
+    pids = {}
+    for other in pairs(by_pid) do pids[#pids + 1] = other end
+    pid, how, code = process.wait(pids, 0)
+  end
+end
+
+local function check_signal(self)
+  if self.stopping then return end
+  local signal = sys.stop_signal()
+  if not signal then return end
+  self.stopping = signal
+  self.display:say "stopping: the trials finish their steps and write checkpoints (again to quit at once)"
+  tell_all(self, "TERM")
+end
+
+--- Runs what is to be run. Returns why it ended early: "failed" (fail_fast), the name of a signal, "time", or nil.
+function methods:run()
+  self.changed = true
+  sys.on_signal "note"
+  process.setenv("LSTMRUN_SWEEP", tostring(sys.pid()))
+  repeat
+    check_signal(self)
+    fill(self)
+    local busy = next(self.running) ~= nil
+    local waits = not self.stopping and not self.out_of_time and next(self.others) ~= nil
+    if busy or waits then
+      wait(self)
+      enforce_timeouts(self)
+      self.display:tick(self.running)
+    end
+  until not busy and not waits
+  return self.stopping or self.out_of_time and "time" or nil
+end
+
+return runner

@@ -1,0 +1,307 @@
+-- SPDX-License-Identifier: MIT
+--
+-- trials.lua - the trials of a sweep on the disk: their ids, directories, status, and who is at work on which.
+--
+-- DIR/trials/ID/ is an ordinary run's directory and holds besides
+--   trial.json    what it is: experiment, params and fixed as lists of [name, value], seed, hash of the data; never changes
+--   status.json   how it stands; replaced as a whole
+--   claim-N       whoever made the N-th attempt. A claim is made by link(2), which one of all who try succeeds in, on
+--                 shared file systems, too; numbers only go up, so that nothing is ever taken away from anybody
+--   output.txt    what it printed
+--
+-- A claim holds as long as its process lives (told by its number and start where both are of one machine, by its
+-- heartbeat, the file's time of change, elsewhere) and has not written a final status.
+
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local json = require "lstm.json"
+local options = require "lstm.options"
+
+local sys, process = core.sys, core.process
+local trials = {}
+
+local id_digits = 12
+trials.heartbeat = 10 -- seconds between two
+local stale = 90 -- seconds without one after which a process of another machine is taken for dead
+
+local final = { done = true, failed = true, pruned = true, stopped = true }
+local known_status = { pending = true, running = true, done = true, failed = true, pruned = true, stopped = true }
+
+-- ---- small files --------------------------------------------------------------------------------------------------
+
+local function read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local function must(ok, reason)
+  if not ok then fault.stop("cannot write the sweep's files: " .. reason .. "; choose another place by --out=DIR") end
+  return ok
+end
+
+-- ---- what a trial is ----------------------------------------------------------------------------------------------
+
+local hashes = {}
+
+-- SHA-256 of a file; nil when no file is named.
+local function hash_of(path)
+  if not path or path == "" then return nil end
+  if not hashes[path] then
+    local bytes = read(path)
+    if not bytes then fault.stop(("cannot read the sweep's data '%s'"):format(path)) end
+    hashes[path] = core.sha256(bytes)
+  end
+  return hashes[path]
+end
+
+local function value_of(list, name)
+  for _, pair in ipairs(list) do
+    if pair[1] == name then return pair[2] end
+  end
+end
+
+-- The data of a trial: the sweep's field, else the experiment's option `data` where it names a file.
+local function data_of(sweep, trial)
+  if sweep.data then return sweep.data end
+  local option = sweep.experiment.options.named.data
+  if not option or option.kind ~= "string" then return nil end
+  return value_of(trial.params, "data") or value_of(trial.fixed, "data") or option.default
+end
+
+-- The first digits of the SHA-256 over the canonical JSON (keys sorted, no blanks to choose) of what makes a trial.
+local function identify(trial)
+  local values = {}
+  for _, list in ipairs { trial.fixed, trial.params } do
+    for _, pair in ipairs(list) do values[pair[1]] = pair[2] end
+  end
+  return core.sha256(json.encode { experiment = trial.experiment, params = values, seed = trial.seed,
+    data_sha256 = trial.data_sha256 }):sub(1, id_digits)
+end
+
+local function sorted_pairs(values)
+  local list = {}
+  for name, value in pairs(values) do list[#list + 1] = { name, value } end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
+--- A trial of a sweep: its configuration (list of { name, value }) with a seed. Nothing is written.
+function trials.new(sweep, directory, params, seed, index)
+  local trial = { index = index, params = params, fixed = sorted_pairs(sweep.fixed), seed = seed,
+    experiment = sweep.experiment.name }
+  trial.data_sha256 = hash_of(data_of(sweep, trial))
+  trial.id = identify(trial)
+  trial.directory = ("%s/trials/%s"):format(directory, trial.id)
+  return trial
+end
+
+--- The trials of a sweep in a directory, whether they have begun or not: list of { id, index, params, fixed, seed,
+-- directory, experiment, data_sha256 }. All configurations with the first seed come first.
+function trials.list(sweep, directory)
+  local list, known = {}, {}
+  local configurations = sweep:configurations()
+  for _, seed in ipairs(sweep.seeds) do
+    for _, params in ipairs(configurations) do
+      local trial = trials.new(sweep, directory, params, seed, #list + 1)
+      if known[trial.id] == nil then list[#list + 1] = trial end
+      known[trial.id] = true
+    end
+  end
+  return list
+end
+
+local function description(trial)
+  return json.encode { experiment = trial.experiment, params = trial.params, fixed = trial.fixed, seed = trial.seed,
+    data_sha256 = trial.data_sha256 } .. "\n"
+end
+
+--- Makes a trial's directory. One that is there keeps what it holds.
+function trials.create(trial)
+  local path, text = trial.directory .. "/trial.json", description(trial)
+  if read(path) == text then return end
+  must(sys.make_directory(trial.directory))
+  must(process.replace(path, text))
+end
+
+--- The trial of an id whose directory is there already, or nil: as trials.list has it, but for the index.
+function trials.load(directory, id)
+  local text = read(("%s/trials/%s/trial.json"):format(directory, id))
+  local trial = text and json.decode(text)
+  if type(trial) ~= "table" or type(trial.params) ~= "table" or type(trial.fixed) ~= "table" then return nil end
+  trial.id, trial.directory = id, ("%s/trials/%s"):format(directory, id)
+  return identify(trial) == id and trial or nil
+end
+
+--- "hidden=64 lr=0.01": a trial's parameters.
+function trials.show(trial, with_seed)
+  local parts = {}
+  for i, pair in ipairs(trial.params) do parts[i] = pair[1] .. "=" .. options.show(pair[2]) end
+  if with_seed then parts[#parts + 1] = "seed=" .. trial.seed end
+  return table.concat(parts, " ")
+end
+
+-- ---- claims -------------------------------------------------------------------------------------------------------
+
+local host, machine, pid, start = process.identity()
+
+local function claim_path(trial, n)
+  return ("%s/claim-%d"):format(trial.directory, n)
+end
+
+-- The number of the last claim; 0 when there is none.
+local function last_claim(trial, from)
+  local n = from or 0
+  while sys.kind(claim_path(trial, n + 1)) do n = n + 1 end
+  return n
+end
+
+local seen = {} -- of claims whose time tells nothing: what it was when it was first looked at, and when that was
+
+-- A process of another machine lives when its heartbeat is not old. A time in the future (somebody set the file's time,
+-- or the file system's clock was set back) tells nothing; then it must change while we look.
+local function beats(path, directory)
+  local age = process.age(path, directory)
+  if not age then return false end
+  if age >= -1 then return age < stale end
+  local changed = sys.modified(path)
+  local before = seen[path]
+  if not before or before.changed ~= changed then
+    seen[path] = { changed = changed, at = sys.clock() }
+    return true
+  end
+  return sys.clock() - before.at < stale
+end
+
+-- Whether the process behind claim n lives; and what the claim says of it.
+local function lives(trial, n)
+  local path = claim_path(trial, n)
+  local claim = json.decode(read(path) or "")
+  if type(claim) ~= "table" then return beats(path, trial.directory), {} end
+  if claim.machine == machine and math.type(claim.pid) == "integer" and math.type(claim.start) == "integer" then
+    return process.alive(claim.pid, claim.start), claim
+  end
+  return beats(path, trial.directory), claim
+end
+
+-- ---- status -------------------------------------------------------------------------------------------------------
+
+local function status_path(trial)
+  return trial.directory .. "/status.json"
+end
+
+-- What status.json says: a table; {} when there is none; nil when it is damaged.
+local function read_status(trial)
+  local text = read(status_path(trial))
+  if not text then return {} end
+  local status = json.decode(text)
+  if type(status) ~= "table" or not known_status[status.status] then return nil end
+  if math.type(status.attempt) ~= "integer" then return nil end
+  return status
+end
+
+-- Somebody claimed the trial; is it at work?
+local function apply_claim(trial, status, n)
+  local alive, claim = lives(trial, n)
+  if alive then
+    status.status = "running"
+    status.host, status.pid = status.host or claim.host, status.pid or claim.pid
+  else
+    status.reason = ("interrupted: process %s on %s is gone"):format(tostring(claim.pid or "?"), claim.host or "?")
+    status.status = "stopped"
+  end
+  return status
+end
+
+--- How a trial stands: the table of its status.json, where status is what is true now: of a process that is gone
+-- without a word it is "stopped". Always has status, attempt and failures. damaged: status.json could not be read.
+function trials.status(trial)
+  local status = read_status(trial)
+  local damaged = status == nil
+  status = status or { status = "stopped", damaged = true, reason = "its status.json is damaged" }
+  status.attempt, status.failures = status.attempt or 0, status.failures or 0
+  local n = status.attempt
+  if not (final[status.status] and not damaged and sys.kind(claim_path(trial, n + 1)) == nil) then
+    n = last_claim(trial, n)
+  end
+  if n > 0 and (n > status.attempt or status.status == "running" or damaged) then status = apply_claim(trial, status, n) end
+  status.status, status.claims = status.status or "pending", n
+  return status
+end
+
+--- Writes a trial's status. durable: it is on the disk afterwards. True, or nil and a sentence.
+function trials.write_status(trial, status, durable)
+  return process.replace(status_path(trial), json.encode(status) .. "\n", durable)
+end
+
+--- Claims a trial: the new status (of attempt, failures and what is known of before), or nil when somebody else has it
+-- or it is done; then the second result is its status.
+function trials.claim(trial)
+  local status = trials.status(trial)
+  if status.status == "running" or status.status == "done" then return nil, status end
+  local n = status.claims + 1
+  local text = json.encode { host = host, machine = machine, pid = pid, start = start, time = os.time() }
+  local made, reason = process.put(claim_path(trial, n), text .. "\n")
+  if made == nil then must(made, reason) end
+  if not made then return nil, trials.status(trial) end
+  status.status, status.attempt, status.host, status.pid = "running", n, host, pid
+  status.claims, status.reason, status.exit, status.damaged = nil, nil, nil, nil
+  return status
+end
+
+--- From now on the claim's heart beats, whatever this process is busy with.
+function trials.keep(trial, status)
+  must(process.heartbeat(claim_path(trial, status.attempt), trials.heartbeat))
+end
+
+--- Whether a claim is still the last: it was not taken over by somebody who took this process for dead.
+function trials.holds(trial, status)
+  return sys.kind(claim_path(trial, status.attempt + 1)) == nil
+end
+
+--- The trials of a sweep in a directory, each with `status`, as trials.status has it.
+function trials.all(sweep, directory)
+  local list = trials.list(sweep, directory)
+  for _, trial in ipairs(list) do trial.status = trials.status(trial) end
+  return list
+end
+
+--- What the trials of one family (trial_run.lua: those whose reports can be compared) have written of themselves, at
+-- work or not: list of tables of status.json, each with its id.
+function trials.family(directory, family)
+  local list = {}
+  for _, id in ipairs(trials.ids(directory)) do
+    local status = read_status { directory = ("%s/trials/%s"):format(directory, id) }
+    if status and status.family == family then
+      status.id = id
+      list[#list + 1] = status
+    end
+  end
+  return list
+end
+
+--- Trials on the disk in any state, of this sweep or of another that used the directory: ids.
+function trials.ids(directory)
+  local list = {}
+  for _, name in ipairs(sys.list(directory .. "/trials") or {}) do
+    if name:find "^%x+$" and #name == id_digits then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+--- The end of what a trial printed: at most n lines.
+function trials.tail(trial, n)
+  local lines = {}
+  local file = io.open(trial.directory .. "/output.txt", "rb")
+  if not file then return lines end
+  local size = file:seek "end"
+  file:seek("set", math.max(0, size - 4096))
+  for line in file:read "a":gmatch "[^\n]+" do lines[#lines + 1] = line end
+  file:close()
+  return table.move(lines, math.max(1, #lines - n + 1), #lines, 1, {})
+end
+
+return trials
