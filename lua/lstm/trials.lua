@@ -22,7 +22,7 @@ local trials = {}
 
 local id_digits = 12
 trials.heartbeat = 10 -- seconds between two
-local stale = 90 -- seconds without one after which a process of another machine is taken for dead
+local stale = 130 -- seconds without one after which a process of another machine is taken for dead (a lock: 120, runlock.h)
 
 local final = { done = true, failed = true, pruned = true, stopped = true }
 local known_status = { pending = true, running = true, done = true, failed = true, pruned = true, stopped = true }
