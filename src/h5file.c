@@ -236,10 +236,8 @@ hid_t h5_make_group(hid_t file, const char *path)
     return group;
 }
 
-void h5_close(hid_t object)
+static void close_object(hid_t object)
 {
-    if (object < 0)
-        return;
     switch (H5Iget_type(object)) {
     case H5I_FILE: H5Fclose(object); break;
     case H5I_GROUP: H5Gclose(object); break;
@@ -250,4 +248,14 @@ void h5_close(hid_t object)
     case H5I_GENPROP_LST: H5Pclose(object); break;
     default: break;
     }
+}
+
+void h5_close(hid_t object)
+{
+    if (object < 0)
+        return;
+    hid_t reasons = H5Eget_num(H5E_DEFAULT) > 0 ? H5Eget_current_stack() : -1;
+    close_object(object);
+    if (reasons >= 0)
+        H5Eset_current_stack(reasons);
 }

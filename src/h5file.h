@@ -44,7 +44,7 @@ int h5_put_number(hid_t object, const char *name, double value);
 /* The group at this path below file, made with all above it when missing; creation order is kept. To be closed. */
 hid_t h5_make_group(hid_t file, const char *path);
 
-/* Closes what is >= 0, by its kind. For clearing up: keeps no error. */
+/* Closes what is >= 0, by its kind. For clearing up: an error of its own is not told, that of an earlier call stays. */
 void h5_close(hid_t object);
 
 #endif

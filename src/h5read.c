@@ -36,8 +36,8 @@ struct h5read {
 
 /* ---- the journal ------------------------------------------------------------------------------------------------ */
 
-/* The writer holds a lock on the journal. Ours is given back at once; a writer that begins in between is told that the
- * log is busy, and no harm is done. */
+/* The writer holds a lock on the journal. Ours is given back at once; a writer that begins in between tries
+ * again. */
 static bool is_locked(int journal_fd)
 {
     if (flock(journal_fd, LOCK_SH | LOCK_NB) != 0)

@@ -17,7 +17,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_TRIES 20
 
 typedef struct driver_info { /* what the access properties carry */
     h5txn_status *status;
@@ -350,12 +353,19 @@ static int recover(int fd, int journal_fd, h5txn_state *state)
 }
 
 /* The writer's lock is on the journal; the HDF5 file itself is never locked, so that anybody can read it. File
- * systems without locks do without. */
+ * systems without locks do without. A reader that looks whether somebody writes (h5read.c) has the lock for some
+ * microseconds: that is waited for, a writer is not. */
 static int lock_journal(int journal_fd)
 {
-    if (flock(journal_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
-    return errno == EWOULDBLOCK ? EBUSY : errno == EOPNOTSUPP || errno == ENOLCK || errno == ENOSYS ? 0 : errno;
+    const struct timespec pause = {0, 5 * 1000 * 1000};
+    int failed = 0;
+    for (int k = 0; k < LOCK_TRIES; k++) {
+        failed = flock(journal_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (failed != EWOULDBLOCK && failed != EINTR)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return failed == EWOULDBLOCK ? EBUSY : failed == EOPNOTSUPP || failed == ENOLCK || failed == ENOSYS ? 0 : failed;
 }
 
 static int recover_open(int fd, int journal_fd, const char *journal_path, h5txn_state *state)

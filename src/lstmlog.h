@@ -8,8 +8,10 @@
 
 #include "h5read.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 
 /* A command line. */
 typedef struct request {
@@ -31,18 +33,52 @@ typedef struct job {
     bool changed; /* a log has got another commit while it was read */
 } job;
 
+/* ---- the commands: each returns the exit status ----------------------------------------------------------------- */
+
+int list_runs(job *j);
+int show(job *j);
+int verify(job *j);
+int recover(job *j);
+int diff(job *j);
+int tail(job *j);
+int export(job *j);
+
+/* ---- lstmlog_files.c: what they share --------------------------------------------------------------------------- */
+
 /* Prints "lstmlog: ..." on job->err; returns 1, the exit status of a failure. */
 int complain(job *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+bool is_directory(const char *path);
+bool exists(const char *path);
+/* The file that is meant by a path: a directory's log, or the file itself. */
+void file_of(const char *path, char out[PATH_MAX]);
+
+/* Opens the log of a run's directory, or a file; NULL when that was not possible, which was said. */
+h5read *open_path(job *j, const char *path);
+h5read *open_log(job *j, const char *path); /* a log only */
+/* Notes in the job when the log has changed meanwhile. */
+void close_log(job *j, h5read *r);
 
 /* All of a one-dimensional dataset (float64, or int64 for read_integers), *n elements of it. To be freed; NULL: there
  * is none, or it cannot be read, which is said in err. */
 double *read_numbers(const h5read *r, const char *path, size_t *n, lstm_error *err);
 int64_t *read_integers(const h5read *r, const char *path, size_t *n, lstm_error *err);
 
+bool is_metric(const h5read_item *item);
+
 /* Path of the dataset NAME beside the one at path: "activations/h", "step" -> "activations/step". */
 void path_beside(const char *path, const char *name, char out[512]);
 
-/* lstmlog export: 0, or 1 when it failed and said so. */
-int export_run(job *j, const h5read *r);
+const char *bytes_text(uint64_t bytes, char text[32]); /* "1.5 MiB" */
+
+/* ---- lstmlog_ls.c: how a run stands ----------------------------------------------------------------------------- */
+
+typedef struct summary {
+    const char *status; /* "running", "stopped", "done", "diverged" */
+    int64_t step, best_step; /* -1: none */
+    double loss, best;  /* NaN: none */
+    time_t start;
+} summary;
+int summarize(const h5read *r, summary *s, lstm_error *err);
 
 #endif

@@ -692,7 +692,16 @@ static int export_lstmvis(job *j, const h5read *r)
     return result;
 }
 
-int export_run(job *j, const h5read *r)
+static int export_run(job *j, const h5read *r)
 {
     return j->request->csv ? export_csv(j, r) : j->request->numpy ? export_numpy(j, r) : export_lstmvis(j, r);
+}
+
+int export(job *j)
+{
+    h5read *r = open_log(j, j->request->paths[0]);
+    int result = r ? export_run(j, r) : 1;
+    if (r)
+        close_log(j, r);
+    return result;
 }

@@ -55,7 +55,8 @@ def texts(group):
 def same_attributes(group, data):
     """Whether the attributes are those that h5py reads; xarray gives lists of one text as texts."""
     with h5py.File(log) as f:
-        return all(np.array_equal(np.ravel(data.attrs[name]), np.ravel(value)) for name, value in f[group].attrs.items())
+        return all(np.array_equal(np.ravel(data.attrs[name]), np.ravel(value))
+                   for name, value in f[group].attrs.items())
 
 
 def check_xarray(engine, module):

@@ -430,8 +430,8 @@ static void test_resume_of_others(void)
     fputs("my only copy of a poem\n", f);
     fclose(f);
     struct stat st;
-    tap_ok(!h5log_resume(in_dir("text.h5"), 5, NULL, &err) && says("text.h5") && !stat(in_dir("text.h5"), &st) &&
-           st.st_size == 23, "a file that is no log stays as it is");
+    tap_ok(!h5log_resume(in_dir("text.h5"), 5, NULL, &err) && says("text.h5: HDF5: file signature not found") &&
+           !stat(in_dir("text.h5"), &st) && st.st_size == 23, "a file that is no log stays as it is");
     hid_t other = H5Fcreate(in_dir("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(other);
     tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is no log of lstmrun"),

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lstmlog_diff.c - lstmlog diff: what two runs differ in.
+ */
+#define _GNU_SOURCE
+#include "lstmlog.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *entry_text(const h5read_entry *entries, size_t n, const char *name)
+{
+    for (size_t k = 0; k < n; k++)
+        if (strcmp(entries[k].name, name) == 0)
+            return entries[k].text;
+    return NULL;
+}
+
+/* What no two runs have in common. */
+static bool is_own(const char *name)
+{
+    static const char *const own[] = {"command_line", "pid", "started", "resumed"};
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+        if (strcmp(name, own[k]) == 0)
+            return true;
+    return strncmp(name, "replay_", 7) == 0;
+}
+
+/* Prints the entries of a group that differ; returns how many, or -1. */
+static int diff_group(job *j, const h5read *a, const h5read *b, const char *group)
+{
+    h5read_entry *x = NULL, *y = NULL;
+    size_t nx = 0, ny = 0;
+    lstm_error err = {0};
+    int differing = 0;
+    if (h5read_attributes(a, group, &x, &nx, &err) || h5read_attributes(b, group, &y, &ny, &err)) {
+        complain(j, "%s", err.message);
+        differing = -1;
+    }
+    for (size_t k = 0; differing >= 0 && k < nx; k++) {
+        const char *other = entry_text(y, ny, x[k].name);
+        if (is_own(x[k].name) || (other && strcmp(x[k].text, other) == 0))
+            continue;
+        fprintf(j->out, "%s %s: %s | %s\n", group, x[k].name, x[k].text, other ? other : "-");
+        differing++;
+    }
+    for (size_t k = 0; differing >= 0 && k < ny; k++)
+        if (!is_own(y[k].name) && !entry_text(x, nx, y[k].name)) {
+            fprintf(j->out, "%s %s: - | %s\n", group, y[k].name, y[k].text);
+            differing++;
+        }
+    h5read_free_entries(x, nx);
+    h5read_free_entries(y, ny);
+    return differing;
+}
+
+/* Two logs' metrics: steps, and the earliest step at which a column differs. */
+typedef struct comparison {
+    const h5read *a, *b;
+    int64_t *a_steps, *b_steps;
+    size_t na, nb;
+    int64_t step;   /* INT64_MAX: no difference yet */
+    double x, y;
+    char column[64];
+    int columns;    /* that differ at this step */
+} comparison;
+
+static bool same_bits(double x, double y)
+{
+    return memcmp(&x, &y, sizeof x) == 0 || (isnan(x) && isnan(y));
+}
+
+static int diff_column(comparison *c, const char *path, lstm_error *err)
+{
+    size_t nx, ny;
+    double *x = read_numbers(c->a, path, &nx, err), *y = x ? read_numbers(c->b, path, &ny, err) : NULL;
+    int result = y && nx == c->na && ny == c->nb ? 0 : -1;
+    if (y && result)
+        lstm_fail(err, "", "/%s is not as long as /metrics/step; see lstmlog verify", path);
+    for (size_t k = 0, m = 0; !result && k < nx && m < ny && c->a_steps[k] <= c->step;) {
+        if (c->a_steps[k] < c->b_steps[m]) {
+            k++;
+        } else if (c->a_steps[k] > c->b_steps[m]) {
+            m++;
+        } else if (same_bits(x[k], y[m])) {
+            k++;
+            m++;
+        } else {
+            if (c->a_steps[k] < c->step) {
+                c->columns = 0;
+                c->step = c->a_steps[k];
+                c->x = x[k];
+                c->y = y[m];
+                snprintf(c->column, sizeof c->column, "%s", h5read_leaf(path));
+            }
+            c->columns++;
+            break;
+        }
+    }
+    free(x);
+    free(y);
+    return result;
+}
+
+/* The columns that tell of time differ from run to run. */
+static bool is_compared(const h5read_item *item)
+{
+    const char *name = h5read_leaf(item->path);
+    return is_metric(item) && strcmp(name, "step") != 0 && strcmp(name, "seconds") != 0 &&
+           strcmp(name, "tokens_per_second") != 0;
+}
+
+static int diff_columns(job *j, comparison *c, int *differing)
+{
+    lstm_error err = {0};
+    for (size_t k = 0; k < h5read_count(c->a); k++) {
+        const h5read_item *item = h5read_item_at(c->a, k);
+        if (is_compared(item) && !h5read_find(c->b, item->path)) {
+            fprintf(j->out, "metrics %s: only in the first\n", h5read_leaf(item->path));
+            ++*differing;
+        } else if (is_compared(item) && diff_column(c, item->path, &err)) {
+            return complain(j, "%s", err.message);
+        }
+    }
+    for (size_t k = 0; k < h5read_count(c->b); k++) {
+        const h5read_item *item = h5read_item_at(c->b, k);
+        if (is_compared(item) && !h5read_find(c->a, item->path)) {
+            fprintf(j->out, "metrics %s: only in the second\n", h5read_leaf(item->path));
+            ++*differing;
+        }
+    }
+    return 0;
+}
+
+static void print_comparison(job *j, const comparison *c, int *differing)
+{
+    char x[40], y[40];
+    size_t common = c->na < c->nb ? c->na : c->nb;
+    if (c->step < INT64_MAX) {
+        h5read_decimal(c->x, false, x);
+        h5read_decimal(c->y, false, y);
+        fprintf(j->out, "metrics differ from step %lld: %s %s | %s", (long long)c->step, c->column, x, y);
+        if (c->columns > 1)
+            fprintf(j->out, ", and %d more column%s", c->columns - 1, c->columns > 2 ? "s" : "");
+        fputc('\n', j->out);
+        ++*differing;
+    } else if (common) {
+        fprintf(j->out, "metrics are the same, bit for bit, in the steps that both have\n");
+    }
+    if (c->na != c->nb || (c->na && c->a_steps[c->na - 1] != c->b_steps[c->nb - 1])) {
+        fprintf(j->out, "metrics last step: %lld | %lld\n", c->na ? (long long)c->a_steps[c->na - 1] : -1LL,
+                c->nb ? (long long)c->b_steps[c->nb - 1] : -1LL);
+        ++*differing;
+    }
+}
+
+static int diff_metrics(job *j, const h5read *a, const h5read *b, int *differing)
+{
+    comparison c = {.a = a, .b = b, .step = INT64_MAX};
+    lstm_error err = {0};
+    int result;
+    c.a_steps = read_integers(a, "metrics/step", &c.na, &err);
+    c.b_steps = c.a_steps ? read_integers(b, "metrics/step", &c.nb, &err) : NULL;
+    result = c.b_steps ? diff_columns(j, &c, differing) : complain(j, "%s", err.message);
+    if (!result)
+        print_comparison(j, &c, differing);
+    free(c.a_steps);
+    free(c.b_steps);
+    return result;
+}
+
+int diff(job *j)
+{
+    h5read *a = open_log(j, j->request->paths[0]), *b = a ? open_log(j, j->request->paths[1]) : NULL;
+    int result = 1, differing = 0;
+    if (b) {
+        int config = diff_group(j, a, b, "config"), environment = config < 0 ? -1 : diff_group(j, a, b, "environment");
+        if (environment >= 0 && diff_metrics(j, a, b, &differing) == 0)
+            result = config + differing > 0;
+    }
+    if (b)
+        close_log(j, b);
+    if (a)
+        close_log(j, a);
+    return result;
+}

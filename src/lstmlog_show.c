@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lstmlog_show.c - lstmlog show: what is in a log or a checkpoint.
+ */
+#define _GNU_SOURCE
+#include "lstmlog.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A text as one line: control characters by their values. */
+static void print_line(FILE *out, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        fprintf(out, *c < ' ' || *c == 127 ? "\\x%02x" : "%c", *c);
+    fputc('\n', out);
+}
+
+static int show_attributes(job *j, const h5read *r, const char *object, const char *title)
+{
+    h5read_entry *entries;
+    size_t n;
+    int width = 0;
+    lstm_error err = {0};
+    if (*object && !h5read_find(r, object))
+        return 0;
+    if (h5read_attributes(r, object, &entries, &n, &err)) {
+        h5read_free_entries(entries, n);
+        return complain(j, "%s", err.message);
+    }
+    for (size_t k = 0; k < n; k++)
+        width = (int)strlen(entries[k].name) > width ? (int)strlen(entries[k].name) : width;
+    fprintf(j->out, "\n%s\n", title);
+    for (size_t k = 0; k < n; k++) {
+        fprintf(j->out, "  %-*s  ", width, entries[k].name);
+        print_line(j->out, entries[k].text);
+    }
+    h5read_free_entries(entries, n);
+    return 0;
+}
+
+/* "float32 [record 4, layer 2, unit 32]" */
+static void shape_text(const h5read_item *item, char text[600])
+{
+    int n = item->is_text ? snprintf(text, 600, "text %zu", item->width)
+                          : snprintf(text, 600, "%s", h5type_name(item->type));
+    for (int d = 0; d < item->ndim; d++)
+        n += snprintf(text + n, 600 - (size_t)n, "%s%s%s%llu", d ? ", " : " [", item->dim[d],
+                      item->dim[d][0] ? " " : "", (unsigned long long)item->shape[d]);
+    if (item->ndim)
+        snprintf(text + n, 600 - (size_t)n, "]");
+}
+
+static void show_dataset(job *j, const h5read *r, const h5read_item *item, int width)
+{
+    char shape[600], stored[32], raw[32];
+    shape_text(item, shape);
+    char *title = h5read_attribute(r, item->path, "long_name");
+    fprintf(j->out, "  %-*s  %-52s %9s of %9s%s%s\n", width, h5read_leaf(item->path), shape,
+            bytes_text(item->stored, stored), bytes_text(h5read_elements(item) * item->width, raw), title ? "  " : "",
+            title ? title : "");
+    free(title);
+}
+
+static void show_group(job *j, const h5read *r, const h5read_item *group)
+{
+    char path[512];
+    size_t n = 0;
+    lstm_error err;
+    snprintf(path, sizeof path, "%s/step", group->path);
+    int64_t *steps = read_integers(r, path, &n, &err);
+    fprintf(j->out, "\n%s", group->path);
+    if (steps && n)
+        fprintf(j->out, ": %zu %s%s, steps %lld to %lld", n, strcmp(group->path, "metrics") == 0 ? "row" : "record",
+                n == 1 ? "" : "s", (long long)steps[0], (long long)steps[n - 1]);
+    else if (steps)
+        fputs(": empty", j->out);
+    fputc('\n', j->out);
+    free(steps);
+}
+
+static void show_contents(job *j, const h5read *r)
+{
+    int width = 0;
+    const char *root = "";
+    for (size_t k = 0; k < h5read_count(r); k++) {
+        int length = (int)strlen(h5read_leaf(h5read_item_at(r, k)->path));
+        width = length > width ? length : width;
+    }
+    for (size_t k = 0; k < h5read_count(r); k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        if (strcmp(item->path, "environment") == 0 || strncmp(item->path, "config", 6) == 0)
+            continue;
+        if (item->is_group) {
+            show_group(j, r, item);
+            root = NULL;
+            continue;
+        }
+        if (root)
+            fputs("\n/\n", j->out);
+        root = NULL;
+        show_dataset(j, r, item, width);
+    }
+}
+
+int show(job *j)
+{
+    h5read *r = open_path(j, j->request->paths[0]);
+    summary s;
+    struct stat st = {0};
+    char size[32];
+    lstm_error err = {0};
+    if (!r)
+        return 1;
+    bool is_log = h5read_kind_of(r) == H5READ_LOG;
+    int result = is_log && summarize(r, &s, &err) ? complain(j, "%s: %s", h5read_path(r), err.message) : 0;
+    stat(h5read_path(r), &st);
+    if (!result && is_log)
+        fprintf(j->out, "%s: log, %s, step %lld, %s\n", h5read_path(r), s.status, (long long)s.step,
+                bytes_text((uint64_t)st.st_size, size));
+    else if (!result)
+        fprintf(j->out, "%s: checkpoint, checksum correct, %s\n", h5read_path(r),
+                bytes_text((uint64_t)st.st_size, size));
+    if (!result && is_log)
+        result = show_attributes(j, r, "config", "config") | show_attributes(j, r, "environment", "environment");
+    else if (!result)
+        result = show_attributes(j, r, "", "attributes");
+    if (!result)
+        show_contents(j, r);
+    close_log(j, r);
+    return result;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lstmlog_tail.c - lstmlog tail: the last rows of the metrics, and those that follow.
+ */
+#define _GNU_SOURCE
+#include "lstmlog.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static bool is_chosen(const char *columns, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *c = columns; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL)
+        if (strncmp(c, name, length) == 0 && (c[length] == ',' || !c[length]))
+            return true;
+    return !columns || strcmp(name, "step") == 0;
+}
+
+static int column_width(const char *name)
+{
+    return strlen(name) < 10 ? 10 : (int)strlen(name);
+}
+
+static void print_head(job *j, const h5read *r, FILE *out)
+{
+    for (size_t k = 0; k < h5read_count(r); k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        const char *name = h5read_leaf(item->path);
+        if (is_metric(item) && is_chosen(j->request->columns, name))
+            fprintf(out, "%*s ", column_width(name), name);
+    }
+    fputc('\n', out);
+}
+
+static int print_row(job *j, const h5read *r, uint64_t row, FILE *out, lstm_error *err)
+{
+    for (size_t k = 0; k < h5read_count(r); k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        const char *name = h5read_leaf(item->path);
+        double value;
+        if (!is_metric(item) || !is_chosen(j->request->columns, name) || row >= item->shape[0])
+            continue;
+        if (h5read_rows(r, item, row, 1, H5_F64, &value, err))
+            return -1;
+        if (isnan(value))
+            fprintf(out, "%*s ", column_width(name), "-");
+        else
+            fprintf(out, strcmp(name, "step") == 0 ? "%*.0f " : "%*.6g ", column_width(name), value);
+    }
+    fputc('\n', out);
+    return 0;
+}
+
+/* Prints the rows after step *last (INT64_MIN: the head and at most `most` rows); *last becomes the last one's. */
+static int print_rows(job *j, const h5read *r, size_t most, int64_t *last, FILE *out, lstm_error *err)
+{
+    size_t n, first;
+    int64_t *steps = read_integers(r, "metrics/step", &n, err);
+    if (!steps)
+        return -1;
+    for (first = n; first > 0 && n - first < most && steps[first - 1] > *last;)
+        first--;
+    if (*last == INT64_MIN && n)
+        print_head(j, r, out);
+    int result = 0;
+    for (size_t k = first; k < n && !result; k++)
+        result = print_row(j, r, k, out, err);
+    if (first < n)
+        *last = steps[n - 1];
+    free(steps);
+    return result;
+}
+
+/* Looks once. What was read while the log changed is not printed: the next look will see it. *live: the run goes on. */
+static int look(job *j, int64_t *last, bool *live)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int64_t newest = *last;
+    lstm_error err = {0};
+    h5read *r = open_log(j, j->request->paths[0]);
+    if (!r)
+        return 1;
+    *live = h5read_is_live(r);
+    FILE *out = open_memstream(&text, &size);
+    int result = out ? print_rows(j, r, *last == INT64_MIN ? (size_t)j->request->rows : SIZE_MAX, &newest, out, &err)
+                     : lstm_fail(&err, "", "out of memory");
+    if (out && fclose(out) != 0)
+        result = lstm_fail(&err, "", "out of memory");
+    bool changed = h5read_close(r);
+    if (!result && !changed) {
+        *last = newest;
+        fwrite(text, 1, size, j->out);
+        fflush(j->out);
+    } else if (result && !*live) {
+        result = complain(j, "%s", err.message);
+    } else {
+        j->changed = true;
+        result = 0;
+    }
+    free(text);
+    return result;
+}
+
+int tail(job *j)
+{
+    const struct timespec pause = {0, 500 * 1000 * 1000};
+    int64_t last = INT64_MIN;
+    bool live = true;
+    for (;;) {
+        j->changed = false;
+        if (look(j, &last, &live))
+            return 1;
+        if (ferror(j->out))
+            return complain(j, "cannot write standard output: %s", strerror(errno));
+        if (!live || (!j->request->follow && !j->changed))
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+}
