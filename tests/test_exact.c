@@ -3,7 +3,9 @@
  * test_exact.c - what must not depend on how the work is done: the number of threads, the instruction set, where a
  * sequence is cut, an evaluation in between, a stop and a restart. All of it to the last bit.
  *
- * usage: test_exact [--hash]       --hash: prints a hash of some training runs (used by the test itself, per kernel)
+ * usage: test_exact [--hash | --hash-large]      prints hashes of some training runs (used by the test itself, per kernel)
+ *
+ * With LSTM_TORTURE set (make torture) also 50 steps of the benchmark's configurations B and E, which takes minutes.
  */
 #include "support.h"
 #include "tap.h"
@@ -201,17 +203,23 @@ static void check_thread_setting(void)
 
 enum { NO_SUCH_KERNEL = 77 };
 
-/* What the helper process does. */
-static int print_hashes(void)
+static bool has_kernel(void)
 {
-    recipe r[RECIPES];
     lstm_error err;
     lstm_model_config probe = config_lstm(2, 1, 1);
     lstm_model *m = lstm_model_new(&probe, &err);
 
-    if (!m)
-        return NO_SUCH_KERNEL;
     lstm_model_free(m);
+    return m != NULL;
+}
+
+/* What the helper process does. */
+static int print_hashes(void)
+{
+    recipe r[RECIPES];
+
+    if (!has_kernel())
+        return NO_SUCH_KERNEL;
     printf("%s", lstm_kernel());
     for (int type = LSTM_F32; type <= LSTM_F64; type++) {
         make_recipes(r, (lstm_type)type);
@@ -222,13 +230,46 @@ static int print_hashes(void)
     return EXIT_SUCCESS;
 }
 
-/* Runs this program with that kernel: its line without the kernel's name, or "" when the machine hasn't got it. */
-static void hashes_of(const char *program, const char *kernel, char *line, size_t size)
+/* Configurations B and E of the benchmark, with dropout, in float. */
+enum { LARGE = 2, LARGE_STEPS = 50 };
+
+static void make_large(recipe *r)
+{
+    r[0] = (recipe){.name = "B", .net = config_lstm(65, 128, 2)};
+    r[1] = (recipe){.name = "E", .net = config_lstm(65, 64, 1)};
+    for (size_t k = 0; k < LARGE; k++) {
+        r[k].net.type = LSTM_F32;
+        r[k].net.dropout = 0.2;
+        lstm_trainer_defaults(&r[k].train);
+        r[k].train.clip = LSTM_CLIP_NORM;
+        r[k].train.clip_at = 1;
+        r[k].train.batch = k == 0 ? 50 : 16;
+        r[k].train.seq = k == 0 ? 50 : 200;
+    }
+}
+
+static int print_large_hashes(void)
+{
+    recipe r[LARGE];
+
+    if (!has_kernel())
+        return NO_SUCH_KERNEL;
+    make_large(r);
+    printf("%s", lstm_kernel());
+    for (size_t k = 0; k < LARGE; k++)
+        printf(" %016llx", (unsigned long long)run(&r[k], 1, LARGE_STEPS));
+    putchar('\n');
+    return EXIT_SUCCESS;
+}
+
+/* Runs this program with that kernel and option: its line without the kernel's name, or "" when the machine hasn't got
+ * the kernel. */
+static void hashes_of(const char *program, const char *option, const char *kernel, char *line, size_t size)
 {
     char command[4200];
     size_t length = strlen(kernel);
 
-    snprintf(command, sizeof command, "LSTM_KERNEL=%s '%s' --hash", kernel, program);
+    snprintf(command, sizeof command, "LSTM_KERNEL=%s '%s' %s", kernel, program, option);
     FILE *pipe = popen(command, "r");
 
     if (!pipe)
@@ -245,21 +286,32 @@ static void hashes_of(const char *program, const char *kernel, char *line, size_
         memmove(line, line + length, strlen(line + length) + 1);
 }
 
-static void check_kernels(const char *program)
+static void check_kernels(const char *program, const char *option, int runs)
 {
     static const char *other[] = {"avx2", "avx512"};
     char scalar[1024], line[1024];
 
-    hashes_of(program, "scalar", scalar, sizeof scalar);
+    hashes_of(program, option, "scalar", scalar, sizeof scalar);
     tap_ok(*scalar, "the scalar kernel runs everywhere");
     for (int k = 0; k < 2; k++) {
-        hashes_of(program, other[k], line, sizeof line);
+        hashes_of(program, option, other[k], line, sizeof line);
         if (*line)
-            tap_string(line, scalar, "kernel %s: the bits of the scalar kernel, %d runs in both precisions", other[k],
-                       RECIPES);
+            tap_string(line, scalar, "kernel %s: the bits of the scalar kernel, %d runs", other[k], runs);
         else
             tap_skip("no %s here", other[k]);
     }
+}
+
+static void check_large(const char *program)
+{
+    recipe r[LARGE];
+
+    if (!getenv("LSTM_TORTURE"))
+        return;
+    make_large(r);
+    for (size_t k = 0; k < LARGE; k++)
+        check_recipe_threads(&r[k], LARGE_STEPS);
+    check_kernels(program, "--hash-large", LARGE);
 }
 
 /* ---- cut sequences ---------------------------------------------------------------------------------------------- */
@@ -583,11 +635,14 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "--hash"))
         return print_hashes();
+    if (argc > 1 && !strcmp(argv[1], "--hash-large"))
+        return print_large_hashes();
     wait_passively(argv);
     check_threads(LSTM_F64);
     check_threads(LSTM_F32);
     check_thread_setting();
-    check_kernels(argv[0]);
+    check_kernels(argv[0], "--hash", 2 * RECIPES);
+    check_large(argv[0]);
     check_cut_forward();
     check_reset();
     check_cut_backward();
