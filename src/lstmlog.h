@@ -74,7 +74,7 @@ const char *bytes_text(uint64_t bytes, char text[32]); /* "1.5 MiB" */
 /* ---- lstmlog_ls.c: how a run stands ----------------------------------------------------------------------------- */
 
 typedef struct summary {
-    const char *status; /* "running", "stopped", "done", "diverged" */
+    const char *status; /* "running", "stopped", "done", "diverged", "replay" */
     int64_t step, best_step; /* -1: none */
     double loss, best;  /* NaN: none */
     time_t start;

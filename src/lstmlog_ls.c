@@ -44,8 +44,13 @@ static const char *status_of(const h5read *r, int64_t step)
     /* Without an option "steps" a run that was closed and not stopped has come to its end. */
     bool done = steps ? step >= strtoll(steps, NULL, 10) : closed && strcmp(turn, "stop") != 0;
     free(steps);
+    char *original = h5read_attribute(r, "environment", "replay_of");
+    bool is_replay = original && strcmp(turn, "stop") != 0;
+    free(original);
     if (h5read_is_live(r))
         return "running";
+    if (is_replay)
+        return "replay";
     return strcmp(turn, "diverged") == 0 ? "diverged" : done ? "done" : "stopped";
 }
 

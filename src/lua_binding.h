@@ -179,6 +179,7 @@ typedef struct lua_trainer {
     lua_model *model; /* alive as long as this is: user value */
     struct lua_trainer *next, **link; /* in the model's list */
     size_t bytes;
+    double lr, lr_scale; /* what the script set; the optimiser's rate is their product */
     lua_carry carry;
     void *arrays;     /* of the last batch; a user value keeps them */
     lstm_batch batch; /* the last one */

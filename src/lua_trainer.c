@@ -118,6 +118,8 @@ lua_trainer *lua_trainer_push(lua_State *L, int model, const lstm_trainer_config
     if (t->trainer == NULL)
         lua_args_engine_error(a, &err);
     t->owner.closed = NULL;
+    t->lr = config->lr;
+    t->lr_scale = 1;
     link_to_model(t);
     t->bytes = lstm_trainer_bytes(t->trainer);
     lua_memory_took(L, t->bytes);
@@ -318,7 +320,7 @@ static int trainer_stream_cursor(lua_State *L)
 static int push_config(lua_State *L, const lua_trainer *t)
 {
     lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
-    double lr = lstm_trainer_lr(t->trainer);
+    double lr = t->lr;
     lua_carry carry = t->carry;
     lua_createtable(L, 0, 19);
     lua_field_integer(L, "batch", c.batch);
@@ -347,7 +349,13 @@ static int push_config(lua_State *L, const lua_trainer *t)
 
 static int push_lr(lua_State *L, const lua_trainer *t)
 {
-    lua_pushnumber(L, lstm_trainer_lr(t->trainer));
+    lua_pushnumber(L, t->lr);
+    return 1;
+}
+
+static int push_lr_scale(lua_State *L, const lua_trainer *t)
+{
+    lua_pushnumber(L, t->lr_scale);
     return 1;
 }
 
@@ -380,8 +388,9 @@ static int trainer_index(lua_State *L)
     static const struct {
         const char *name;
         int (*push)(lua_State *L, const lua_trainer *t);
-    } fields[] = { { "lr", push_lr }, { "updates", push_updates }, { "batch", push_batch }, { "seq", push_seq },
-                   { "bytes", push_bytes }, { "config", push_config }, { NULL, NULL } };
+    } fields[] = { { "lr", push_lr }, { "lr_scale", push_lr_scale }, { "updates", push_updates },
+                   { "batch", push_batch }, { "seq", push_seq }, { "bytes", push_bytes }, { "config", push_config },
+                   { NULL, NULL } };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
@@ -399,9 +408,15 @@ static int trainer_index(lua_State *L)
 static int trainer_newindex(lua_State *L)
 {
     lua_trainer *t = lua_trainer_check(L, 1, "newindex");
-    if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "lr") != 0)
-        lua_raise(L, "attempt to set field %s of a trainer (only 'lr' can be set)", lua_args_got(L, 2));
-    lstm_trainer_set_lr(t->trainer, lua_args_to_number(L, 3, "lr", 1, NULL, LUA_RANGE_NOT_NEGATIVE));
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    if (strcmp(key, "lr") == 0)
+        t->lr = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
+    else if (strcmp(key, "lr_scale") == 0)
+        t->lr_scale = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
+    else
+        lua_raise(L, "attempt to set field %s of a trainer (only 'lr' and 'lr_scale' can be set)",
+                  lua_args_got(L, 2));
+    lstm_trainer_set_lr(t->trainer, t->lr * t->lr_scale);
     return 0;
 }
 

@@ -7,7 +7,9 @@
 --   state       step, best, cursors, counters and the script's own run.state, JSON
 --   vocabulary  of the model, as vocab:serialize() writes it
 --   version     of lstmrun
--- Files of a run's directory: checkpoint-latest.h5, checkpoint-previous.h5 (the one before), checkpoint-best.h5.
+-- Files of a run's directory: checkpoint-latest.h5, checkpoint-previous.h5 (the one before), checkpoint-best.h5;
+-- checkpoint-001000.h5 and so on, which are kept to replay from; checkpoint-start.h5, where a run began (or went on
+-- with other options) in a state that its options alone do not lead to; checkpoint-rollback.h5 (diverge.lua).
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
@@ -16,8 +18,9 @@ local json = require "lstm.json"
 local sys = core.sys
 local checkpoint = {}
 
-checkpoint.latest, checkpoint.previous, checkpoint.best =
-  "checkpoint-latest.h5", "checkpoint-previous.h5", "checkpoint-best.h5"
+checkpoint.latest, checkpoint.previous, checkpoint.best, checkpoint.start, checkpoint.rollback =
+  "checkpoint-latest.h5", "checkpoint-previous.h5", "checkpoint-best.h5", "checkpoint-start.h5",
+  "checkpoint-rollback.h5"
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
@@ -31,6 +34,41 @@ function checkpoint.write(path, previous, what)
     vocabulary = what.vocab and what.vocab:serialize(),
     version = core.version,
   })
+end
+
+-- ---- kept ones ----------------------------------------------------------------------------------------------------
+
+local most_kept = 8
+
+--- Steps from one kept checkpoint to the next when a run is at `step`: `every`, doubled until there are few. A function
+-- of the step alone, so that a run that was stopped and resumed keeps the same ones.
+function checkpoint.spacing(step, every)
+  local spacing = every
+  while step // spacing > most_kept do spacing = spacing * 2 end
+  return spacing
+end
+
+function checkpoint.kept_name(step)
+  return ("checkpoint-%06d.h5"):format(step)
+end
+
+--- Kept checkpoints of a directory: list of { path, step }, by step.
+function checkpoint.kept(directory)
+  local list = {}
+  for _, name in ipairs(sys.list(directory) or {}) do
+    local step = math.tointeger(tonumber(name:match "^checkpoint%-(%d%d%d%d%d%d+)%.h5$"))
+    if step then list[#list + 1] = { path = directory .. "/" .. name, step = step } end
+  end
+  table.sort(list, function(a, b) return a.step < b.step end)
+  return list
+end
+
+--- Removes those that are too many by now, and those beyond `step`, which the run left behind when it went back.
+function checkpoint.thin(directory, step, every)
+  local spacing = checkpoint.spacing(step, every)
+  for _, kept in ipairs(checkpoint.kept(directory)) do
+    if kept.step % spacing ~= 0 or kept.step > step then os.remove(kept.path) end
+  end
 end
 
 -- ---- finding ------------------------------------------------------------------------------------------------------
@@ -103,11 +141,18 @@ local function decoded(file, path, name)
   return value
 end
 
+-- Both generations are damaged: where else there is something to go on from.
+local function elsewhere(found)
+  local kept = found.previous and checkpoint.kept(found.directory) or {}
+  local last = kept[#kept]
+  return last and ("; there is %s still: --resume=%s"):format(checkpoint.kept_name(last.step), last.path) or ""
+end
+
 --- Reads what checkpoint.locate found: { file, path, config, state, experiment, fallback }. fallback: the reason why
 -- the previous generation was taken, or nil.
 function checkpoint.read(found)
   local file, reason = core.checkpoint.read(found.path, found.previous)
-  if not file then fault.stop("cannot resume: " .. reason) end
+  if not file then fault.stop("cannot resume: " .. reason .. elsewhere(found)) end
   local path = reason and found.previous or found.path
   return {
     file = file, path = path, fallback = reason,

@@ -14,6 +14,7 @@ local fault = require "lstm.fault"
 local json = require "lstm.json"
 local options = require "lstm.options"
 local progress = require "lstm.progress"
+local replay = require "lstm.replay"
 local run = require "lstm.run"
 local script = require "lstm.script"
 local sweep = require "lstm.sweep"
@@ -31,6 +32,9 @@ local host_options = {
   { "seed", "needed", "=N", "the same as seed=N" },
   { "threads", "needed", "=N", "threads to compute with (the results are the same for any number)" },
   { "out", "needed", "=DIR", "directory of the run (default: runs/NAME/DATE-TIME)" },
+  { "from", "needed", "=STEP", "replay: the first step to record (default: the run's first)" },
+  { "to", "needed", "=STEP", "replay: the last one (default: the run's last)" },
+  { "script", "needed", "=FILE", "replay: the run's script, where it cannot be found" },
   { "dry-run", "none", "", "say what it would take: parameters, memory, time" },
   { "print-config", "none", "", "print the configuration as key=value lines" },
   { "quiet", "none", "", "no progress" },
@@ -134,6 +138,7 @@ end
 local function print_help(root)
   print [[
 usage: lstmrun [options] SCRIPT [key=value ...] [options]
+       lstmrun replay RUN [--from=STEP] [--to=STEP] [key=value ...] [options]
 
 Runs an experiment (a Lua script that returns lstm.experiment {...}), or any Lua
 program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists them.
@@ -147,6 +152,18 @@ program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists
 
 Ctrl-C, SIGTERM and SIGUSR1 let the step finish, write a checkpoint and say how to go on; a second one quits at once.
 Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130 interrupted.]]
+end
+
+local function print_replay_help()
+  print [[
+usage: lstmrun replay RUN [--from=STEP] [--to=STEP] [key=value ...] [options]
+
+Runs a stretch of a run again, from its nearest checkpoint on, with more of it recorded, compares every number with the
+logged one, bit for bit, and says so, or where they part and what is different. It records into RUN/replay-FROM-TO, or
+--out=DIR. key=value may change what is recorded (activations.*, gradients.*, parameters.*, watch.*, log.*).
+
+    lstmrun replay RUN --from=4200 --to=4260 activations.every=1 gradients.every=1 gradients.full=true
+    lstmrun replay RUN                      # all of it: does it repeat here?]]
 end
 
 local function print_version()
@@ -272,8 +289,19 @@ local function make_host(given, program, name, path, args)
   }
 end
 
+-- Options that make sense together.
+local function check_given(given, replaying)
+  for _, name in ipairs(replaying and { "resume", "init-from", "dry-run", "seed" } or { "from", "to", "script" }) do
+    if given[name] then
+      usage(("option '--%s' is %s 'lstmrun replay'"):format(name, replaying and "not for" or "for"))
+    end
+  end
+end
+
 local function run_experiment(description, given, host)
-  local cfg, saved = configure(description, given, host)
+  local cfg, saved
+  if host.replay then cfg, saved = host.replay:configure(description, given), host.replay.saved
+  else cfg, saved = configure(description, given, host) end
   if given.help then return print_experiment_help(description, cfg, host) end
   if given["print-config"] then return print_config(description, cfg, host) end
   greet(host)
@@ -304,8 +332,35 @@ local function refuse_sweep_options(given, name)
   end
 end
 
+local function load_experiment(path, name)
+  local result = script.load(path)()
+  if sweep.is(result) then return result.experiment end -- the run was one of its trials
+  if experiment.is(result) then return result end
+  fault.stop(name .. " is a program, not an experiment: there is nothing to replay")
+end
+
+-- lstmrun replay RUN [key=value ...] [options]
+local function run_replay(args, rest, program, root, given)
+  local run_path, after = read_arguments(args, rest, given, true)
+  if given.help then return print_replay_help() end
+  if not run_path then usage "replay needs the directory of a run: lstmrun replay RUN --from=STEP --to=STEP" end
+  read_arguments(args, after, given, false)
+  check_given(given, true)
+  set_threads(given)
+  local this = replay.new(run_path, given, root)
+  set_arg({}, 1, this.script, program)
+  sys.on_signal "interrupt"
+  local description = load_experiment(this.script, this.script)
+  local host = make_host(given, program, this.run.environment.script or this.script, this.script, args)
+  host.replay = this
+  return run_experiment(description, given, host)
+end
+
 local function run_script(args, program, root, given)
   local name, rest = read_arguments(args, 1, given, true)
+  if name == "replay" and not given.version and not sys.kind(name) then
+    return run_replay(args, rest, program, root, given)
+  end
   if given.version then return print_version() end
   if not name then
     if given.help then return print_help(root) end
@@ -320,6 +375,7 @@ local function run_script(args, program, root, given)
   if experiment.is(result) or sweep.is(result) then
     read_arguments(args, rest, given, false)
     if given.version then return print_version() end
+    check_given(given, false)
     set_threads(given)
     local host = make_host(given, program, name, path, args)
     if sweep.is(result) then return sweep_command.run(result, given, host, run_experiment) end

@@ -13,7 +13,8 @@ local function cannot_make(reason)
   fault.stop("cannot make the run's directory: " .. reason .. "; choose another place by --out=DIR")
 end
 
---- The lock of a directory (runlock.h), to be closed when the run is over. Ends the program when another process has it.
+--- The lock of a directory (runlock.h), to be closed when the run is over. Ends the program when another process has
+-- it.
 function directory.lock(path)
   local lock, reason = core.lock.take(path .. "/lock")
   if not lock then fault.stop(reason) end

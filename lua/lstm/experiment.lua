@@ -17,6 +17,7 @@
 --   metrics     names of further columns in metrics.csv that are not logged in the first step
 --   presets     { name = { option = value, ... }, ... }: what preset=name changes of the defaults
 
+local diverge = require "lstm.diverge"
 local fault = require "lstm.fault"
 local logs = require "lstm.logs"
 local options = require "lstm.options"
@@ -35,11 +36,14 @@ local common = {
   { "seed", 1, "of everything random" },
   { "checkpoint_every", 0, "steps from one checkpoint to the next; 0: by time" },
   { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
+  { "keep_every", 1000, "steps from one checkpoint that is kept to the next; doubled to have no more than 8; 0: none" },
 }
+table.move(diverge.options, 1, #diverge.options, #common + 1, common)
 table.move(watch.options, 1, #watch.options, #common + 1, common)
 table.move(logs.options, 1, #logs.options, #common + 1, common)
-local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "activations.every", "gradients.every",
-  "gradients.full", "parameters.every", "parameters.full", "log.deflate", "log.commit_seconds", "log.drop", "log.on_error" }
+local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "keep_every", "on_diverge",
+  "rollback.every", "rollback.factor", "rollback.most", "activations.every", "gradients.every", "gradients.full",
+  "parameters.every", "parameters.full", "log.deflate", "log.commit_seconds", "log.drop", "log.on_error" }
 
 local function wrong(field, text)
   fault.mistake(("bad argument #1 to 'experiment' (field '%s': %s)"):format(field, text))

@@ -23,13 +23,13 @@ logs.options = {
   { "log.on_error", "stop", "when the log cannot be written: stop, or continue without" },
 }
 
---- Whether the options' values make sense: true, or nil and a sentence.
-function logs.check(cfg)
-  local o = cfg.log
-  if o.deflate < 0 or o.deflate > 9 then return nil, "option 'log.deflate' must be 0 to 9, got " .. o.deflate end
-  if o.commit_seconds < 0 then return nil, "option 'log.commit_seconds' must be at least 0" end
-  if o.on_error ~= "stop" and o.on_error ~= "continue" then
-    return nil, ("option 'log.on_error' must be stop or continue, got '%s'"):format(o.on_error)
+--- Whether the options' values make sense: true, or nil and a sentence. get: a function, the value of an option.
+function logs.check(get)
+  local deflate, on_error = get "log.deflate", get "log.on_error"
+  if deflate < 0 or deflate > 9 then return nil, "option 'log.deflate' must be 0 to 9, got " .. deflate end
+  if get "log.commit_seconds" < 0 then return nil, "option 'log.commit_seconds' must be at least 0" end
+  if on_error ~= "stop" and on_error ~= "continue" then
+    return nil, ("option 'log.on_error' must be stop or continue, got '%s'"):format(on_error)
   end
   return true
 end
@@ -68,9 +68,9 @@ local function answer(self, ok, reason)
   return true
 end
 
--- Calls method name of the log or the csv; nothing once they are lost.
+-- Calls method name of the log or the csv; nothing once they are lost, or while self.muted.
 local function call(self, which, name, ...)
-  if self.lost then return true end
+  if self.lost or self.muted then return true end
   return answer(self, self[which][name](self[which], ...))
 end
 
@@ -110,6 +110,7 @@ end
 
 --- Adds numbers { name = value, ... } to a step's row.
 function methods:row(step, row)
+  if self.muted then return true end
   if not self.columns then -- still in the first step, whose rows say which columns there are
     for name, value in pairs(row) do self.first_row[name] = value end
     return true
@@ -144,13 +145,14 @@ end
 
 --- Records what a watch (watch.lua) has to record.
 function methods:watch(watch, step)
-  if self.lost then return true end
+  if self.lost or self.muted then return true end
   return answer(self, watch:record(self.log, step))
 end
 
 --- Announces a series and logs a tensor to it, as lua_watch.c has it.
 function methods:announce(series)
-  return call(self, "log", "announce", series)
+  if self.lost then return true end
+  return answer(self, self.log:announce(series))
 end
 
 function methods:tensor(name, step, tensor)

@@ -248,6 +248,18 @@ function set_methods:adopt(cfg, plain)
   return unknown
 end
 
+--- Options that have other values in a configuration than in a plain table (which lacks some, perhaps): a list of
+-- { name, value, other }, both as text.
+function set_methods:changes(cfg, plain)
+  local other, list = self:defaults(), {}
+  self:adopt(other, plain)
+  for _, option in ipairs(self.list) do
+    local now, before = options.show(self:get(cfg, option.name)), options.show(self:get(other, option.name))
+    if now ~= before then list[#list + 1] = { option.name, now, before } end
+  end
+  return list
+end
+
 --- A plain copy of a configuration's options, nested, as json.encode takes it.
 function set_methods:plain(cfg)
   local result = {}

@@ -142,6 +142,11 @@ local function show(self, step, info, now)
   self.next_time = now + math.max(least_line, math.min(most_line, (now - self.started) / 20))
 end
 
+--- The run went back to a step.
+function methods:back(step)
+  self.last_time, self.last_step = self.clock(), step
+end
+
 --- After a step. info (all optional): smoothed, val, val_is_best, grad_norm, lr.
 function methods:step(step, info)
   local now = self.clock()

@@ -18,11 +18,13 @@ local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local describe = require "lstm.describe"
 local directory = require "lstm.directory"
+local diverge = require "lstm.diverge"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 local logs = require "lstm.logs"
 local progress = require "lstm.progress"
+local saves = require "lstm.saves"
 local script = require "lstm.script"
 local watch = require "lstm.watch"
 
@@ -39,8 +41,8 @@ function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    state = {}, streams = {}, info = {},
-    step = 0, best = nil, smoothed = nil,
+    replay = settings.host.replay, state = {}, streams = {}, info = {},
+    step = 0, best = nil, smoothed = nil, rollbacks = 0,
   }, meta)
 end
 
@@ -70,8 +72,18 @@ local function tokens_per_step(self)
   return self.fit and self.fit.batch * self.fit.seq
 end
 
-local function vocabulary(self)
+function methods:vocabulary()
   return self.text and self.text.vocab or self.fit and self.fit.model.vocab
+end
+
+--- Whether the run goes back when it diverges. A replay repeats what was logged instead.
+function methods:rolls_back()
+  return self.fit ~= nil and not self.replay and self:option "on_diverge" == "rollback"
+end
+
+--- The value of an option, which the experiment need not have defined itself.
+function methods:option(name)
+  return self.description.options:get(self.cfg, name)
 end
 
 -- ---- failures -----------------------------------------------------------------------------------------------------
@@ -128,23 +140,37 @@ end
 
 local function describe_run(self, before)
   local environment, now = describe.surroundings(), {}
-  for _, pair in ipairs(origin(self)) do
-    if pair[2] ~= nil then environment[#environment + 1] = pair end
+  for _, list in ipairs { origin(self), self.replay and self.replay:origin() } do
+    for _, pair in ipairs(list) do environment[#environment + 1] = pair end
   end
   for _, pair in ipairs(environment) do now[pair[1]] = pair[2] end
   must(self, self.logs:describe(environment, self.description.options, self.cfg))
+  if self.replay then self.replay:compare_environment(now) end
   if before then note_differences(self, before, now) end
 end
 
+-- A run that goes on with other options: the log has them for good, and when they changed. Whether there are any.
+local function note_changes(self)
+  local saved, changed = self.saved, {}
+  if saved then changed = self.description.options:changes(self.cfg, saved.config) end
+  for _, change in ipairs(changed) do
+    must(self, self.logs:event(self.step, "option", ("%s=%s, was %s"):format(table.unpack(change))))
+  end
+  return #changed > 0
+end
+
 local function take_directory(self)
+  if self.replay and not self.host.out then return self.replay:make_directory() end
   if self.saved and self.saved.in_place then return self.saved.directory, directory.lock(self.saved.directory) end
   if self.host.out then return directory.named(self.host.out) end
   return directory.fresh(self.host.runs .. "/" .. self.description.name, os.date "%Y-%m-%d-%H%M")
 end
 
 local function open_files(self)
-  local sound, problem = logs.check(self.cfg)
-  if not sound then fault.stop(problem, fault.USAGE) end
+  for _, check in ipairs { logs.check, diverge.check } do
+    local sound, problem = check(function(name) return self:option(name) end)
+    if not sound then fault.stop(problem, fault.USAGE) end
+  end
   local continued = self.saved and self.saved.in_place
   self.directory, self.lock = take_directory(self)
   local before = continued and logs.environment(self.directory)
@@ -154,101 +180,10 @@ local function open_files(self)
   describe_run(self, before)
 end
 
--- ---- checkpoints --------------------------------------------------------------------------------------------------
-
-local function snapshot(self)
-  local cursors = {}
-  for i, stream in ipairs(self.streams) do cursors[i] = stream:cursor() end
-  return {
-    step = self.step, seconds = self:seconds(), best = self.best, smoothed = self.smoothed,
-    val = self.info.val, val_is_best = self.info.val_is_best,
-    lr = self.fit and self.fit.lr, lr_at_start = self.lr_at_start,
-    counters = self.fit and self.fit:counters(), cursor = self.fit and self.fit:stream_cursor(), cursors = cursors,
-    data_sha256 = self.text and self.text.sha256, own = self.state,
-    trial = self.host.trial and self.host.trial:snapshot(),
-  }
-end
-
-local function save(self, name, previous)
-  if not self.logs.lost then
-    must(self, sys.kind(self.directory .. "/log.h5")) -- a file that was removed can be written to, but is lost
-  end
-  must(self, self.logs:flush())
-  local ok, state = pcall(json.encode, snapshot(self))
-  if not ok then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
-  must(self, checkpoint.write(self.directory .. "/" .. name, previous and self.directory .. "/" .. previous, {
-    experiment = self.description.name, config = json.encode(self.config), state = state, fit = self.fit,
-    vocab = vocabulary(self),
-  }))
-  self.kept_step = self.step
-end
-
-local function save_latest(self)
-  if self.kept_latest == self.step then return end
-  save(self, checkpoint.latest, checkpoint.previous)
-  self.kept_latest, self.kept_time = self.step, sys.clock()
-end
-
--- A rate that the script changes as it goes must be carried on; one that was given anew for the resumed run must not
--- be overwritten.
-local function restore_rate(self, state)
-  if state.lr and self.fit.lr == state.lr_at_start then self.fit.lr = state.lr end
-end
-
-local function check_saved(self, state)
-  if math.type(state.step) ~= "integer" or state.step < 0 then
-    fault.stop "cannot resume: the checkpoint names no step"
-  end
-  if state.step > self.total then
-    fault.stop(("cannot resume: the run is at %s already, past steps=%d"):format(step_name(state.step), self.total),
-      fault.USAGE)
-  end
-  if self.text and state.data_sha256 and self.text.sha256 ~= state.data_sha256 then
-    fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
-      :format(self.text.name))
-  end
-  if self.fit and not state.counters then fault.stop "cannot resume: the checkpoint has no trainer" end
-end
-
-local function restore_objects(self, saved)
-  local state = saved.state
-  if self.fit then
-    checkpoint.restore(saved, self.fit)
-    restore_rate(self, state)
-    if state.cursor then self.fit:stream(self.text):seek(state.cursor) end
-  end
-  for i, stream in ipairs(self.streams) do stream:seek(state.cursors[i]) end
-end
-
--- A file can be whole and yet hold what makes no sense: that is the file's fault, not the script's or ours.
-local function restore(self)
-  local saved = self.saved
-  local state = saved.state
-  check_saved(self, state)
-  local ok, problem = pcall(restore_objects, self, saved)
-  if not ok and fault.is_stop(problem) then error(problem, 0) end
-  if not ok then fault.stop(("cannot resume from %s: %s"):format(saved.path, fault.without_position(problem))) end
-  self.step, self.best, self.smoothed, self.state = state.step, state.best, state.smoothed, state.own or {}
-  self.info.val, self.info.val_is_best, self.seconds_before = state.val, state.val_is_best, state.seconds
-  if self.host.trial then self.host.trial:restore(state.trial) end
-  saved.file:close()
-  self.kept_latest = saved.in_place and not saved.fallback and state.step or nil
-  self.kept_step = state.step
-end
-
--- A damaged file must not become the previous generation of the next one; a new directory needs its best checkpoint.
-local function settle(self)
-  local saved = self.saved
-  if saved.fallback and saved.in_place then
-    os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
-  elseif not saved.in_place and self.best and self.best.step == self.step then
-    save(self, checkpoint.best)
-  end
-end
-
 -- ---- what is said at the beginning --------------------------------------------------------------------------------
 
 local function run_line(self)
+  if self.replay then return self.replay:line(self.directory) end
   local line = ("run     %s (log.h5, metrics.csv, checkpoints)"):format(self.directory)
   if not self.saved then return line end
   if self.saved.in_place then return line .. (", going on after %s"):format(step_name(self.step)) end
@@ -262,7 +197,8 @@ local function new_progress(self)
   local unit = text and not summed and ({ bytes = "char", chars = "char", words = "word" })[text.vocab.tokens]
   return progress.new {
     kind = host.progress, out = io.stdout, clock = sys.clock, width = function() return sys.width(1) end,
-    steps = self.total, first = self.step, tokens = tokens_per_step(self), unit = unit,
+    steps = self.replay and self.replay.to or self.total, first = self.step, tokens = tokens_per_step(self),
+    unit = unit,
   }
 end
 
@@ -270,7 +206,7 @@ local function announce(self)
   if self.text then self.progress:print(describe.text(self.text)) end
   if self.fit then self.progress:print(describe.model(self.fit.model)) end
   self.progress:print(run_line(self))
-  if self.saved and self.step == self.total then
+  if self.saved and not self.replay and self.step == self.total then
     self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
       :format(format.plural(self.total, "step")))
   end
@@ -296,16 +232,22 @@ end
 local function begin(self)
   if self.fit then self.lr_at_start = self.fit.lr end
   check_text(self)
-  if self.saved then restore(self) end
-  if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, vocabulary(self)) end
+  if self.replay then self.replay:check_data(self.text) end
+  if self.saved then saves.restore(self) end
+  if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, self:vocabulary()) end
   self.progress = new_progress(self)
   open_files(self)
-  if self.saved then settle(self) end
+  if not self.replay then must(self, saves.settle(self, note_changes(self))) end
   self.watch = watch.new(self.cfg, self.fit)
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
   if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
+end
+
+-- A replay leaves no checkpoints, and a state that is not finite replaces none.
+local function save_latest(self)
+  if not self.replay and not self.problem then must(self, saves.latest(self)) end
 end
 
 -- How a shell takes a word as it is.
@@ -317,13 +259,23 @@ local function resume_command(self)
   return ("%s %s --resume %s"):format(quoted(self.host.program), quoted(self.host.script), quoted(self.directory))
 end
 
+-- What there is to go on from, in words.
+local function stopped_line(self)
+  if self.replay then return ("stopped at step %d; a replay is made again from its beginning"):format(self.step) end
+  if self.kept_latest == self.step then
+    return ("stopped at step %d, checkpoint written. Go on with:  %s"):format(self.step, resume_command(self))
+  end
+  return ("stopped at step %d, where loss or gradient is not finite; the last checkpoint is %s"):format(self.step,
+    self.kept_step and "of " .. step_name(self.kept_step) or "none yet")
+end
+
 local function stop(self, signal, status)
   save_latest(self)
   must(self, self.logs:event(self.step, "stop", "stopped by SIG" .. signal))
   self.finished = true
   must(self, close_logs(self))
   self.progress:event("end", self:summary "stopped")
-  self.progress:say(("stopped at step %d, checkpoint written. Go on with:  %s"):format(self.step, resume_command(self)))
+  self.progress:say(stopped_line(self))
   fault.stop(nil, status)
 end
 
@@ -338,11 +290,19 @@ local function pause(self)
   fault.stop(nil, 0)
 end
 
-local function is_checkpoint_due(self)
-  local cfg = self.description.options
-  local every = cfg:get(self.cfg, "checkpoint_every")
-  if every > 0 then return self.step % every == 0 end
-  return sys.clock() - self.kept_time >= cfg:get(self.cfg, "checkpoint_seconds")
+-- A replay is through, or as far as the run came. problem: what is not finite any more, or nil. Ends the program.
+local function end_replay(self, problem)
+  local equal, verdict = self.replay:verdict(self.step, problem)
+  self.logs.muted = false
+  must(self, self.logs:event(self.step, "replay", verdict))
+  self.finished = true
+  must(self, close_logs(self))
+  self.progress:finish()
+  local summary = self:summary(equal and "equal" or "different")
+  summary.verdict = verdict
+  self.progress:event("end", summary)
+  if equal then self.progress:print(("equal   %s; in %s"):format(verdict, self.directory)) end
+  fault.stop(not equal and verdict .. "; in " .. self.directory or nil, equal and 0 or fault.ERROR)
 end
 
 -- With log.on_error=continue, said once.
@@ -361,20 +321,59 @@ local function keep_lock(self)
   self.touch_time = now + heartbeat
 end
 
+-- What is recorded of the step's inside, and the end of its row.
+local function end_rows(self, step)
+  if self.watch and self.fit:counters().passes > self.passes then must(self, self.logs:watch(self.watch, step)) end
+  must(self, self.logs:end_step(step))
+end
+
+-- With on_diverge=continue: loss and gradient are as they should be again.
+local function note_finite(self, step)
+  if not self.problem_since or self.problem then return end
+  must(self, self.logs:event(step, "finite", ("finite again, after %s"):format(
+    format.plural(step - self.problem_since, "step"))))
+  self.problem_since = nil
+end
+
+-- The log is cut at the state to which the run goes back; what it was called before is said in an event.
+local function reopen_logs(self)
+  local old = self.logs
+  if old.lost then return end
+  self.logs = nil
+  must(self, old:close())
+  local reason
+  self.logs, reason = logs.open(self.directory, self.step, self.description.metrics, self.cfg)
+  must(self, self.logs, reason)
+  self.series, self.watch = nil, watch.new(self.cfg, self.fit)
+end
+
+-- With on_diverge=rollback, after the step in which that became necessary.
+local function go_back(self)
+  local back = self.rolling_back
+  self.rolling_back, self.in_body, self.current = nil, false, nil
+  saves.go_back(self, back.saved)
+  self.fit.lr_scale, self.rollbacks = back.lr_scale, self.rollbacks + 1
+  reopen_logs(self)
+  local line = ("%s at %s; back to %s, learning rate x %s"):format(back.problem, step_name(back.step),
+    step_name(self.step), json.number(back.lr_scale))
+  must(self, self.logs:event(self.step, "rollback", line))
+  must(self, saves.latest(self))
+  self.progress:back(self.step)
+  self.progress:event("rollback", { step = self.step, from = back.step, problem = back.problem,
+    lr_scale = back.lr_scale })
+  if self.host.progress ~= "json" then self.progress:say("lstmrun: " .. line) end
+end
+
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
   keep_lock(self)
-  if self.watch and self.fit:counters().passes > self.passes then must(self, self.logs:watch(self.watch, step)) end
-  must(self, self.logs:end_step(self.current))
+  end_rows(self, step)
   tell_lost(self)
-  if self.new_best then
-    self.new_best = false
-    save(self, checkpoint.best)
-  end
-  self.progress:step(step, self.info)
+  note_finite(self, step)
   if self.host.trial then self.pause = self.host.trial:step(step) end
-  if step < self.total and is_checkpoint_due(self) then save_latest(self) end
+  if not self.replay and not self.problem then must(self, saves.step(self)) end
+  self.progress:step(step, self.info)
 end
 
 local function complete(self)
@@ -386,8 +385,17 @@ local function complete(self)
   sys.on_signal "raise"
 end
 
+-- The body of the loop is through: the step counts, or the run goes back.
+local function end_step(self)
+  if self.rolling_back then go_back(self) else count_step(self, self.current) end
+end
+
 local function next_step(self, step)
-  if self.in_body then count_step(self, step) end
+  if self.in_body then
+    end_step(self)
+    step = self.step
+  end
+  if self.replay and step >= self.replay.to then end_replay(self) end
   if step >= self.total then
     complete(self)
     return nil
@@ -397,7 +405,8 @@ local function next_step(self, step)
   if self.pause then pause(self) end
   self.in_body = true
   self.passes = self.fit and self.fit:counters().passes
-  self.current = step + 1
+  self.current, self.problem = step + 1, nil
+  if self.replay then self.replay:enter(self, step + 1) end
   return step + 1
 end
 
@@ -411,7 +420,8 @@ local function leave(self, err)
     self.finished = true
     return
   end
-  if not self.fit or self.fit:counters().passes > self.passes then count_step(self, self.current) end
+  if self.rolling_back or not self.fit or self.fit:counters().passes > self.passes then end_step(self) end
+  if self.replay then end_replay(self) end
   complete(self)
 end
 
@@ -431,16 +441,18 @@ function methods:steps(steps, ...)
   return next_step, self, self.step, closing
 end
 
---- Whether this is one of the steps n, 2n, 3n, ..., or the last; never when n is 0.
+--- Whether this is one of the steps n, 2n, 3n, ..., or the last; never when n is 0, nor in a step whose loss or
+-- gradient was not finite: a network of NaN is not worth a look.
 function methods:every(n)
   if not self.current then fault.mistake "run:every: there is no step yet; use it in the loop over run:steps" end
-  return n > 0 and (self.current % n == 0 or self.current == self.total)
+  return n > 0 and not self.problem and (self.current % n == 0 or self.current == self.total)
 end
 
 -- ---- what a step reports ------------------------------------------------------------------------------------------
 
 local function write_row(self, step, row)
   if self.host.trial then self.host.trial:row(step, row) end
+  if self.replay then self.replay:check(self, step, row) end
   must(self, self.logs:row(step, row))
   local missing = self.columns_told == nil and self.logs:left_out()
   if missing then
@@ -450,28 +462,59 @@ local function write_row(self, step, row)
   end
 end
 
-local function is_finite(x)
-  return x == x and x ~= math.huge and x ~= -math.huge
+-- "the best checkpoint is step 4,000"
+local function kept_line(self)
+  if self.best then return "the best checkpoint is " .. step_name(self.best.step) end
+  return self.kept_step and "the last checkpoint is " .. step_name(self.kept_step) or "there is no checkpoint yet"
 end
 
-local function diverged(self, what, value, step)
-  must(self, self.logs:end_step(self.current))
-  must(self, self.logs:event(step, "diverged", ("%s became %s"):format(what, tostring(value))))
+-- "seed 7, lr 0.1"
+local function circumstances(self)
+  local list, seed = {}, rawget(self.cfg, "seed")
+  if seed then list[#list + 1] = "seed " .. tostring(seed) end
+  if self.fit then list[#list + 1] = "lr " .. format.rate(self.fit.lr * self.fit.lr_scale) end
+  if self.rollbacks > 0 then list[#list + 1] = "after " .. format.plural(self.rollbacks, "rollback") end
+  return table.concat(list, ", ")
+end
+
+local looked_back = 20 -- steps before the one that diverged
+
+local function diverged(self, problem, step)
+  end_rows(self, step)
+  self.step = step
+  if self.replay then end_replay(self, problem) end
+  must(self, self.logs:event(step, "diverged", problem))
   self.finished = true
   must(self, close_logs(self))
   self.progress:finish()
-  self.step = step
   self.progress:event("end", self:summary "diverged")
-  local kept = "there is no checkpoint yet"
-  if self.best then kept = "the best checkpoint is " .. step_name(self.best.step)
-  elseif self.kept_step then kept = "the last checkpoint is " .. step_name(self.kept_step) end
-  local seed = rawget(self.cfg, "seed")
-  local where = {}
-  if seed then where[#where + 1] = "seed " .. tostring(seed) end
-  if self.fit then where[#where + 1] = ("lr %s"):format(format.rate(self.fit.lr)) end
-  local shown = value ~= value and "NaN" or "infinite"
-  fault.stop(("%s became %s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate")
-    :format(what, shown, step_name(step), table.concat(where, ", "), self.directory, kept), fault.DIVERGED)
+  fault.stop(("%s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate, or look what happened: %s replay " ..
+    "%s --from %d activations.every=1 gradients.every=1"):format(problem, step_name(step), circumstances(self),
+    self.directory, kept_line(self), quoted(self.host.program), quoted(self.directory),
+    math.max(1, step - looked_back)), fault.DIVERGED)
+end
+
+local function go_on(self, problem, step)
+  self.problem = problem
+  if self.problem_since then return end
+  self.problem_since = step
+  must(self, self.logs:event(step, "nonfinite", problem))
+  self.progress:say(("lstmrun: %s at %s; going on (on_diverge=continue); no checkpoint is written until it is finite")
+    :format(problem, step_name(step)))
+end
+
+-- Loss or gradient is not finite. Rolling back, what is left of this step works with sound parameters again, and none
+-- of it counts.
+local function act_on(self, problem, step)
+  local policy = self:option "on_diverge"
+  if policy == "continue" then
+    go_on(self, problem, step)
+  elseif self:rolls_back() and self.rollbacks < self:option "rollback.most" then
+    local lr_scale = self.fit.lr_scale * self:option "rollback.factor"
+    self.rolling_back = { problem = problem, step = step, lr_scale = lr_scale, saved = saves.undo(self) }
+  else
+    diverged(self, problem, step)
+  end
 end
 
 -- While gradients accumulate over several steps, the trainer has nothing to tell of an update.
@@ -500,6 +543,7 @@ end
 -- A loss or gradient that is not finite ends the run.
 function methods:log(step, loss, statistics)
   check_step(self, step, "log")
+  if self.rolling_back then return end
   if type(loss) == "table" then statistics, loss = loss, loss.loss end
   local row = {}
   for name, value in pairs(statistics or row) do
@@ -512,7 +556,7 @@ function methods:log(step, loss, statistics)
     row.smoothed_loss = self.smoothed
     local now = sys.clock()
     if self.fit then
-      row.lr = self.fit.lr
+      row.lr = self.fit.lr * self.fit.lr_scale
       row.tokens_per_second = tokens_per_step(self) / math.max(now - self.row_time, 1e-9)
     end
     row.seconds, self.row_time = self:seconds(), now
@@ -520,9 +564,8 @@ function methods:log(step, loss, statistics)
   write_row(self, step, row)
   local info = self.info
   info.smoothed, info.lr, info.grad_norm = self.smoothed, row.lr or info.lr, row.grad_norm or info.grad_norm
-  if loss and not is_finite(loss) then diverged(self, "loss", loss, step) end
-  if not is_finite(row.grad_norm or 0) then diverged(self, "the gradient", row.grad_norm, step) end
-  if not is_finite(row.update_ratio or 0) then diverged(self, "the weights' change", row.update_ratio, step) end
+  local problem = diverge.problem(row)
+  if problem then act_on(self, problem, step) end
 end
 
 --- Reports the loss on the validation text. The smallest so far makes this step's checkpoint the best one.
@@ -531,8 +574,9 @@ function methods:evaluate(step, loss)
   if type(loss) ~= "number" then
     fault.mistake("run:evaluate: the loss must be a number, got " .. type(loss))
   end
+  if self.rolling_back then return end
   write_row(self, step, { val_loss = loss })
-  if loss == loss and (not self.best or loss < self.best.value) then
+  if diverge.is_finite(loss) and not self.problem and (not self.best or loss < self.best.value) then
     self.best, self.new_best = { value = loss, step = step }, true
   end
   self.info.val, self.info.val_is_best = loss, self.best ~= nil and self.best.step == step
@@ -542,6 +586,7 @@ end
 --- Keeps a text that the model wrote, and shows it.
 function methods:sample(step, text)
   check_step(self, step, "sample")
+  if self.rolling_back then return end
   must(self, self.logs:sample(step, text))
   self.progress:sample(step, text, self.info)
 end
@@ -553,6 +598,7 @@ function methods:tensor(step, name, tensor, dims)
   if sys.typename(tensor) ~= "lstm.tensor" then
     fault.mistake("run:tensor: a tensor expected, got " .. sys.typename(tensor))
   end
+  if self.rolling_back then return end
   self.series = self.series or {}
   if not self.series[name] then
     local series = { name = name, type = tensor.type, dims = {} }
@@ -566,6 +612,7 @@ end
 --- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise").
 function methods:event(step, kind, text)
   check_step(self, step, "event")
+  if self.rolling_back then return end
   must(self, self.logs:event(step, tostring(kind), tostring(text)))
 end
 

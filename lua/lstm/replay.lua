@@ -1,0 +1,362 @@
+-- SPDX-License-Identifier: MIT
+--
+-- replay.lua - lstmrun replay RUN: runs a stretch of a run again, with more of it recorded, and compares.
+--
+-- A run is exact: from a checkpoint on, or from the beginning, the same script computes the same bits again. So nothing
+-- has to be recorded in advance. A replay begins at the nearest checkpoint before the first step that is asked for,
+-- compares each number with the logged one on the way, and records into a directory of its own.
+--
+-- What changed while the run ran is in its log's events: options given anew when it was resumed ("option"), and
+-- learning rates when it was rolled back ("rollback").
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local describe = require "lstm.describe"
+local directory = require "lstm.directory"
+local fault = require "lstm.fault"
+local format = require "lstm.format"
+local json = require "lstm.json"
+local logs = require "lstm.logs"
+local options = require "lstm.options"
+local script = require "lstm.script"
+local watch = require "lstm.watch"
+
+local sys = core.sys
+local replay = {}
+local methods = {}
+local meta = { __index = methods }
+
+local of_time = { step = true, seconds = true, tokens_per_second = true } -- columns that no two runs share
+
+-- ---- the run ------------------------------------------------------------------------------------------------------
+
+-- A killed run's log is brought to its last commit. Where that cannot be (a disk that is read only), it can be read
+-- all the same.
+local function recover(path)
+  local state = core.log.state(path .. "/log.h5")
+  if state ~= "left" and state ~= "pending" then return end
+  local lock <close> = core.lock.take(path .. "/lock")
+  local what = lock and core.log.recover(path .. "/log.h5")
+  if what then io.stderr:write(("lstmrun: the run in %s was killed; its log: %s\n"):format(path, what)) end
+end
+
+local function read_events(reader)
+  local steps, kinds, texts = reader:numbers "events/step", reader:texts "events/kind", reader:texts "events/text"
+  local list = {}
+  for k, step in ipairs(steps or {}) do
+    list[k] = { step = step, kind = kinds and kinds[k] or "", text = texts and texts[k] or "" }
+  end
+  return list
+end
+
+local function must_read(value, reason)
+  if value == nil then fault.stop("cannot replay: " .. tostring(reason)) end
+  return value
+end
+
+local function read_metrics(reader)
+  local columns, row_of = {}, {}
+  local steps = must_read(reader:numbers "metrics/step")
+  for _, name in ipairs(reader:names "metrics") do
+    local column = not of_time[name] and reader:numbers("metrics/" .. name)
+    if column then columns[name] = column end
+  end
+  for row, step in ipairs(steps) do row_of[step] = row end
+  return steps, columns, row_of
+end
+
+-- path: a run's directory, or its log.
+local function read_run(path)
+  local kind, reason = sys.kind(path)
+  if not kind then fault.stop("cannot replay " .. reason) end
+  path = kind == "file" and (path:match "^(.*)/log%.h5$" or path == "log.h5" and ".") or path:gsub("(.)/+$", "%1")
+  if not sys.kind(path .. "/log.h5") then fault.stop(("%s holds no run: there is no log.h5"):format(path)) end
+  recover(path)
+  local reader <close> = must_read(core.log.read(path .. "/log.h5"))
+  local steps, columns, row_of = read_metrics(reader)
+  if #steps == 0 then fault.stop(("cannot replay %s: not one step of it was logged"):format(path)) end
+  local texts = must_read(reader:texts "config/json")
+  return {
+    path = path, environment = must_read(reader:attributes "environment"), events = read_events(reader),
+    config = must_read(json.decode(texts[1] or "")), steps = steps, columns = columns, row_of = row_of,
+  }
+end
+
+-- ---- what the run was at a step -----------------------------------------------------------------------------------
+
+-- Sets an option of a plain table from text; what is there says of which type.
+local function set_plain(config, name, text)
+  local group, key = config, name
+  for part in name:gmatch "([^.]+)%." do
+    group = type(group[part]) == "table" and group[part] or {}
+    key = name:match "[^.]+$"
+  end
+  if group[key] ~= nil then group[key] = text end
+end
+
+-- The configuration with which the steps after `step` began: what was given later is taken back.
+local function config_at(run, step)
+  local config = json.decode(json.encode(run.config))
+  for k = #run.events, 1, -1 do
+    local event = run.events[k]
+    local name, before = event.text:match "^([%w_.]+)=.*, was (.*)$"
+    if event.kind == "option" and event.step > step and name then set_plain(config, name, before) end
+  end
+  return config
+end
+
+-- Rollbacks: list of { step, lr_scale }: from the step after on, with this scale.
+local function rollbacks_of(run)
+  local list = {}
+  for _, event in ipairs(run.events) do
+    local scale = event.kind == "rollback" and tonumber(event.text:match "learning rate x (%S+)$")
+    if scale then list[#list + 1] = { step = event.step, lr_scale = scale } end
+  end
+  return list
+end
+
+-- Whether a checkpoint lies on the way that the run took: one from before a rollback may be of steps that were taken
+-- back.
+local function is_on_the_way(saved, rollbacks)
+  local before, upto = 0, 0
+  for _, rollback in ipairs(rollbacks) do
+    if rollback.step < saved.state.step then before = before + 1 end
+    if rollback.step <= saved.state.step then upto = upto + 1 end
+  end
+  local count = saved.state.rollbacks or 0
+  return count >= before and count <= upto
+end
+
+-- ---- where to begin -----------------------------------------------------------------------------------------------
+
+local function read_checkpoint(path)
+  local file = core.checkpoint.read(path)
+  local state = file and json.decode(file:text "state" or "")
+  if type(state) ~= "table" or math.type(state.step) ~= "integer" then return nil end
+  return { file = file, path = path, state = state, experiment = file:text "experiment", in_place = false }
+end
+
+-- The newest checkpoint of at most `step` steps, nil when there is none.
+local function nearest(run, step, rollbacks)
+  local best
+  local function consider(path)
+    local saved = sys.kind(path) and read_checkpoint(path)
+    if saved and saved.state.step <= step and (not best or saved.state.step > best.state.step) and
+      is_on_the_way(saved, rollbacks) then
+      best = saved
+    end
+  end
+  for _, name in ipairs { "latest", "previous", "best", "start", "rollback" } do
+    consider(run.path .. "/" .. checkpoint[name])
+  end
+  local kept = checkpoint.kept(run.path)
+  for k = #kept, 1, -1 do
+    if kept[k].step <= step and (not best or kept[k].step > best.state.step) then consider(kept[k].path) end
+  end
+  return best
+end
+
+local function whole(given, name, default)
+  if not given[name] then return default end
+  local n = math.tointeger(tonumber(given[name]))
+  if n then return n end
+  fault.stop(("option '--%s' needs the number of a step, got '%s'"):format(name, given[name]), fault.USAGE)
+end
+
+local function stretch(run, given)
+  local first, last = run.steps[1], run.steps[#run.steps]
+  local from, to = whole(given, "from", first), whole(given, "to", last)
+  if from < first or to > last or from > to then
+    fault.stop(("cannot replay steps %d to %d of %s: its log has steps %d to %d"):format(from, to, run.path, first,
+      last), fault.USAGE)
+  end
+  return from, to
+end
+
+-- ---- the script ---------------------------------------------------------------------------------------------------
+
+-- The file of the run's script: as given, or one that the log's record leads to, rather with the content it had.
+local function find_script(run, given, root)
+  if given.script then return script.find(given.script, root) end
+  local env, first = run.environment, nil
+  local name = env.script or ""
+  for _, candidate in ipairs { env.script_path or name, (env.working_directory or ".") .. "/" .. name, name,
+    name:match "[^/]*$" } do
+    local path = candidate ~= "" and script.locate(candidate, root)
+    if path and sys.kind(path) == "file" then
+      if script.hash(path) == env.script_sha256 then return path end
+      first = first or path
+    end
+  end
+  if first then return first end
+  fault.stop(("the script of this run, %s, is not here; say where it is by --script=FILE"):format(name))
+end
+
+local function warn_of_change(run, path)
+  local known = run.environment.script_sha256
+  if known and script.hash(path) ~= known then
+    io.stderr:write(("lstmrun: %s has changed since this run (its SHA-256 differs)\n"):format(path))
+  end
+end
+
+-- ---- the configuration --------------------------------------------------------------------------------------------
+
+-- Options that only say what is recorded.
+local recording = {}
+for _, list in ipairs { watch.options, logs.options } do
+  for _, option in ipairs(list) do recording[option[1]] = true end
+end
+
+local function refuse(description, name)
+  if description.options.named[name] then
+    fault.stop(("option '%s' cannot change in a replay: it would be another run. What is recorded can: " ..
+      "activations.*, gradients.*, parameters.*, watch.*, log.*; and data, to say where the text is"):format(name),
+      fault.USAGE)
+  end
+  fault.stop(("%s has no option '%s'%s"):format(description.name, name, options.suggestion(name,
+    description.options:names())), fault.USAGE)
+end
+
+-- A text that was given by its place beside where the run was started.
+local function find_data(self, cfg)
+  local text, home = rawget(cfg, "data"), self.run.environment.working_directory
+  if type(text) ~= "string" or text == "" or text:find "^/" or sys.kind(text) or not home then return end
+  if sys.kind(home .. "/" .. text) then cfg.data = home .. "/" .. text end
+end
+
+--- The configuration of the steps to be replayed; what the command line changes of it must only add recording.
+function methods:configure(description, overrides)
+  local set, cfg = description.options, description.options:defaults()
+  set:adopt(cfg, config_at(self.run, self.start))
+  find_data(self, cfg)
+  for _, pair in ipairs(overrides) do
+    local name, value = pair[1], pair[2]
+    if not set.named[name] or not recording[name] and name ~= "data" then refuse(description, name) end
+    local ok, problem = set:assign(cfg, name, value)
+    if not ok then fault.stop(problem, fault.USAGE) end
+  end
+  if description.name ~= self.run.environment.experiment then
+    fault.stop(("%s is a run of experiment '%s', not of '%s'"):format(self.run.path, self.run.environment.experiment,
+      description.name))
+  end
+  return cfg
+end
+
+--- A replay of the run at `path`. given: the command line's options; root: where the experiments are that came along.
+function replay.new(path, given, root)
+  local run = read_run(path)
+  local from, to = stretch(run, given)
+  local rollbacks = rollbacks_of(run)
+  local saved = nearest(run, from - 1, rollbacks)
+  local start = saved and saved.state.step or 0
+  if start < run.steps[1] - 1 then
+    fault.stop(("cannot replay %s: its log begins at step %d, and there is no checkpoint from before"):format(run.path,
+      run.steps[1]))
+  end
+  local file = find_script(run, given, root)
+  warn_of_change(run, file)
+  return setmetatable({
+    run = run, from = from, to = to, start = start, saved = saved, script = file, out = given.out,
+    rollbacks = rollbacks, rolled_back = saved and saved.state.rollbacks or 0, compared = 0, missing = 0,
+  }, meta)
+end
+
+-- ---- in the loop: called by run.lua -------------------------------------------------------------------------------
+
+--- A directory inside the run's, and its lock.
+function methods:make_directory()
+  return directory.fresh(self.run.path, ("replay-%d-%d"):format(self.from, self.to))
+end
+
+--- "replay  steps 4200 to 4260 of runs/x, from its checkpoint-004000.h5, into ..."
+function methods:line(into)
+  local from = self.saved and ("%s, step %d"):format(self.saved.path:match "[^/]*$", self.start) or "its beginning"
+  return ("replay  steps %d to %d of %s, from %s, into %s"):format(self.from, self.to, self.run.path, from, into)
+end
+
+--- The text must be the one the run learned.
+function methods:check_data(text)
+  local known = self.run.environment.data_sha256
+  if text and known and text.sha256 ~= known then
+    fault.stop(("cannot replay: '%s' is not the text of this run, %s (its SHA-256 differs); give that by data=FILE")
+      :format(text.name, self.run.environment.data or "?"))
+  end
+end
+
+--- now: what the log of this replay says of where it runs.
+function methods:compare_environment(now)
+  self.differences = describe.differences(now, self.run.environment)
+end
+
+--- What is said of this replay in its log's environment.
+function methods:origin()
+  return {
+    { "replay_of", sys.realpath(self.run.path) }, { "replay_from", self.from }, { "replay_to", self.to },
+    { "replay_start", self.start },
+  }
+end
+
+--- A step begins: recorded when it is asked for, with the learning rate that it had.
+function methods:enter(run, step)
+  run.logs.muted = step < self.from
+  local next_one = self.rollbacks[self.rolled_back + 1]
+  while next_one and next_one.step < step do
+    run.fit.lr_scale = next_one.lr_scale
+    self.rolled_back = self.rolled_back + 1
+    next_one = self.rollbacks[self.rolled_back + 1]
+  end
+  if self.run.row_of[step] then self.compared = self.compared + 1 else self.missing = self.missing + 1 end
+end
+
+local function same_bits(a, b)
+  return a ~= a and b ~= b or string.pack("<d", a) == string.pack("<d", b)
+end
+
+--- Compares what a step computed with what was logged.
+function methods:check(run, step, row)
+  local at = self.run.row_of[step]
+  if self.parted or not at then return end
+  for name, value in pairs(row) do
+    local column = self.run.columns[name]
+    if column and not same_bits(value, column[at]) and (not self.parted or name == "loss") then
+      self.parted = { step = step, name = name, here = value, there = column[at] }
+    end
+  end
+  if self.parted then run.progress:say("lstmrun: " .. self:parting()) end
+end
+
+--- "step 4,203 differs: loss 1.5 here, 1.25 in the log"
+function methods:parting()
+  local p = self.parted
+  return ("step %s differs: %s %s here, %s in the log"):format(format.count(p.step), p.name, json.number(p.here),
+    json.number(p.there))
+end
+
+-- What may be why: list of texts.
+local function reasons(self)
+  local list = table.move(self.differences, 1, #self.differences, 1, {})
+  for _, event in ipairs(self.run.events) do
+    if event.kind == "environment" and event.step >= self.start and event.step < self.parted.step then
+      list[#list + 1] = ("at step %d the run went on with %s"):format(event.step, event.text)
+    elseif event.kind == "option" and event.step > self.start and event.step < self.parted.step then
+      list[#list + 1] = ("at step %d the run was resumed with %s"):format(event.step, event.text)
+    end
+  end
+  return list
+end
+
+--- Whether every number was the logged one, and a sentence about it. problem: what became not finite at `step`, or nil.
+function methods:verdict(step, problem)
+  if self.parted then
+    local why = reasons(self)
+    return false, self:parting() .. ". " .. (#why > 0 and "What is different: " .. table.concat(why, "; ")
+      or "Script, text, program and machine are the same, as far as the log says")
+  end
+  local line = ("steps %s to %s are the logged ones, bit for bit"):format(format.count(self.start + 1),
+    format.count(step))
+  if #self.differences > 0 then line = line .. ", here too (" .. table.concat(self.differences, "; ") .. ")" end
+  if self.missing > 0 then line = line .. ("; %s not in the log"):format(format.plural(self.missing, "step")) end
+  return true, problem and ("%s; %s at the last one, as it did"):format(line, problem) or line
+end
+
+return replay

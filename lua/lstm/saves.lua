@@ -1,0 +1,219 @@
+-- SPDX-License-Identifier: MIT
+--
+-- saves.lua - which checkpoints a run (run.lua) writes and when, and how it is brought back to one of them.
+--
+-- Functions that write return true, or nil and a sentence. What is wrong with a file ends the program with a sentence.
+
+local checkpoint = require "lstm.checkpoint"
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+local format = require "lstm.format"
+local json = require "lstm.json"
+
+local sys = core.sys
+local saves = {}
+
+-- ---- writing ------------------------------------------------------------------------------------------------------
+
+local function snapshot(run)
+  local cursors, fit = {}, run.fit
+  for i, stream in ipairs(run.streams) do cursors[i] = stream:cursor() end
+  return {
+    step = run.step, seconds = run:seconds(), best = run.best, smoothed = run.smoothed,
+    val = run.info.val, val_is_best = run.info.val_is_best,
+    lr = fit and fit.lr, lr_at_start = run.lr_at_start, lr_scale = fit and fit.lr_scale, rollbacks = run.rollbacks,
+    counters = fit and fit:counters(), cursor = fit and fit:stream_cursor(), cursors = cursors,
+    data_sha256 = run.text and run.text.sha256, own = run.state,
+    trial = run.host.trial and run.host.trial:snapshot(),
+  }
+end
+
+local function write(run, name, previous)
+  if not run.logs.lost then -- a file that was removed can be written to, but is lost
+    local there, reason = sys.kind(run.directory .. "/log.h5")
+    if not there then return nil, reason end
+  end
+  local ok, reason = run.logs:flush()
+  if not ok then return nil, reason end
+  local encoded, state = pcall(json.encode, snapshot(run))
+  if not encoded then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
+  ok, reason = checkpoint.write(run.directory .. "/" .. name, previous and run.directory .. "/" .. previous, {
+    experiment = run.description.name, config = json.encode(run.config), state = state, fit = run.fit,
+    vocab = run:vocabulary(),
+  })
+  if ok then run.kept_step = run.step end
+  return ok, reason
+end
+
+--- The latest one; what was there becomes the previous one.
+function saves.latest(run)
+  if run.kept_latest == run.step then return true end
+  local ok, reason = write(run, checkpoint.latest, checkpoint.previous)
+  if ok then run.kept_latest, run.kept_time = run.step, sys.clock() end
+  return ok, reason
+end
+
+local function is_latest_due(run)
+  local every = run:option "checkpoint_every"
+  if every > 0 then return run.step % every == 0 end
+  return sys.clock() - run.kept_time >= run:option "checkpoint_seconds"
+end
+
+local function keep(run)
+  local every = run:option "keep_every"
+  if every <= 0 or run.step % checkpoint.spacing(run.step, every) ~= 0 then return true end
+  local ok, reason = write(run, checkpoint.kept_name(run.step))
+  checkpoint.thin(run.directory, run.step, every)
+  return ok, reason
+end
+
+-- Which states can be rolled back to is a matter of steps, not of time: a run that diverges is repeatable, too.
+local function save_for_rollback(run)
+  if not run:rolls_back() or run.step % run:option "rollback.every" ~= 0 then return true end
+  return write(run, checkpoint.rollback)
+end
+
+--- What is due after a step.
+function saves.step(run)
+  local ok, reason = true, nil
+  if run.new_best then
+    run.new_best = false
+    ok, reason = write(run, checkpoint.best)
+  end
+  if ok then ok, reason = keep(run) end
+  if ok then ok, reason = save_for_rollback(run) end
+  if ok and run.step < run.total and is_latest_due(run) then ok, reason = saves.latest(run) end
+  return ok, reason
+end
+
+-- ---- bringing back ------------------------------------------------------------------------------------------------
+
+local function check(run, state)
+  if math.type(state.step) ~= "integer" or state.step < 0 then
+    fault.stop "cannot resume: the checkpoint names no step"
+  end
+  if state.step > run.total then
+    fault.stop(("cannot resume: the run is at step %s already, past steps=%d"):format(format.count(state.step),
+      run.total), fault.USAGE)
+  end
+  if run.text and state.data_sha256 and run.text.sha256 ~= state.data_sha256 then
+    fault.stop(("cannot resume: '%s' is not the text that this run began with (its SHA-256 differs)")
+      :format(run.text.name))
+  end
+  if run.fit and not state.counters then fault.stop "cannot resume: the checkpoint has no trainer" end
+end
+
+-- A rate that the script changes as it goes must be carried on; one that was given anew for the resumed run must not
+-- be overwritten.
+local function restore_rate(run, state)
+  if state.lr and run.fit.lr == state.lr_at_start then run.fit.lr = state.lr end
+  run.fit.lr_scale = state.lr_scale or 1
+end
+
+local function restore_objects(run, saved)
+  local state = saved.state
+  if run.fit then
+    checkpoint.restore(saved, run.fit)
+    restore_rate(run, state)
+    if state.cursor then run.fit:stream(run.text):seek(state.cursor) end
+  end
+  for i, stream in ipairs(run.streams) do stream:seek(state.cursors[i]) end
+end
+
+-- The script may hold run.state: what is in it changes, not the table.
+local function refill(own, from)
+  for key in pairs(own) do own[key] = nil end
+  for key, value in pairs(from) do own[key] = value end
+end
+
+local function restore_numbers(run, state)
+  run.step, run.smoothed = state.step, state.smoothed
+  run.info.val, run.info.val_is_best = state.val, state.val_is_best
+  refill(run.state, state.own or {})
+  if run.host.trial then run.host.trial:restore(state.trial) end
+end
+
+--- Brings a run that begins to where run.saved (checkpoint.read) was. A file can be whole and yet hold what makes no
+-- sense: that is the file's fault, not the script's or ours.
+function saves.restore(run)
+  local saved = run.saved
+  local state = saved.state
+  check(run, state)
+  local ok, problem = pcall(restore_objects, run, saved)
+  if not ok and fault.is_stop(problem) then error(problem, 0) end
+  if not ok then fault.stop(("cannot resume from %s: %s"):format(saved.path, fault.without_position(problem))) end
+  restore_numbers(run, state)
+  run.best, run.rollbacks, run.seconds_before = state.best, state.rollbacks or 0, state.seconds
+  saved.file:close()
+  run.kept_latest = saved.in_place and not saved.fallback and state.step or nil
+  run.kept_step = state.step
+end
+
+-- ---- rolling back -------------------------------------------------------------------------------------------------
+
+--- Brings the trainer and the data back to the state that a run can be rolled back to, which is returned.
+function saves.undo(run)
+  local saved = checkpoint.read { path = run.directory .. "/" .. checkpoint.rollback, directory = run.directory }
+  restore_objects(run, saved)
+  return saved
+end
+
+--- Brings everything back to it, but for the best checkpoint, which stays, and for what the run counts.
+function saves.go_back(run, saved)
+  restore_objects(run, saved)
+  if saved.state.lr then run.fit.lr = saved.state.lr end
+  restore_numbers(run, saved.state)
+  saved.file:close()
+  run.new_best, run.kept_latest = false, nil
+  local every = run:option "keep_every"
+  if every > 0 then checkpoint.thin(run.directory, run.step, every) end
+end
+
+-- A state to roll back to that is in a directory, and not from later than where the run is.
+local function can_go_back_to(run, directory)
+  local path = directory .. "/" .. checkpoint.rollback
+  local file <close> = sys.kind(path) and core.checkpoint.read(path)
+  local state = file and json.decode(file:text "state" or "")
+  return type(state) == "table" and math.type(state.step) == "integer" and state.step <= run.step and file
+end
+
+local function copy_file(from, to)
+  local source <close> = io.open(from, "rb")
+  local target <close> = io.open(to, "wb")
+  return source and target and target:write(source:read "a")
+end
+
+-- A run that goes on knows where it could go back to before; any other one can go back to where it begins.
+local function settle_rollback(run)
+  if not run:rolls_back() then return true end
+  local saved = run.saved
+  if saved and can_go_back_to(run, saved.directory) then
+    local from, to = saved.directory .. "/" .. checkpoint.rollback, run.directory .. "/" .. checkpoint.rollback
+    if saved.in_place or copy_file(from, to) then return true end
+  end
+  return write(run, checkpoint.rollback)
+end
+
+-- ---- when a run begins --------------------------------------------------------------------------------------------
+
+local function settle_saved(run)
+  local saved = run.saved
+  if saved.fallback and saved.in_place then -- a damaged file must not become the previous generation of the next one
+    os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
+  elseif not saved.in_place and run.best and run.best.step == run.step then
+    return write(run, checkpoint.best)
+  end
+  return true
+end
+
+--- When the run's files are open. changed: whether it goes on with other options than it began with.
+function saves.settle(run, changed)
+  local ok, reason = true, nil
+  if run.saved then ok, reason = settle_saved(run) end
+  if ok then ok, reason = settle_rollback(run) end
+  local begins_elsewhere = run.host.init_from or run.saved and not run.saved.in_place
+  if ok and (begins_elsewhere or changed) then ok, reason = write(run, checkpoint.start) end
+  return ok, reason
+end
+
+return saves
