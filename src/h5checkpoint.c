@@ -843,7 +843,7 @@ static int read_item(hid_t file, const h5checkpoint_item *item, void *data)
     return result ? -1 : 0;
 }
 
-/* Goes through all that will ever be read. */
+/* Goes through all that will ever be done. */
 static int try_all(void *data)
 {
     h5checkpoint *cp = data;
@@ -853,6 +853,7 @@ static int try_all(void *data)
         result = room ? read_item(cp->file, &cp->tensors[k].item, room) : -1;
         free(room);
     }
+    h5_close(cp->file);
     return result;
 }
 

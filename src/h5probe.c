@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What a child ends with when work has failed: unlike what ends programs in trouble (a sanitizer's 1, a shell's 127). */
+#define WORK_FAILED 43
+
 /* A child that dies is expected: it shall die at once, and leave neither a core file nor a word. */
 static void prepare_child(unsigned seconds)
 {
@@ -31,12 +34,13 @@ h5probe_result h5probe(int (*work)(void *), void *data, unsigned seconds)
         return H5PROBE_NONE;
     if (child == 0) {
         prepare_child(seconds);
-        _exit(work(data) ? 1 : 0);
+        _exit(work(data) ? WORK_FAILED : 0);
     }
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return H5PROBE_NONE; /* somebody else waits for our children */
     if (!WIFEXITED(status))
         return H5PROBE_DIED;
-    return WEXITSTATUS(status) == 0 ? H5PROBE_GOOD : WEXITSTATUS(status) == 1 ? H5PROBE_FAILED : H5PROBE_DIED;
+    const int code = WEXITSTATUS(status);
+    return code == 0 ? H5PROBE_GOOD : code == WORK_FAILED ? H5PROBE_FAILED : H5PROBE_DIED;
 }

@@ -122,6 +122,7 @@ TAP_FORMAT(1, 2) static void tap_skip_all(const char *format, ...)
 static inline int tap_done(void)
 {
     printf("1..%d\n", tap_count);
+    fflush(stdout); /* the leak checker may end the program before it does */
     return tap_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
