@@ -297,7 +297,7 @@ static int scan(csvlog *csv, FILE *file, int64_t step, off_t *keep)
     }
     while (!result && *keep && (n = getline(&line, &room, file)) > 0 && line[n - 1] == '\n' && !is_later(line, step))
         *keep += n;
-    if (!result && ferror(file))
+    if (!result && n < 0 && !feof(file)) /* it could not be read, or there is no memory for a line */
         result = -1;
     free(line);
     return result;

@@ -195,16 +195,20 @@ static h5log *new_log(const char *path, const h5log_options *options, lstm_error
     return log;
 }
 
-/* The columns that were in the file are known by name. */
+/* The columns that were in the file are known by name, and the log's own from now on. */
 static int adopt_columns(h5log *log, lstm_error *err)
 {
-    for (h5column *c = h5metrics_columns(log->metrics); c; c = c->next) {
-        h5column **all = realloc(log->columns, (log->ncolumns + 1) * sizeof *all);
-        if (!all)
-            return lstm_fail(err, "", "out of memory for a log");
-        log->columns = all;
-        all[log->ncolumns++] = c;
+    size_t n = 0;
+    for (h5column *c = h5metrics_columns(log->metrics); c; c = c->next)
+        n++;
+    log->columns = calloc(n + 1, sizeof *log->columns);
+    if (!log->columns) {
+        h5metrics_discard(log->metrics);
+        log->metrics = NULL;
+        return lstm_fail(err, "", "out of memory for a log");
     }
+    for (h5column *c = h5metrics_columns(log->metrics); c; c = c->next)
+        log->columns[log->ncolumns++] = c;
     return 0;
 }
 

@@ -79,6 +79,17 @@ static int open_table(h5metrics *m)
     return H5Literate(m->group, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, open_column, m) < 0 ? -1 : 0;
 }
 
+void h5metrics_discard(h5metrics *m)
+{
+    h5column *c = m->columns;
+    h5metrics_close(m);
+    while (c) {
+        h5column *next = c->next;
+        h5column_free(c);
+        c = next;
+    }
+}
+
 h5metrics *h5metrics_open(hid_t file, int deflate)
 {
     h5metrics *m = calloc(1, sizeof *m);
@@ -91,13 +102,7 @@ h5metrics *h5metrics_open(hid_t file, int deflate)
     htri_t there = m->group >= 0 ? H5Lexists(m->group, "step", H5P_DEFAULT) : -1;
     if (there >= 0 && (there ? open_table(m) : make_table(m)) == 0)
         return m;
-    h5column *columns = m->columns;
-    h5metrics_close(m);
-    while (columns) {
-        h5column *next = columns->next;
-        h5column_free(columns);
-        columns = next;
-    }
+    h5metrics_discard(m);
     return NULL;
 }
 

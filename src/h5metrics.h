@@ -31,6 +31,7 @@ void h5column_free(h5column *column);     /* when the table is closed */
 
 h5metrics *h5metrics_open(hid_t file, int deflate); /* makes the group when missing */
 int h5metrics_close(h5metrics *m); /* frees in any case, but neither columns nor pending rows are written */
+void h5metrics_discard(h5metrics *m); /* closes it and frees its columns, too */
 /* The table's columns: those in the file when it was opened, then those added. They belong to whoever holds the log. */
 h5column *h5metrics_columns(const h5metrics *m);
 int64_t h5metrics_last_step(const h5metrics *m); /* INT64_MIN: no rows */

@@ -232,6 +232,7 @@ static int log_norms(lua_State *L)
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     const size_t most = (size_t)luaL_checkinteger(L, 5);
+    luaL_argcheck(L, most >= 1 && most <= INT32_MAX, 5, "a number of time steps expected");
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
     const size_t n = check_parts(L, 4, "norms", parts);
     double *out = new_record(L, n * most, (double)NAN);
