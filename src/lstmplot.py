@@ -110,7 +110,8 @@ class Run:
             if group in self.log:
                 raise Trouble(f"{self.path} has no {name}; in {group} there is "
                               + ", ".join(k for k, v in self.log[group].items() if v.ndim > 1))
-            raise Trouble(f"{self.path} has no {group}; run with {LOGGED_BY[group]}")
+            raise Trouble(f"{self.path} has no {group}"
+                          + (f"; run with {LOGGED_BY[group]}" if group in LOGGED_BY else ""))
         if len(self.log[name]) == 0:
             raise Trouble(f"{self.path} has no record of {name} yet")
         return self.log[name]
@@ -139,6 +140,40 @@ class Run:
             size = f"{dims[0].name}_size" if len(dims) else ""
             sizes.append(slice(int(self.log[size][record]) if size in self.log else None))
         return dataset[(record, *sizes)]
+
+    def scale(self, name, axis):
+        """The dimension scale of an axis of a series: a dataset with its name and coordinates."""
+        scales = self.log[name].dims[axis % self.log[name].ndim]
+        return scales[0] if len(scales) else None
+
+    def dimension(self, name, axis):
+        scale = self.scale(name, axis)
+        return os.path.basename(text(scale.name)) if scale is not None else "index"
+
+    def coordinates(self, name, axis):
+        """(values, None) of an axis whose coordinates are numbers, (indexes, texts) of one that has texts."""
+        scale, size = self.scale(name, axis), self.log[name].shape[axis]
+        if scale is None or scale.dtype.kind in "SO":
+            return np.arange(size), None if scale is None else [text(v) for v in scale[...]]
+        return scale[...], None
+
+    def coordinate(self, name, axis, i):
+        """What an index of an axis stands for: "random", or "T = 10"."""
+        values, texts = self.coordinates(name, axis)
+        return texts[i] if texts else f"{self.dimension(name, axis)} = {values[i]:g}"
+
+    def series_of(self, group):
+        """The names of a group's series."""
+        if group not in self.log:
+            raise Trouble(f"{self.path} has no {group}")
+        return [f"{group}/{k}" for k, v in self.log[group].items() if v.ndim > 1]
+
+    def option(self, name):
+        """The value of an option of the run, as text."""
+        if name not in self.log["config"].attrs:
+            raise Trouble(f"{self.path} has no option {name}; it has {', '.join(self.log['config'].attrs)}")
+        value = self.log["config"].attrs[name]
+        return text(value) if isinstance(value, (bytes, str)) else f"{value}"
 
     def labels(self, name):
         return [text(v) for v in self.log[name][...]]
@@ -531,6 +566,94 @@ def saturation(runs, options):
     return fig
 
 
+def metrics(runs, options):
+    """any metrics over training steps, of one or many runs; with --by a panel for each value of an option"""
+    if options.what is None:
+        raise Trouble("metrics: expected --what NAME[,NAME...]: columns of metrics.csv", 2)
+    names = options.what.split(",")
+    panels = {}
+    for run in runs:
+        panels.setdefault(run.option(options.by) if options.by else "", []).append(run)
+    fig, axes = figure(max(7.5, 1 + 3.7 * len(panels)), 4.5, f"{plain(', '.join(names))} of "
+                       + (runs[0].title if len(runs) == 1 else f"{len(runs)} runs"), ncols=len(panels), sharey=True)
+    for ax, (value, here) in zip(axes[0], panels.items()):
+        for k, (run, name) in enumerate((run, name) for run in here for name in names):
+            label = [plain(run.name)] * (len(here) > 1) + [plain(name)] * (len(names) > 1 or len(here) == 1)
+            draw_metric(ax, run, name, k, " ".join(label))
+        ax.set_title(plain(value))
+        ax.set_xlabel("training step")
+        ax.set_yscale("log" if options.log else "linear")
+        thousands(ax.xaxis)
+        ax.legend()
+    axes[0, 0].set_ylabel(plain(names[0]) if len(names) == 1 else "")
+    return fig
+
+
+def draw_metric(ax, run, name, k, label):
+    if name not in run.log["metrics"]:
+        raise Trouble(f"{run.path} has no metric {name}; it has {', '.join(run.log['metrics'])}")
+    steps, values = run.metric(name)
+    if len(steps) == 0:
+        raise Trouble(f"{run.path} has no {name} yet")
+    few = {"marker": "o", "markersize": 4} if len(steps) <= 40 else {}
+    ax.plot(*outline(steps, values), color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k // len(COLOURS) % len(DASHES)],
+            linewidth=1.6, label=label, **few)
+
+
+def curves(runs, options):
+    """what a script logged by run:tensor, over the last dimension; a line for each index of the others"""
+    run = one(runs, "curves")
+    if options.what is None:
+        raise Trouble("curves: expected --what GROUP or GROUP/NAME, as in run:tensor", 2)
+    group = options.what.split("/")[0]
+    names = run.series_of(group) if options.what == group else [options.what]
+    panels = {}  # one for each series, but one for all that have no further dimension
+    for name in names:
+        panels.setdefault(group if run.series(name).ndim == 2 else name, []).append(name)
+    ticks = max(len(run.coordinates(name, -1)[1] or []) for name in names)  # texts below, for which it must be wide
+    grid = {"nrows": len(panels)} if ticks > 12 else {"ncols": len(panels)}
+    fig, axes = figure(max(7.5, 2.5 + 0.105 * ticks, 1 + 3.7 * grid.get("ncols", 1)),
+                       max(4.5, 1 + 2.3 * grid.get("nrows", 1)), f"{plain(options.what)} of {run.title}", **grid)
+    for ax, (title, members) in zip(axes.ravel(), panels.items()):
+        for name in members:
+            draw_lines(ax, run, name, options, alone=len(members) == 1)
+        ax.set_title(plain(title.split("/")[-1]) if len(panels) > 1 else "")
+        label_curves(ax, run, members[0], options)
+    return fig
+
+
+def draw_lines(ax, run, name, options, alone):
+    values = finite(run, name, run.read(name, run.record_of(name, single_step(options))))
+    x, ticks = run.coordinates(name, -1)
+    places = list(np.ndindex(values.shape[:-1]))
+    if len(places) > 40:
+        raise Trouble(f"{run.path}: {name} has {len(places)} lines, too many to tell apart")
+    ordered = values.ndim == 2 and run.coordinates(name, 1)[1] is None
+    colours = shades(len(places)) if ordered and len(places) > 1 else None
+    for k, place in enumerate(places):
+        y = np.where(values[place] > 0, values[place], np.nan) if options.log else values[place]
+        parts = [run.coordinate(name, axis + 1, i) for axis, i in enumerate(place)]
+        few = {"marker": "o", "markersize": 4} if len(y) <= 20 and ticks is None else {}
+        ax.plot(np.arange(len(y)) if ticks else x[:len(y)], y, color=None if colours is None else colours[k],
+                linewidth=1.6, label=plain(", ".join(parts) or name.split("/")[-1]), **few)
+    if alone and len(places) == 1:
+        ax.set_ylabel(plain(name.split("/")[-1]))
+
+
+def label_curves(ax, run, name, options):
+    ticks = run.coordinates(name, -1)[1]
+    ax.set_xlabel(plain(run.dimension(name, -1)))
+    if ticks:
+        ax.set_xticks(range(len(ticks)), [shown(tick) for tick in ticks],
+                      **({"family": "monospace", "fontsize": 9} if len(ticks) > 12 else {}))
+        ax.tick_params(axis="x", length=0)
+    ax.set_yscale("log" if options.log else "linear")
+    ax.margins(x=0.02)
+    crowded = len(ax.lines) > 4 or ticks and len(ticks) > 12
+    if len(ax.lines) > 1:
+        (legend_beside if crowded else type(ax).legend)(ax)
+
+
 # Each with the options that it has.
 KINDS = {
     "loss": (loss, []),
@@ -540,6 +663,8 @@ KINDS = {
     "parameters": (parameters, ["what", "parameter"]),
     "histograms": (histograms, ["parameter", "step"]),
     "saturation": (saturation, ["step", "layer"]),
+    "metrics": (metrics, ["what", "by", "log"]),
+    "curves": (curves, ["what", "step", "log"]),
 }
 
 
@@ -567,13 +692,16 @@ def make_parser():
     parser.add_argument("words", nargs="*", metavar="RUN... KIND", help=argparse.SUPPRESS)
     parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
     parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
-                        f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}")
+                        f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
+                        "metrics: names, as in a,b; curves: group or series")
     parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
     parser.add_argument("--row", type=int, metavar="N", help="row of the batch, from 0 (default: 0)")
     parser.add_argument("--units", metavar="LIST", help="units, as in 3,8,12 or 0:32 (default: all)")
     parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
+    parser.add_argument("--by", metavar="OPTION", help="metrics: option of the runs that has a panel for each value")
+    parser.add_argument("--log", action="store_true", default=None, help="metrics, curves: logarithmic axis of values")
     parser.add_argument("--parameter", metavar="NAME", help="parameter, such as lstm.weight_hh_l0")
     return parser
 
@@ -593,7 +721,7 @@ def parse(arguments):
     if options.format not in ("png", "svg", "pdf"):
         raise Trouble(f"-o {options.output}: expected a name that ends in .png, .svg or .pdf", 2)
     known = KINDS[options.kind][1]
-    for name in "what", "step", "layer", "row", "units", "time", "parameter":
+    for name in "what", "step", "layer", "row", "units", "time", "parameter", "by", "log":
         if getattr(options, name) is not None and name not in known:
             raise Trouble(f"{options.kind} has no option --{name}"
                           + (f"; it has --{', --'.join(known)}" if known else ""), 2)

@@ -69,7 +69,10 @@ FIGURES = {
     "histograms": (["lstm.weight_hh_l0 of shakespeare watched", "training step", "2", "8"], 20),
     "saturation": (["shakespeare watched", "share of values below 0.1", "share of values above 0.9", "forget gate f",
                     "layer 1"], 2),
+    "metrics": (["loss, val_loss of shakespeare watched", "training step", "loss", "val_loss"], 2),
+    "curves": (["gradients/dh_norm of shakespeare watched", "time", "layer = 0", "layer = 1"], 2),
 }
+ARGUMENTS = {"metrics": ["--what", "loss,val_loss"], "curves": ["--what", "gradients/dh_norm", "--log"]}
 
 
 def is_drawn(name, colours):
@@ -85,7 +88,8 @@ def is_drawn(name, colours):
 def check_kinds():
     ok(set(FIGURES) == set(lstmplot.KINDS), "all kinds of figures are tested here")
     for kind, (labels, colours) in FIGURES.items():
-        results = [draw(at("watched"), kind, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
+        arguments = ARGUMENTS.get(kind, [])
+        results = [draw(at("watched"), kind, *arguments, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
         ok(results == [(0, "")] * 3, f"{kind}: drawn as PNG, SVG and PDF, in silence")
         ok(is_drawn(f"{kind}.png", colours), "  the PNG is not empty")
         texts = svg_texts(f"{kind}.svg")
@@ -122,6 +126,15 @@ def check_options():
     ok(draw(at("watched"), at("bare"), "loss", "-o", at("two.svg"))[0] == 0
        and "Loss of 2 runs" in svg_texts("two.svg") and "shakespeare bare: training" in svg_texts("two.svg"),
        "losses of two runs")
+    ok(draw(at("watched"), at("bare"), "metrics", "--what", "grad_norm", "--log", "-o", at("two.svg"))[0] == 0
+       and "grad_norm of 2 runs" in svg_texts("two.svg") and "bare" in svg_texts("two.svg").split("\n"),
+       "a metric of two runs")
+    ok(draw(at("watched"), at("bare"), "metrics", "--what", "loss", "--by", "activations.every", "-o", at("by.svg"))[0] == 0
+       and {"0", "2"} <= set(svg_texts("by.svg").split("\n")), "  with a panel for each value of an option")
+    ok(draw(at("watched"), "curves", "--what", "saturation", "-o", at("c.svg"))[0] == 0
+       and {"i_low", "o_high", "unit", "layer = 1"} <= set(svg_texts("c.svg").split("\n")), "all series of a group")
+    ok(draw(at("watched"), "curves", "--what", "gradients/norm", "-o", at("c.svg"))[0] == 0
+       and {"lstm.bias_l1", "parameter"} <= set(svg_texts("c.svg").split("\n")), "coordinates that are texts")
 
 
 def check_sentences():
@@ -156,6 +169,15 @@ def check_sentences():
         ([watched, "heatmap", "--units", "5:3", "-o", out], 2, "chooses nothing"),
         ([watched, "heatmap", "--step", "2,4", "-o", out], 2, "heatmap draws one step"),
         ([watched, "gates", "--step", "two", "-o", out], 2, "argument --step: invalid list of steps value: 'two'"),
+        ([watched, "metrics", "-o", out], 2, "metrics: expected --what NAME"),
+        ([watched, "metrics", "--what", "los", "-o", out], 1, "has no metric los; it has step, "),
+        ([watched, "metrics", "--what", "loss", "--by", "T", "-o", out], 1, "has no option T; it has "),
+        ([watched, "curves", "-o", out], 2, "curves: expected --what GROUP or GROUP/NAME"),
+        ([watched, "curves", "--what", "mine", "-o", out], 1, "has no mine"),
+        ([watched, "curves", "--what", "mine/x", "-o", out], 1, "has no mine"),
+        ([watched, "curves", "--what", "gradients/x", "-o", out], 1, "has no gradients/x; in gradients there is "),
+        ([watched, "curves", "--what", "activations/h", "-o", out], 1, "too many to tell apart"),
+        ([watched, "gates", "--by", "seed", "-o", out], 2, "gates has no option --by"),
         ([watched, bare, "gates", "-o", out], 2, "gates draws one run, 2 were given"),
         ([watched, "histograms", "--parameter", "w", "-o", out], 2, "lstm.weight_hh_l0"),
     ]:
