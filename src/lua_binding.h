@@ -53,10 +53,13 @@ void lua_field_boolean(lua_State *L, const char *field, bool value);
 void lua_field_string(lua_State *L, const char *field, const char *value);
 
 /* Lua does not see memory held in C. Before `bytes` are taken: runs a full collection when what is held has grown by
- * half since the last one, so that objects made and dropped in a loop never pile up. May run finalizers. */
+ * half since the last one, so that objects made and dropped in a loop never pile up. May run finalizers. Raises when
+ * that would be beyond the limit. */
 void lua_memory_want(lua_State *L, size_t bytes);
 void lua_memory_took(lua_State *L, size_t bytes); /* never raises; pair with lua_memory_gave */
 void lua_memory_gave(lua_State *L, size_t bytes);
+/* From now on the objects of this process in C, and all that L holds in Lua, may take so many bytes together. */
+void lua_memory_limit(lua_State *L, size_t bytes);
 void lua_memory_register(lua_State *L);
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */

@@ -25,6 +25,13 @@ static int threads(lua_State *L)
     return 1;
 }
 
+/* max_memory(bytes): the most that models, trainers, texts and everything in Lua may take together, from now on */
+static int max_memory(lua_State *L)
+{
+    lua_memory_limit(L, (size_t)lua_args_to_integer(L, 1, "max_memory", 1, NULL, 1, LUA_MAXINTEGER));
+    return 0;
+}
+
 /* lstm.sha256(string) -> 64 hexadecimal digits */
 static int sha256(lua_State *L)
 {
@@ -52,7 +59,8 @@ int luaopen_lstm_core(lua_State *L);
 int luaopen_lstm_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        { "kernel", kernel }, { "threads", threads }, { "sha256", sha256 }, { NULL, NULL },
+        { "kernel", kernel }, { "threads", threads }, { "max_memory", max_memory },
+        { "sha256", sha256 }, { NULL, NULL },
     };
     luaL_checkversion(L);
     stay_loaded();

@@ -3,6 +3,7 @@
  * lua_corpus.c - texts in Lua: loading them, their parts, what is known of them.
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lua_binding.h"
 
@@ -98,6 +99,19 @@ static lstm_corpus_config read_corpus(lua_State *L, const lua_args *a)
     return c;
 }
 
+/* What texts take at least while they are loaded: themselves, and a byte for each token. */
+static size_t least_bytes(const lstm_corpus_config *config)
+{
+    size_t bytes = 0;
+    struct stat st;
+    for (int part = 0; part < LSTM_PARTS; part++) {
+        const char *path = config->source[part].path;
+        if (path != NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+            bytes += 2 * (size_t)st.st_size;
+    }
+    return bytes;
+}
+
 static int corpus_new(lua_State *L)
 {
     static const char *const names[] = { "path", "text", "tokens", "split", "vocab", "unknown", "name", NULL };
@@ -105,7 +119,7 @@ static int corpus_new(lua_State *L)
     lua_settop(L, 1);
     lua_args a = lua_args_open(L, 1, "corpus", 1, names, false);
     lstm_corpus_config config = read_corpus(L, &a);
-    lua_memory_want(L, 0);
+    lua_memory_want(L, least_bytes(&config));
     lua_corpus *c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = (lua_corpus){ .owner.closed = "closed text" };
     luaL_setmetatable(L, LUA_CORPUS);
@@ -120,6 +134,7 @@ static int corpus_new(lua_State *L)
     c->owner.closed = NULL;
     c->bytes = lstm_corpus_bytes(c->corpus);
     lua_memory_took(L, c->bytes);
+    lua_memory_want(L, 0); /* how much it is was not known before */
     return 1;
 }
 

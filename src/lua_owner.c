@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_owner.c - userdata that hold memory in C: checks, metatables, and what the collector is told.
+ * lua_owner.c - userdata that hold memory in C: checks, metatables, results.
  */
 #include "lua_binding.h"
 
@@ -89,57 +89,4 @@ void lua_field_string(lua_State *L, const char *field, const char *value)
 {
     lua_pushstring(L, value);
     lua_setfield(L, -2, field);
-}
-
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
-
-typedef struct memory {
-    size_t held; /* bytes held in C by all objects of this Lua state */
-    size_t next; /* collect before more than that are held */
-} memory;
-
-static const char memory_key = 0; /* its address is the key in the registry */
-
-static memory *memory_of(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &memory_key);
-    memory *m = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return m;
-}
-
-void lua_memory_register(lua_State *L)
-{
-    if (memory_of(L) != NULL)
-        return;
-    memory *m = lua_newuserdatauv(L, sizeof *m, 0);
-    *m = (memory){ 0, 0 };
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &memory_key);
-}
-
-/* The next collection is due when half of everything, here and in Lua, has come on top: the work of collecting stays
- * in proportion to what was made since, and dropped objects never take more than half of what is in use. */
-void lua_memory_want(lua_State *L, size_t bytes)
-{
-    memory *m = memory_of(L);
-    if (m == NULL || m->held + bytes <= m->next || lua_gc(L, LUA_GCISRUNNING) != 1)
-        return;
-    lua_gc(L, LUA_GCCOLLECT);
-    size_t lua_bytes = (size_t)lua_gc(L, LUA_GCCOUNT) * 1024;
-    size_t held = m->held + bytes;
-    m->next = held + (held + lua_bytes) / 2;
-}
-
-void lua_memory_took(lua_State *L, size_t bytes)
-{
-    memory *m = memory_of(L);
-    if (m != NULL)
-        m->held += bytes;
-}
-
-void lua_memory_gave(lua_State *L, size_t bytes)
-{
-    memory *m = memory_of(L);
-    if (m != NULL)
-        m->held -= bytes < m->held ? bytes : m->held;
 }

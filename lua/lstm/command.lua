@@ -12,6 +12,7 @@ local describe = require "lstm.describe"
 local experiment = require "lstm.experiment"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
+local limits = require "lstm.limits"
 local options = require "lstm.options"
 local progress = require "lstm.progress"
 local replay = require "lstm.replay"
@@ -314,6 +315,7 @@ local function run_experiment(description, given, host)
     description.run(cfg, this)
     fault.stop(host.script .. " has no loop over run:steps: nothing to plan")
   end
+  limits.apply(this:option "max_memory")
   description.run(cfg, this)
   this:finish()
 end
@@ -404,7 +406,7 @@ local function failed(err)
     complain "interrupted"
     return status
   end
-  complain(err)
+  complain(limits.explain(err))
   return fault.ERROR
 end
 

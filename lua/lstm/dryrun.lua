@@ -9,6 +9,7 @@ local core = require "lstm.core"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local limits = require "lstm.limits"
 
 local sys = core.sys
 local dryrun = {}
@@ -92,7 +93,9 @@ local function speed(fit, text)
 end
 
 -- ", of 15.6 GiB in this machine", or a warning.
-local function compared_to_machine(bytes)
+local function compared(bytes, max_memory)
+  local most = limits.bytes(max_memory)
+  if most and bytes > most then return (": MORE than max_memory=%s"):format(max_memory) end
   local here = sys.memory()
   if not here then return "" end
   return (bytes > here and ": MORE than the %s of this machine" or ", of %s in this machine"):format(format.bytes(here))
@@ -111,7 +114,7 @@ local function report(run)
   print(("parameters  %s"):format(format.count(plan.parameters)))
   local bytes = plan.model_bytes + plan.trainer_bytes
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
-    format.bytes(plan.trainer_bytes), compared_to_machine(bytes)))
+    format.bytes(plan.trainer_bytes), compared(bytes, run:option "max_memory")))
   if not seconds then print "time        unknown" return end
   local each = seconds < 1 and ("%.3g ms"):format(1000 * seconds) or format.duration(seconds)
   print(("time        about %s for %s (%s a step)"):format(format.duration(seconds * run.total),

@@ -19,6 +19,7 @@
 
 local diverge = require "lstm.diverge"
 local fault = require "lstm.fault"
+local limits = require "lstm.limits"
 local logs = require "lstm.logs"
 local options = require "lstm.options"
 local watch = require "lstm.watch"
@@ -38,10 +39,10 @@ local common = {
   { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
   { "keep_every", 1000, "steps from one checkpoint that is kept to the next; doubled to have no more than 8; 0: none" },
 }
-table.move(diverge.options, 1, #diverge.options, #common + 1, common)
-table.move(watch.options, 1, #watch.options, #common + 1, common)
-table.move(logs.options, 1, #logs.options, #common + 1, common)
-local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "keep_every", "on_diverge",
+for _, more in ipairs { limits.options, diverge.options, watch.options, logs.options } do
+  table.move(more, 1, #more, #common + 1, common)
+end
+local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "keep_every", "max_memory", "on_diverge",
   "rollback.every", "rollback.factor", "rollback.most", "activations.every", "gradients.every", "gradients.full",
   "parameters.every", "parameters.full", "log.deflate", "log.commit_seconds", "log.drop", "log.on_error" }
 
