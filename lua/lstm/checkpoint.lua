@@ -93,9 +93,17 @@ local function newest_run(parent)
   return best
 end
 
+-- Without the latest or the previous one: where else there is something to go on from.
+local function elsewhere(directory)
+  local kept = checkpoint.kept(directory)
+  local last = kept[#kept]
+  return last and ("; there is %s still: --resume=%s"):format(checkpoint.kept_name(last.step), last.path)
+end
+
 local function in_directory(directory)
   if not holds_checkpoint(directory) then
-    fault.stop(("%s has no checkpoint: there is nothing to resume; start again without --resume"):format(directory))
+    fault.stop(("%s has no %s%s"):format(directory, checkpoint.latest, elsewhere(directory) or
+      ": there is nothing to resume; start again without --resume"))
   end
   return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous,
     directory = directory, in_place = true }
@@ -141,18 +149,13 @@ local function decoded(file, path, name)
   return value
 end
 
--- Both generations are damaged: where else there is something to go on from.
-local function elsewhere(found)
-  local kept = found.previous and checkpoint.kept(found.directory) or {}
-  local last = kept[#kept]
-  return last and ("; there is %s still: --resume=%s"):format(checkpoint.kept_name(last.step), last.path) or ""
-end
-
 --- Reads what checkpoint.locate found: { file, path, config, state, experiment, fallback }. fallback: the reason why
 -- the previous generation was taken, or nil.
 function checkpoint.read(found)
   local file, reason = core.checkpoint.read(found.path, found.previous)
-  if not file then fault.stop("cannot resume: " .. reason .. elsewhere(found)) end
+  if not file then
+    fault.stop("cannot resume: " .. reason .. (found.previous and elsewhere(found.directory) or ""))
+  end
   local path = reason and found.previous or found.path
   return {
     file = file, path = path, fallback = reason,

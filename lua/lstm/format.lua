@@ -22,6 +22,11 @@ function format.bytes(n)
   return (unit == "bytes" and "%.0f %s" or "%.1f %s"):format(x, unit)
 end
 
+--- 1.5123, 3 -> "1.512"; what is no number: "nan", whatever its sign
+function format.fixed(x, digits)
+  return x ~= x and "nan" or ("%." .. digits .. "f"):format(x)
+end
+
 --- 61234 -> "61.2k"
 function format.short(x)
   local value, unit = scaled(x, 1000, { "", "k", "M", "G", "T" })

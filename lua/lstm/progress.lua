@@ -81,10 +81,10 @@ local function parts(self, step, info)
   if self.kind == "terminal" then add(4, "%s", bar(share, bar_width)) end
   add(1, "%2d%%", math.floor(100 * share))
   add(0, "step %d/%d", step, self.steps)
-  if info.smoothed then add(0, "loss %.3f", info.smoothed) end
-  if info.smoothed and self.unit then add(7, "(%.2f bit/%s)", info.smoothed / math.log(2), self.unit) end
-  if info.val then add(2, "val %.3f%s", info.val, info.val_is_best and "*" or "") end
-  if info.grad_norm then add(6, "|g| %.2f", info.grad_norm) end
+  if info.smoothed then add(0, "loss %s", format.fixed(info.smoothed, 3)) end
+  if info.smoothed and self.unit then add(7, "(%s bit/%s)", format.fixed(info.smoothed / math.log(2), 2), self.unit) end
+  if info.val then add(2, "val %s%s", format.fixed(info.val, 3), info.val_is_best and "*" or "") end
+  if info.grad_norm then add(6, "|g| %s", format.fixed(info.grad_norm, 2)) end
   if info.lr then add(5, "lr %s", format.rate(info.lr)) end
   if self.speed then
     if self.tokens then add(3, "%s tok/s", format.short(self.speed * self.tokens)) end

@@ -16,6 +16,7 @@ local directory = require "lstm.directory"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local limits = require "lstm.limits"
 local logs = require "lstm.logs"
 local options = require "lstm.options"
 local script = require "lstm.script"
@@ -201,9 +202,9 @@ end
 
 -- ---- the configuration --------------------------------------------------------------------------------------------
 
--- Options that only say what is recorded.
+-- Options that do not change what is computed: what is recorded, and how much memory that may take.
 local recording = {}
-for _, list in ipairs { watch.options, logs.options } do
+for _, list in ipairs { watch.options, logs.options, limits.options } do
   for _, option in ipairs(list) do recording[option[1]] = true end
 end
 
@@ -224,6 +225,13 @@ local function find_data(self, cfg)
   if sys.kind(home .. "/" .. text) then cfg.data = home .. "/" .. text end
 end
 
+-- In a stretch that somebody wants to see, `gradients.full=true` alone means: of every step.
+local function imply_every(cfg)
+  for _, group in ipairs { "gradients", "parameters" } do
+    if cfg[group].full and cfg[group].every == 0 then cfg[group].every = 1 end
+  end
+end
+
 --- The configuration of the steps to be replayed; what the command line changes of it must only add recording.
 function methods:configure(description, overrides)
   local set, cfg = description.options, description.options:defaults()
@@ -235,7 +243,8 @@ function methods:configure(description, overrides)
     local ok, problem = set:assign(cfg, name, value)
     if not ok then fault.stop(problem, fault.USAGE) end
   end
-  if description.name ~= self.run.environment.experiment then
+  imply_every(cfg)
+  if description.name ~= self.run.environment.experiment and not self.script_given then
     fault.stop(("%s is a run of experiment '%s', not of '%s'"):format(self.run.path, self.run.environment.experiment,
       description.name))
   end
@@ -256,7 +265,7 @@ function replay.new(path, given, root)
   local file = find_script(run, given, root)
   warn_of_change(run, file)
   return setmetatable({
-    run = run, from = from, to = to, start = start, saved = saved, script = file, out = given.out,
+    run = run, from = from, to = to, start = start, saved = saved, script = file, script_given = given.script,
     rollbacks = rollbacks, rolled_back = saved and saved.state.rollbacks or 0, compared = 0, missing = 0,
   }, meta)
 end

@@ -167,7 +167,7 @@ local function take_directory(self)
 end
 
 local function open_files(self)
-  for _, check in ipairs { logs.check, diverge.check } do
+  for _, check in ipairs { logs.check, watch.check, diverge.check } do
     local sound, problem = check(function(name) return self:option(name) end)
     if not sound then fault.stop(problem, fault.USAGE) end
   end
@@ -641,7 +641,7 @@ function methods:finish()
     :format(format.plural(dropped, "record"))) end
   self.progress:event("end", self:summary "done")
   local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
-  if self.smoothed then line = line .. (", loss %.3f"):format(self.smoothed) end
+  if self.smoothed then line = line .. ", loss " .. format.fixed(self.smoothed, 3) end
   if self.best then line = line .. (", best val %.3f at step %d"):format(self.best.value, self.best.step) end
   self.progress:print(line .. ", in " .. self.directory)
 end

@@ -30,6 +30,24 @@ watch.options = {
   { "watch.keepbits", 0, "bits of mantissa to keep in such records; 0: all" },
 }
 
+--- Whether the options' values make sense: true, or nil and a sentence. get: a function, the value of an option.
+function watch.check(get)
+  for _, group in ipairs { "gradients", "parameters" } do
+    if get(group .. ".full") and get(group .. ".every") == 0 then
+      return nil, ("option '%s.full' records nothing while %s.every is 0; give %s.every=N, too"):format(group, group,
+        group)
+    end
+  end
+  for _, name in ipairs { "activations.every", "gradients.every", "parameters.every", "watch.rows" } do
+    if get(name) < 0 then return nil, ("option '%s' must be at least 0, got %d"):format(name, get(name)) end
+  end
+  local keepbits = get "watch.keepbits"
+  if keepbits < 0 or keepbits > 22 then
+    return nil, "option 'watch.keepbits' must be 0 to 22, got " .. keepbits
+  end
+  return true
+end
+
 --- cfg: the options' values; fit: the trainer. nil when nothing is to be watched.
 function watch.new(cfg, fit)
   local every = { activations = cfg.activations.every, gradients = cfg.gradients.every,
