@@ -194,6 +194,45 @@ static int write_labels(h5dataset *d, hid_t group, const h5log_dim *dim)
     return result ? -1 : 0;
 }
 
+/* 1: the scale's coordinates are these, 0: they are others, -1: failed. */
+static int has_values(const h5dataset *d, const double *values)
+{
+    if (H5Tget_class(d->memory_type) != H5T_FLOAT)
+        return 0;
+    double *there = malloc(d->rows * sizeof *there + 1);
+    int result = there && !h5dataset_read(d, 0, d->rows, there) ? 0 : -1;
+    if (!result)
+        result = !memcmp(there, values, d->rows * sizeof *there);
+    free(there);
+    return result;
+}
+
+static int has_labels(const h5dataset *d, const char *const *labels)
+{
+    if (H5Tget_class(d->memory_type) != H5T_STRING)
+        return 0;
+    char **there = calloc(d->rows + 1, sizeof *there);
+    hid_t space = there ? H5Dget_space(d->id) : -1;
+    int result = -1;
+    if (space >= 0 && H5Dread(d->id, d->memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, there) >= 0) {
+        result = 1;
+        for (hsize_t k = 0; k < d->rows; k++)
+            result = result && !strcmp(there[k] ? there[k] : "", labels[k]);
+        H5Dvlen_reclaim(d->memory_type, space, H5P_DEFAULT, there);
+    }
+    h5_close(space);
+    free(there);
+    return result;
+}
+
+/* A series that says none takes those that are there. */
+static int has_coordinates(const h5dataset *d, const h5log_dim *dim)
+{
+    if (dim->labels)
+        return has_labels(d, dim->labels);
+    return dim->values ? has_values(d, dim->values) : 1;
+}
+
 /* Opens the scale of a dimension, which other series of the group may share, or makes it. To be closed. */
 static int open_dimension(h5records *g, const h5log_dim *dim, h5dataset *d, lstm_error *err)
 {
@@ -213,11 +252,19 @@ static int open_dimension(h5records *g, const h5log_dim *dim, h5dataset *d, lstm
     }
     if (h5dataset_open(d, g->group, dim->name))
         return -1;
-    if (d->rows == dim->size)
-        return 0;
-    h5dataset_close(d);
-    return lstm_fail(err, "dim", "dimension '%s' of group '%s' has size %llu already, not %zu: use another name or "
-                     "group", dim->name, g->path, (unsigned long long)d->rows, dim->size);
+    if (d->rows != dim->size) {
+        lstm_fail(err, "dim", "dimension '%s' of group '%s' has size %llu already, not %zu: use another name or group",
+                  dim->name, g->path, (unsigned long long)d->rows, dim->size);
+        h5dataset_close(d);
+        return -1;
+    }
+    const int same = has_coordinates(d, dim);
+    if (same != 1)
+        h5dataset_close(d);
+    if (same == 0)
+        lstm_fail(err, "dim", "dimension '%s' of group '%s' has other coordinates already: use another name or group",
+                  dim->name, g->path);
+    return same == 1 ? 0 : -1;
 }
 
 /* ---- series ----------------------------------------------------------------------------------------------------- */

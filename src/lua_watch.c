@@ -38,7 +38,30 @@ static const char *text_field(lua_State *L, int index, const char *name)
     return text;
 }
 
-/* { "unit", 128 } or { "gate", 4, { "i", "f", "g", "o" } }, on top of the stack; labels end up in an array below it. */
+/* The coordinates on top of the stack, a list of texts or of numbers; what they point to stays on the stack. */
+static void check_coordinates(lua_State *L, h5log_dim *dim)
+{
+    const int list = lua_gettop(L);
+    luaL_argcheck(L, luaL_len(L, list) == (lua_Integer)dim->size, 2, "a coordinate for each index expected");
+    const bool numbers = lua_geti(L, list, 1) == LUA_TNUMBER;
+    lua_pop(L, 1);
+    double *values = numbers ? lua_newuserdatauv(L, dim->size * sizeof *values, 0) : NULL;
+    const char **labels = numbers ? NULL : lua_newuserdatauv(L, dim->size * sizeof *labels, 0);
+    for (size_t k = 0; k < dim->size; k++) {
+        const int type = lua_geti(L, list, (lua_Integer)k + 1);
+        luaL_argcheck(L, type == (numbers ? LUA_TNUMBER : LUA_TSTRING), 2, "all numbers or all texts expected");
+        if (numbers)
+            values[k] = lua_tonumber(L, -1);
+        else
+            labels[k] = lua_tostring(L, -1);
+        lua_pop(L, 1); /* the list keeps the string */
+    }
+    dim->values = values;
+    dim->labels = labels;
+}
+
+/* { "unit", 128 }, or with coordinates: { "gate", 4, { "i", "f", "g", "o" } }, { "x", 2, { -0.5, 0.5 } }; on top of the
+ * stack. What the coordinates point to ends up in a userdata below it. */
 static void check_dim(lua_State *L, h5log_dim *dim)
 {
     luaL_checktype(L, -1, LUA_TTABLE);
@@ -49,22 +72,14 @@ static void check_dim(lua_State *L, h5log_dim *dim)
     dim->size = (size_t)luaL_checkinteger(L, -1);
     lua_pop(L, 2);
     if (lua_geti(L, table, 3) == LUA_TTABLE) {
-        const char **labels = lua_newuserdatauv(L, dim->size * sizeof *labels, 0);
-        for (size_t k = 0; k < dim->size; k++) {
-            lua_geti(L, -2, (lua_Integer)k + 1);
-            labels[k] = luaL_checkstring(L, -1);
-            lua_pop(L, 1);
-        }
-        dim->labels = labels;
+        check_coordinates(L, dim);
         lua_rotate(L, table - 1, 1); /* keep the array below the table of dimensions, for as long as the call lasts */
-        lua_pop(L, 1);
-        return;
     }
     lua_pop(L, 1);
 }
 
-/* log:announce { name = "group/series", type = "float"|"double"|"int32", dims = { { name, size [, labels] }, ... },
- * keepbits = , units = , title = } */
+/* log:announce { name = "group/series", type = "float"|"double"|"int32", dims = { { name, size [, coordinates] }, ...
+ * }, keepbits = , units = , title = } */
 static int log_announce(lua_State *L)
 {
     h5log *log = lua_log_check(L);

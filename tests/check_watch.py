@@ -114,6 +114,9 @@ def check_lstm(path):
            "which add up to the gradient's norm")
         ok([d[0].name.split("/")[-1] for d in a["f"].dims] == ["record", "layer", "time", "batch", "unit"],
            "dimensions have names")
+        name, x = (f["mine/table"].dims[k][0] for k in (1, 2))
+        ok([n.decode() for n in name[:]] == ["a", "b\u00e9", "c"] and list(x[:]) == [-0.5, 2],
+           "dimensions of one's own tensors may have coordinates")
         ok(b"mark" in list(f["events/kind"][:]), "an event")
 
 

@@ -346,6 +346,23 @@ static void test_refusals(void)
     s.name = "a/y";
     tap_ok(h5log_announce(log, &s, &err) && says("dimension 'unit' of group 'a' has size 4"),
            "a dimension of two sizes");
+    const double halves[] = {0, 0.5}, thirds[] = {0, 0.3};
+    const char *const ab[] = {"a", "b"}, *const ac[] = {"a", "c"};
+    s.name = "b/x";
+    s.ndim = 2;
+    s.dim[0] = (h5log_dim){"place", 2, halves, NULL};
+    s.dim[1] = (h5log_dim){"name", 2, NULL, ab};
+    tap_ok(good(h5log_announce(log, &s, &err)), "dimensions with coordinates");
+    s.name = "b/y";
+    tap_ok(good(h5log_announce(log, &s, &err)), "the same for another series");
+    s.name = "b/z";
+    s.dim[0].values = thirds;
+    tap_ok(h5log_announce(log, &s, &err) && says("'place' of group 'b' has other coordinates"), "other numbers");
+    s.dim[0] = (h5log_dim){"place", 2, NULL, ab};
+    tap_ok(h5log_announce(log, &s, &err) && says("'place' of group 'b' has other coordinates"), "texts for numbers");
+    s.dim[0] = (h5log_dim){"name", 2, NULL, ac};
+    s.ndim = 1;
+    tap_ok(h5log_announce(log, &s, &err) && says("'name' of group 'b' has other coordinates"), "other texts");
     s.dim[0] = (h5log_dim){"y", 4, NULL, NULL};
     tap_ok(h5log_announce(log, &s, &err), "a dimension named as the series");
     s.dim[0] = (h5log_dim){"none", 0, NULL, NULL};

@@ -11,6 +11,8 @@ local function train(cfg, run)
   for step in run:steps(cfg.steps, fit, text) do
     run:log(step, fit:step(text))
     run:tensor(step, "mine/logits", fit:activation "logits", { "time", "batch", "output" })
+    run:tensor(step, "mine/table", lstm.tensor { { step, 2 }, { 3, 4 }, { 5, 6 } },
+      { { "name", { "a", "b\u{e9}", "c" } }, { "x", { -0.5, 2 } } })
     if step == 2 then run:event(step, "mark", "the second step") end
   end
 end

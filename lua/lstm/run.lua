@@ -591,8 +591,24 @@ function methods:sample(step, text)
   self.progress:sample(step, text, self.info)
 end
 
+-- { name, size [, coordinates] } of dimension d of a tensor. given: its name, or { name, coordinates }, or nil.
+local function dimension(given, d, size)
+  if type(given) ~= "table" then return { given or "dim" .. d, size } end
+  local name, coordinates = given[1], given[2]
+  local right = type(name) == "string" and type(coordinates) == "table" and #coordinates == size
+  for k = 1, right and size or 0 do
+    local kind = type(coordinates[k])
+    right = right and kind == type(coordinates[1]) and (kind == "number" or kind == "string")
+  end
+  if not right then
+    fault.mistake(("run:tensor: dimension %d: { name, list of %d numbers or texts } expected"):format(d, size))
+  end
+  return { name, size, coordinates }
+end
+
 --- Logs any tensor: run:tensor(step, "mine/attention", t, { "time", "unit" }) adds a record to series `name`, which the
--- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller.
+-- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller. A dimension
+-- may have coordinates, numbers or texts: { { "x", { -0.5, 0, 0.5 } }, "unit" }.
 function methods:tensor(step, name, tensor, dims)
   check_step(self, step, "tensor")
   if sys.typename(tensor) ~= "lstm.tensor" then
@@ -602,7 +618,7 @@ function methods:tensor(step, name, tensor, dims)
   self.series = self.series or {}
   if not self.series[name] then
     local series = { name = name, type = tensor.type, dims = {} }
-    for d, size in ipairs(tensor.shape) do series.dims[d] = { dims and dims[d] or "dim" .. d, size } end
+    for d, size in ipairs(tensor.shape) do series.dims[d] = dimension(dims and dims[d], d, size) end
     must(self, self.logs:announce(series))
     self.series[name] = true
   end
