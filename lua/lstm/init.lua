@@ -18,7 +18,8 @@ local lstm = {
 }
 
 local modules = {
-  data = true, experiment = true, schedule = true, sequences = true, show = true, space = true, sweep = true, tasks = true,
+  arguments = true, data = true, experiment = true, schedule = true, sequences = true, show = true, space = true,
+  sweep = true, tasks = true,
 }
 
 return setmetatable(lstm, {
