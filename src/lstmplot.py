@@ -376,6 +376,34 @@ def shown(symbol):
     return plain(symbol if len(symbol) <= 12 else symbol[:11] + "\u2026")
 
 
+def memory(runs, options):
+    """what a layer keeps, writes and shows: mean gates and mean |c| over time steps, the text below"""
+    run = one(runs, "memory")
+    if "activations" in run.log and "c" not in run.log["activations"]:
+        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
+    shape = run.series("activations/c").shape
+    record = run.record_of("activations/c", single_step(options))
+    row = index(run, "row", options.row or 0, shape[3])
+    times = some_of(run, "time", options.time, run.read("activations/c", record).shape[1])
+    labels = token_labels(run, record, row, times)
+    long = labels is not None and max(map(len, labels)) > 2
+    cell = 0.17 if long else 0.105  # inches for a token
+    fig, axes = figure(min(max(1.6 + 2 * cell * len(times), 10), 60), 6.5, f"Memory of {run.title}, training step "
+                       + number(run.steps("activations/c")[record]), nrows=2, ncols=2)
+    panels = [("f", "forget gate f: how much is kept"), ("i", "input gate i: how much is written"),
+              ("o", "output gate o: how much is shown"), ("c", "cell state: mean |c|")]
+    for ax, (what, title) in zip(axes.ravel(), panels):
+        values = finite(run, "activations/" + what, run.read("activations/" + what, record))[:, times, row]
+        for layer in layers(run, options, len(values)):
+            ax.plot(np.nanmean(np.abs(values[layer]), axis=-1), color=COLOURS[layer % len(COLOURS)], linewidth=1.6,
+                    label=f"layer {layer}")
+        ax.set_title(title)
+        ax.margins(x=0.01)
+        label_times(ax, times, labels, long)
+    legend_beside(axes[0, 1])
+    return fig
+
+
 def heatmap(runs, options):
     """a gate or state over time steps and units, with the text below"""
     run = one(runs, "heatmap")
@@ -658,6 +686,7 @@ def label_curves(ax, run, name, options):
 KINDS = {
     "loss": (loss, []),
     "gates": (gates, ["step", "layer"]),
+    "memory": (memory, ["step", "layer", "time", "row"]),
     "heatmap": (heatmap, ["what", "step", "layer", "units", "time", "row"]),
     "gradients": (gradients, ["what", "step", "layer"]),
     "parameters": (parameters, ["what", "parameter"]),

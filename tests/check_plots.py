@@ -61,6 +61,8 @@ FIGURES = {
               "validation, best"], 2),
     "gates": (["shakespeare watched", "training step 8", "input gate i", "forget gate f", "candidate g",
                "output gate o", "time step", "layer 0, mean", "layer 1, mean"], 20),
+    "memory": (["shakespeare watched", "training step 8", "how much is kept", "how much is written", "how much is shown",
+                "mean |c|", "layer 1", "token fed in"], 2),
     "heatmap": (["shakespeare watched", "layer 0", "training step 8", "hidden state h", "unit", "time step",
                  "token fed in"], 100),
     "gradients": (["shakespeare watched", "step 2", "step 8", "layer 1", "L2 norm of \u2202L/\u2202h",
@@ -145,6 +147,8 @@ def check_sentences():
         f.write("This is not HDF5.\n")
     for arguments, status, sentence in [
         ([bare, "gates", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
+        ([bare, "memory", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
+        ([watched, "memory", "--row", "2", "-o", out], 2, "--row 2: " + watched + " has 0 to 1"),
         ([bare, "heatmap", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
         ([bare, "saturation", "-o", out], 1, f"{bare} has no saturation; run with activations.every=100"),
         ([bare, "gradients", "-o", out], 1, f"{bare} has no gradients; run with gradients.every=100"),
