@@ -6,6 +6,7 @@
 --     lstmrun experiments/gradients.lua
 
 local lstm = require "lstm"
+lstm.arguments({}, ...) -- none
 
 print(("%-6s %5s  %s"):format("cell", "T", "|dL/dx_1|"))
 for _, cell in ipairs { "rnn", "lstm" } do

@@ -86,7 +86,7 @@ reports() { grep -h -e '"event": "sample"' -e '"event": "evaluation"' "$@"; }
 # ---- options --------------------------------------------------------------------------------------------------------
 
 run --help
-exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; prints "gradients, shakespeare"; silent
+exits 0 "--help"; prints "usage: lstmrun"; prints "--resume"; prints "gradients, "; prints "shakespeare"; silent
 run --version
 exits 0 "--version"; prints "lstmrun "; prints "hdf5"; prints "kernel"; silent
 run
@@ -157,6 +157,19 @@ run plain.lua key=value
 prints "key=value"
 run --dry-run plain.lua
 exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment"
+echo 'local cfg = require "lstm".arguments({ { "rate", 0.5, "of it" }, { "names", { "a" } } }, ...)
+print(cfg.rate * 2, #cfg.names)' >options.lua
+run options.lua rate=4 names=b,c
+exits 0 "a plain program with options"; prints "8.0	2"; silent
+run options.lua --help
+exits 0 "  its --help"; prints "usage: lstmrun options.lua [key=value ...]"; prints "rate=0.5  of it"; silent
+run options.lua rte=1
+exits 2 "  an option mistyped"; says "lstmrun: options.lua: no option 'rte' (did you mean 'rate'?)"
+says ". See: lstmrun options.lua --help"
+run options.lua rate=big
+exits 2 "  a value of the wrong type"; says "options.lua: option 'rate' must be a number, got 'big'"
+run options.lua 4
+exits 2 "  a word too many"; says "options.lua: unexpected argument '4'"
 echo 'io.popen("kill -INT $PPID"):close() local stop = os.time() + 20 while os.time() < stop do end' >loop.lua
 run loop.lua
 exits 130 "Ctrl-C in a plain program"; says "interrupted"

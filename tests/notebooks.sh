@@ -1,0 +1,112 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The demonstrations of the teaching notebooks (docs/notebooks.md): what cells, text generation, gates and activations
+# print, compared with stated values. The longer ones run in a short form. Speaks TAP.
+set -u
+. "${srcdir:-.}/tests/tap.sh"
+case ${srcdir:-.} in /*) top=$srcdir ;; *) top=$PWD/${srcdir:-.} ;; esac
+program=$PWD/lstmrun
+cd "$work" || exit 99
+OMP_NUM_THREADS=2
+export OMP_NUM_THREADS
+
+# demonstrate NAME [OPTION...]
+demonstrate() {
+    name=$1
+    shift
+    "$program" "$top/experiments/$name.lua" "$@" >out 2>err
+    status=$?
+    exits 0 "$name${*:+ $*}"
+}
+# number PATTERN: the first number that follows the pattern; "none" when there is none
+number() {
+    found=$(sed -n "s/^.*\($1\) *\(-\{0,1\}[0-9][0-9.e+-]*\).*/\2/p" out | head -1)
+    echo "${found:-none}"
+}
+# holds CONDITION TEXT: an expression of awk with numbers
+holds() {
+    case $1 in *none*) false ;; *) awk "BEGIN { exit !($1) }" ;; esac
+    result $? "  $2 ($1)"
+}
+
+# ---- a cell ---------------------------------------------------------------------------------------------------------
+
+demonstrate cell
+prints "step 1   h [-0.0034 -0.0019]   c [-0.0069 -0.0039]"
+prints "step 4   h [-0.0021  0.0053]   c [-0.0042  0.0105]"
+[ "$(grep -c 'equal: true' out)" = 4 ]; result $? "  four gate matrices are the joint one, at every step"
+[ "$(grep '^  [logitsfgch]*	' out | tr '\t\n' ' ,')" = \
+    "  logits [5, 8],  i [5, 2],  f [5, 2],  g [5, 2],  o [5, 2],  c [5, 2],  h [5, 2]," ]
+result $? "  shapes of all that a step computes"
+prints "output [2, 5, 20], h [2, 20], c [2, 20]"
+holds "$(number 'differs by') <= 1e-15" "the engine's layer is this one"
+
+demonstrate worked_example
+[ "$(grep -c '^  as printed in the tutorial$' out)" = 3 ] && ! grep -q NOT out
+result $? "  all digits are the tutorial's, at every step"
+# Products computed by NumPy from the tutorial's weights.
+prints "x W                [ 3.52810469  0.80031442  1.95747597  4.48178640  3.73511598 -1.95455576  1.90017684 -0.30271442]"
+prints "f * c              [ 0.85261684  0.04489316]"
+prints "h = o * tanh(c)    [ 0.99310023 -0.00257565]"
+
+# ---- text generation ------------------------------------------------------------------------------------------------
+
+demonstrate generation
+prints "vocabulary  18 characters"
+prints "'hello' is 6 3 8 8 11, and back 'hello'"
+prints "51 of 10 characters"
+matches "embedding.weight +\[18, 16\]"
+matches "lstm.weight_ih_l1 +\[128, 32\]"
+matches "embedded +\[10, 51, 16\]"
+matches "logits +\[10, 51, 18\]"
+holds "$(number ' loss') - 2.8904 < 0.05" "an untrained model guesses"
+[ "$(grep -c "|h| 0\.[0-9]* |c| .*layer 1: |h| 0\." out)" = 5 ]; result $? "  norms for each of five tokens"
+holds "$(number '100 steps *loss') < 0.3" "the small model learns"
+matches "trained, at 0.5 .*is a simple example for lstm text generation"
+
+for seed in 1 2 3; do
+    demonstrate hello --out=hello-$seed seed=$seed
+    prints "greedy           hello world hello world hello world"
+    prints "temperature 0.5  hello world hello world hello world"
+    holds "$(number 'epoch *10 *loss') > 2 * $(number 'epoch *50 *loss')" "the loss falls"
+done
+
+# ---- gates, activations, units --------------------------------------------------------------------------------------
+
+demonstrate gates --out=gates
+prints "parameters  5760; with a second bias, as PyTorch has it, 80 more a layer: 5920, nn.LSTM's number"
+prints "output      [20, 1, 20]"
+prints "h_n, c_n    [1, 20] and [1, 20] in each of 2 layers"
+[ "$(grep -cE '^  [0-9]+ +0\.[3-7][0-9]* +0\.[3-7][0-9]* +0\.[3-7][0-9]* +0\.' out)" = 40 ]
+result $? "  mean gates of an untrained network are about a half, at 20 steps of 2 layers"
+
+for seed in 1 2 3; do
+    demonstrate activations --out=activations-$seed seed=$seed units=128 batch=16 seq=4
+    std() { number "  $1  $2  *[^ ]*"; }
+    # Each layer multiplies the deviation by sqrt(128) times that of its weights: 0.113^10 = 3e-10 for the random ones;
+    # four times as much and as little for samples so few.
+    holds "$(std tanh random) < 12e-10 && $(std tanh random) > 1e-10" "tanh, random: nothing is left"
+    holds "$(std tanh Xavier) > 0.1 && $(std tanh Xavier) < 0.4" "tanh, Xavier: kept"
+    holds "$(std relu Xavier) < 0.1 * $(std relu He) && $(std relu He) > 0.2 && $(std relu He) < 3" "ReLU wants He"
+    holds "$(std lstm random) < 1e-7 && $(std lstm He) > $(std lstm Xavier)" "layers of an LSTM"
+done
+prints "-2  0.0000   0.1192  -0.9640"
+prints "3   3.0000   0.9526   0.9951"
+
+# A play in which everything can be kept track of.
+i=0
+while [ $i -lt 900 ]; do
+    i=$((i + 1))
+    case $((i * 7 % 5)) in 0) who=KING ;; 1) who=FOOL ;; *) who=QUEEN ;; esac
+    printf '\n%s:\nthe day is %s\nand "so it is"\n' $who "$(printf %$((i % 4))s | tr ' ' o)ld"
+done >play
+for seed in 1 2; do
+    demonstrate units --out=units-$seed seed=$seed data=play hidden=48 steps=150 passage=1500
+    for what in "place in the line" "name of a speaker" "inside quotation marks"; do
+        r=$(number "$what.* r =")
+        holds "$r * $r > 0.3" "a unit keeps track of: $what"
+    done
+done
+
+done_testing
