@@ -30,7 +30,8 @@ local function refuse(what, ...)
 end
 
 -- The fields of a table by name: defaults are { name = default }, "needed" or false (may be left out). Integers from
--- least.name (1) on.
+-- least.name (1) on, and no larger than the engine's sizes can be.
+local LARGEST <const> = 2147483647
 local function fields(what, given, defaults, least)
   if type(given) ~= "table" then refuse(what, "table expected, got %s", type(given)) end
   for name in pairs(given) do
@@ -43,6 +44,9 @@ local function fields(what, given, defaults, least)
     if value and not (math.type(value) == "integer" and value >= lowest) then
       local got = value ~= "needed" and tostring(value) or "nil"
       refuse(what, "field '%s': integer from %d on expected, got %s", name, lowest, got)
+    end
+    if value and name ~= "seed" and value > LARGEST then
+      refuse(what, "field '%s': at most %d expected, got %d", name, LARGEST, value)
     end
     values[name] = value or nil
   end
