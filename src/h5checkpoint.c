@@ -11,6 +11,7 @@
 
 #include "fileio.h"
 #include "h5file.h"
+#include "h5image.h"
 #include "h5probe.h"
 #include "sha256.h"
 
@@ -27,12 +28,6 @@
 #define TRAILER 64
 #define FORMAT_NAME "lstmrun checkpoint"
 #define TEXT_GROUP "text/"
-
-/* The bytes of an HDF5 file in memory. libhdf5's core driver works on them in place, through the callbacks below. */
-typedef struct image {
-    unsigned char *bytes;
-    size_t size, room;
-} image;
 
 typedef struct tensor_entry {
     h5checkpoint_item item; /* item.name is ours */
@@ -59,7 +54,7 @@ struct h5checkpoint {
     size_t ntensors, ntexts, nnumbers;
     char *path; /* reading: for messages */
     hid_t file; /* reading: open on image; else -1 */
-    image image;
+    h5image image;
 };
 
 /* ---- the list of what is in it ---------------------------------------------------------------------------------- */
@@ -321,70 +316,6 @@ int h5checkpoint_add_number(h5checkpoint *cp, const char *name, double value, ls
 
 /* ---- the image -------------------------------------------------------------------------------------------------- */
 
-/* libhdf5 asks these for the memory of the image. It always gets ours: nothing is copied, and freeing is left to us. */
-
-static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *data)
-{
-    image *im = data;
-    (void)op;
-    return size <= im->room ? im->bytes : NULL;
-}
-
-static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *data)
-{
-    (void)op;
-    (void)data;
-    return to == from ? to : memcpy(to, from, size);
-}
-
-static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *data)
-{
-    image *im = data;
-    (void)old;
-    (void)op;
-    if (size > im->room) {
-        unsigned char *bytes = realloc(im->bytes, size + size / 4);
-        if (!bytes)
-            return NULL;
-        im->bytes = bytes;
-        im->room = size + size / 4;
-    }
-    return im->bytes;
-}
-
-static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *data)
-{
-    (void)bytes;
-    (void)op;
-    (void)data;
-    return 0;
-}
-
-static void *same_image(void *data)
-{
-    return data;
-}
-
-static herr_t keep_image(void *data)
-{
-    (void)data;
-    return 0;
-}
-
-/* Access properties for a file in this memory. */
-static hid_t image_access(image *im)
-{
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
-                                             same_image,   keep_image,   im};
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    if (fapl >= 0 && H5Pset_fapl_core(fapl, 64 * 1024, 0) >= 0 &&
-        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-        H5Pset_file_image_callbacks(fapl, &callbacks) >= 0)
-        return fapl;
-    h5_close(fapl);
-    return -1;
-}
-
 /* A dataset with intermediate groups made. */
 static hid_t create_dataset(hid_t file, const char *name, hid_t type, hid_t space)
 {
@@ -463,15 +394,6 @@ static int write_contents(const h5checkpoint *cp, hid_t file)
     return 0;
 }
 
-/* libhdf5 takes two open files of one name for the same file, in memory, too: each image has a name of its own. */
-static const char *image_name(void)
-{
-    static char name[48];
-    static unsigned long number;
-    snprintf(name, sizeof name, "checkpoint in memory %lu", ++number);
-    return name;
-}
-
 static uint64_t get_u64(const unsigned char *p)
 {
     uint64_t value = 0;
@@ -480,27 +402,14 @@ static uint64_t get_u64(const unsigned char *p)
     return value;
 }
 
-/* Where the file ends, as its superblock says (version 2, which V18 asks for); 0: it cannot be. Only when the file is
- * closed has libhdf5 written all it wants to write. */
-static size_t end_of_image(const image *im)
-{
-    uint64_t end = im->room < 48 || im->bytes[8] != 2 ? 0 : get_u64(im->bytes + 28);
-    return end <= im->room - 48 ? (size_t)end : 0;
-}
-
 /* Writes everything into the image by way of libhdf5 and sets its size. */
-static int fill_image(const h5checkpoint *cp, image *im)
+static int fill_image(const h5checkpoint *cp, h5image *im)
 {
-    hid_t fapl = image_access(im);
-    hid_t file = fapl >= 0 ? H5Fcreate(image_name(), H5F_ACC_TRUNC, H5P_DEFAULT, fapl) : -1;
-    h5_close(fapl);
+    hid_t file = h5image_create(im);
     if (file < 0)
         return -1;
     int result = write_contents(cp, file);
-    if (H5Fclose(file) < 0 || result)
-        return -1;
-    im->size = end_of_image(im);
-    return im->size ? 0 : -1;
+    return h5image_finish(im, file) || result ? -1 : 0;
 }
 
 /* Whether this is one element: reading writes as many as there are. Closes the space, which may be invalid. */
@@ -595,11 +504,7 @@ static herr_t list_attribute(hid_t root, const char *name, const H5A_info_t *inf
 
 static int open_image(h5checkpoint *cp)
 {
-    hid_t fapl = image_access(&cp->image);
-    if (fapl >= 0 && H5Pset_file_image(fapl, cp->image.bytes, cp->image.size) >= 0)
-        cp->file = H5Fopen(image_name(), H5F_ACC_RDONLY, fapl);
-    h5_close(fapl);
-    if (cp->file < 0)
+    if ((cp->file = h5image_open(&cp->image)) < 0)
         return -1;
     if (H5Lvisit(cp->file, H5_INDEX_NAME, H5_ITER_INC, list_link, cp) < 0)
         return -1;
@@ -633,7 +538,7 @@ static bool memory_for_copies(const h5checkpoint *cp)
 }
 
 /* Whether the image can be read: what a checkpoint is replaced by must be one. */
-static bool reads_back(const h5checkpoint *cp, const image *im)
+static bool reads_back(const h5checkpoint *cp, const h5image *im)
 {
     h5checkpoint copy = {.image = *im, .file = -1};
     bool good = open_image(&copy) == 0 && copy.ntensors == cp->ntensors && copy.ntexts == cp->ntexts &&
@@ -644,7 +549,7 @@ static bool reads_back(const h5checkpoint *cp, const image *im)
 }
 
 /* The image, ready for the disk; im->bytes is to be freed in any case. */
-static int build(const h5checkpoint *cp, image *im, const char *path, lstm_error *err)
+static int build(const h5checkpoint *cp, h5image *im, const char *path, lstm_error *err)
 {
     char room[128];
     im->room = estimate(cp);
@@ -680,7 +585,7 @@ static void digest_of(const unsigned char *bytes, size_t size, const unsigned ch
     lstm_sha256_final(&s, digest);
 }
 
-static void make_trailer(const image *im, unsigned char trailer[TRAILER])
+static void make_trailer(const h5image *im, unsigned char trailer[TRAILER])
 {
     memset(trailer, 0, TRAILER);
     memcpy(trailer, MAGIC, 8);
@@ -703,81 +608,24 @@ static const char *trailer_fault(const unsigned char *trailer, uint64_t file_siz
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-/* A new file with these contents, on the disk when it returns 0; removed otherwise. */
-static int store(const char *path, const image *im)
+static int store(const h5image *im, const char *path, const char *previous)
 {
     unsigned char trailer[TRAILER];
-    make_trailer(im, trailer);
-    if (unlink(path) != 0 && errno != ENOENT) /* left behind by a killed process */
-        return errno;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return errno;
-    int error = fileio_write(fd, im->bytes, im->size, NULL);
-    if (!error)
-        error = fileio_write(fd, trailer, TRAILER, NULL);
-    if (!error && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && !error)
-        error = errno;
-    if (error)
-        unlink(path);
-    return error;
-}
-
-/* Gives the file at path the second name *kept, to become `previous` when the new one is in place. *kept is NULL when
- * there is nothing to keep, or when this file system has no hard links and the file is at previous already: then for a
- * moment there is `previous` only, which readers fall back to. */
-static int keep_old(const char *path, const char *previous, char **kept)
-{
-    if (asprintf(kept, "%s.tmp", previous) < 0) {
-        *kept = NULL;
-        return ENOMEM;
-    }
-    unlink(*kept);
-    int error = link(path, *kept) != 0 ? errno : 0;
-    if (error) {
-        free(*kept);
-        *kept = NULL;
-    }
-    if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK)
-        error = rename(path, previous) != 0 ? errno : 0;
-    return error == ENOENT ? 0 : error;
-}
-
-/* path -> previous, temporary -> path, such that path and previous are never both without a whole checkpoint. */
-static int put_in_place(const char *temporary, const char *path, const char *previous)
-{
-    char *kept = NULL;
-    int error = previous ? keep_old(path, previous, &kept) : 0;
-    if (!error)
-        error = rename(temporary, path) != 0 ? errno : fileio_sync_directory(path);
-    if (!error && kept)
-        error = rename(kept, previous) != 0 ? errno : fileio_sync_directory(path);
-    if (kept && error)
-        unlink(kept);
-    free(kept);
-    return error;
-}
-
-static int store_and_replace(const image *im, const char *path, const char *previous)
-{
     char *temporary;
     if (asprintf(&temporary, "%s.tmp", path) < 0)
         return ENOMEM;
-    int error = store(temporary, im);
-    if (!error && (error = put_in_place(temporary, path, previous)))
-        unlink(temporary);
+    make_trailer(im, trailer);
+    int error = h5image_store(im, trailer, TRAILER, path, temporary, previous);
     free(temporary);
     return error;
 }
 
 int h5checkpoint_write(const h5checkpoint *cp, const char *path, const char *previous, lstm_error *err)
 {
-    image im = {0};
+    h5image im = {0};
     int result = build(cp, &im, path, err);
     if (!result) {
-        int error = store_and_replace(&im, path, previous);
+        int error = store(&im, path, previous);
         if (error)
             result = fileio_fail(err, "cannot write", path, error);
     }
@@ -794,7 +642,7 @@ static int damaged(lstm_error *err, const char *path, const char *fault)
 }
 
 /* Reads and verifies the file open at fd; libhdf5 has no part in it. */
-static int load_open(int fd, const char *path, image *im, lstm_error *err)
+static int load_open(int fd, const char *path, h5image *im, lstm_error *err)
 {
     struct stat st;
     unsigned char trailer[TRAILER];
@@ -825,7 +673,7 @@ static int load_open(int fd, const char *path, image *im, lstm_error *err)
     return 0;
 }
 
-static int load(const char *path, image *im, lstm_error *err)
+static int load(const char *path, h5image *im, lstm_error *err)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO shall not make us wait */
     if (fd < 0)

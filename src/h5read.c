@@ -26,6 +26,7 @@
 
 struct h5read {
     char *path;
+    const char *only; /* the group that is listed; "": all */
     h5read_kind kind;
     bool live;
     hid_t file;
@@ -418,8 +419,8 @@ static int look(h5read *r, lstm_error *err)
     free(commits);
     if (!ours)
         return lstm_fail(err, "", "%s is neither a log nor a checkpoint of lstmrun", fileio_short_path(r->path, room));
-    hid_t root = open_object(r, "");
-    int result = root < 0 ? -1 : list_group(r, root, "", 0, err);
+    hid_t root = open_object(r, r->only);
+    int result = root < 0 ? -1 : list_group(r, root, r->only, *r->only ? 1 : 0, err);
     if (result && !err->message[0])
         h5_fail(err, "cannot read", r->path);
     h5_close(root);
@@ -485,6 +486,11 @@ static int open_and_look(h5read *r, lstm_error *err)
 
 h5read *h5read_open(const char *path, lstm_error *err)
 {
+    return h5read_open_group(path, "", err);
+}
+
+h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
+{
     lstm_error own;
     h5read *r = calloc(1, sizeof *r);
     if (!r || !(r->path = strdup(path))) {
@@ -493,6 +499,7 @@ h5read *h5read_open(const char *path, lstm_error *err)
         return NULL;
     }
     r->file = -1;
+    r->only = group;
     if (check_checkpoint(path, err) || open_and_look(r, err ? err : &own)) {
         h5read_close(r);
         return NULL;

@@ -482,6 +482,8 @@ void lua_run_register(lua_State *L)
     lua_lock_register(L);
     add_table(L, "csv", csv_functions);
     add_table(L, "checkpoint", checkpoint_functions);
+    lua_results_push(L);
+    lua_setfield(L, -2, "results");
     lua_sys_push(L);
     lua_setfield(L, -2, "sys");
     lua_process_push(L);

@@ -11,7 +11,7 @@
 
 #include "h5log.h"
 
-/* Adds the tables `log`, `csv`, `checkpoint`, `sys` and `process` to the table on top of the stack. */
+/* Adds the tables `log`, `csv`, `checkpoint`, `results`, `sys` and `process` to the table on top of the stack. */
 void lua_run_register(lua_State *L);
 
 /* The open log that is argument 1 of a method. */
@@ -28,5 +28,7 @@ void lua_lock_register(lua_State *L);
 void lua_sys_push(lua_State *L);
 /* Pushes the table `process`. */
 void lua_process_push(lua_State *L);
+/* Pushes the table `results` (lua_results.c). */
+void lua_results_push(lua_State *L);
 
 #endif
