@@ -33,7 +33,7 @@ static hid_t column_type(const h5results_column *c, bool in_file)
     case H5RESULTS_INTEGER: return H5Tcopy(in_file ? H5T_STD_I64LE : H5T_NATIVE_INT64);
     case H5RESULTS_NUMBER: return H5Tcopy(in_file ? H5T_IEEE_F64LE : H5T_NATIVE_DOUBLE);
     case H5RESULTS_BOOLEAN: return H5Tcopy(in_file ? H5T_STD_U8LE : H5T_NATIVE_UINT8);
-    default: return h5_string_type(c->width);
+    default: return h5_fixed_text_type(c->width);
     }
 }
 

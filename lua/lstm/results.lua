@@ -241,15 +241,15 @@ local function best_lines(sweep, list, most)
   if #found == 0 then return {} end
   local seeds = 1
   for _, each in ipairs(found) do seeds = math.max(seeds, #each.values) end
-  local lines = { ("best %s%s:"):format(sweep.metric.name,
+  local lines = { ("best    %s%s"):format(sweep.metric.name,
     seeds > 1 and ", mean and standard deviation over seeds" or "") }
   for k = 1, math.min(most, #found) do
     local each = found[k]
     local spread = each.deviation and (" +- %-9.3g"):format(each.deviation) or seeds > 1 and (" "):rep(13) or ""
     local count = seeds > 1 and (" %-9s"):format(format.plural(#each.values, "seed")) or ""
-    lines[#lines + 1] = ("  %-10.5g%s%s  %s"):format(each.mean, spread, count, each.key)
+    lines[#lines + 1] = ("        %-10.5g%s%s  %s"):format(each.mean, spread, count, each.key)
   end
-  if #found > most then lines[#lines + 1] = ("  ... and %d more, in sweep.csv"):format(#found - most) end
+  if #found > most then lines[#lines + 1] = ("        ... and %d more, in sweep.csv"):format(#found - most) end
   return lines
 end
 
@@ -329,10 +329,10 @@ local function effect_lines(sweep, list)
     end
   end
   if #effects == 0 or #found < 3 then return {} end
-  local lines = { ("effect of each parameter: share of the variance, and mean best %s by value%s:"):format(
+  local lines = { ("effect  of each parameter: share of the variance, and mean of the best %s%s"):format(
     sweep.metric.name, sweep.prune and " (pruned trials count as far as they came)" or "") }
   for _, one in ipairs(effects) do
-    lines[#lines + 1] = ("  %-" .. width .. "s %4.0f%%   %s"):format(one.name, 100 * one.share, one.text)
+    lines[#lines + 1] = ("        %-" .. width .. "s %4.0f%%   %s"):format(one.name, 100 * one.share, one.text)
   end
   return lines
 end

@@ -7,6 +7,7 @@ local display = require "lstm.sweep_display"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
 local trial_run = require "lstm.trial_run"
 local trials = require "lstm.trials"
@@ -22,6 +23,7 @@ sweep_command.options = {
   { "trial", "needed", "=ID", "run just this one: its id, the id's beginning, or its number in the list" },
   { "shard", "needed", "=I/N", "only the I-th of N parts of the trials" },
   { "fail-fast", "none", "", "stop everything when a trial has failed" },
+  { "collect", "none", "", "only gather what the trials have found so far" },
   { "retry", "none", "", "try failed trials again, however often they failed" },
 }
 
@@ -165,16 +167,21 @@ local function tell_failures(show, list, host, directory)
   end
 end
 
-local function best_line(show, sweep)
-  local best = show.best
-  if not best then return end
-  show:print(("best    %s %.6g at %s  (%s)"):format(sweep.metric.name, best.status.best, trials.show(best, true), best.id))
+-- What all trials of the sweep have found, not only those of this shard.
+local function gather(show, sweep, directory)
+  local list = trials.all(sweep, directory)
+  local remarks, reason = results.write(sweep, list, directory)
+  if not remarks then fault.stop(reason) end
+  for _, line in ipairs(results.summary(sweep, list)) do show:print(line) end
+  show:print(("files   %s/sweep.h5, sweep.csv"):format(directory))
+  for _, remark in ipairs(remarks) do show:print("        " .. remark) end
 end
 
--- Results of the whole sweep, from all its trials.
-local function write_results(sweep, directory)
-  local found, results = pcall(require, "lstm.results")
-  if found then return results.write(sweep, trials.all(sweep, directory)) end
+local function collect(sweep, directory, list, host)
+  if not sys.kind(directory .. "/trials") then fault.stop(("there are no trials in %s"):format(directory)) end
+  local show = display.new { kind = host.progress, sweep = sweep, list = list }
+  show:print(("sweep   %s: %s"):format(sweep.name, (counts(list))))
+  gather(show, sweep, directory)
 end
 
 local early = { failed = "a trial failed (--fail-fast)", time = "its budget of time is used up" }
@@ -186,8 +193,7 @@ local function finish(show, sweep, list, host, directory, why)
   show:event("sweep_end", { directory = directory, counts = count, reason = why })
   tell_failures(show, list, host, directory)
   show:print(("over    %s"):format(text))
-  best_line(show, sweep)
-  write_results(sweep, directory)
+  gather(show, sweep, directory)
   if why then
     show:say(("stopped: %s. Go on with:  %s"):format(early[why] or "SIG" .. why, command_line(host, directory)))
     local _, status = sys.stop_signal()
@@ -248,6 +254,7 @@ function sweep_command.run(sweep, given, host, run_experiment)
   local list = trials.all(sweep, directory)
   if given.shard then list = shard(list, given.shard) end
   if given.list then return print_list(sweep, directory, list, host) end
+  if given.collect then return collect(sweep, directory, list, host) end
   return run_all(sweep, directory, list, given, host)
 end
 
