@@ -114,6 +114,10 @@ int lstm_check_trainer(const lstm_model_config *m, const lstm_trainer_config *c,
         return lstm_fail(err, "loss_at", "expected all or last");
     if ((unsigned)c->reduction > LSTM_SUM)
         return lstm_fail(err, "reduction", "expected mean or sum");
+    if (c->partners.rows && (!c->partners.sum || c->partners.first > c->partners.rows ||
+                             c->batch > c->partners.rows - c->partners.first))
+        return lstm_fail(err, "partners", "rows %zu to %zu of %zu, and a sum, expected", c->partners.first,
+                         c->partners.first + c->batch, c->partners.rows);
     if (c->inference)
         return 0;
     if (check_size("accumulate", c->accumulate, MOST_UNITS, err))

@@ -142,7 +142,8 @@ struct lstm_trainer {
     lstm_batch batch;
     bool has_forward, has_backward, training, has_dstate;
     size_t steps;
-    double weight_sum, loss, loss_scale;
+    double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
+    double waited;                    /* seconds in sums over partners, all together */
     lstm_update_stats update;
     bool profile;
     double phase[LSTM_PHASES], phase_start; /* seconds, of thread 0 */

@@ -91,12 +91,13 @@ static void gather_input(const team *me)
 }
 
 /* out = h after dropout (Srivastava et al. 2014, inverted); all blocks of this thread's time steps. Mask `place` (a
- * layer, or L for the head's) differs for each place, pass and element; the probability is kept to 16 bits. In
- * evaluation nothing is dropped. */
+ * layer, or L for the head's) differs for each place, pass and element of the whole batch; the probability is kept to 16
+ * bits. In evaluation nothing is dropped. */
 static void drop(const team *me, real *out, real *mask, const real *h, size_t place)
 {
     const lstm_model_config *c = &me->tr->m->config;
     const size_t B = me->tr->config.batch, unit = unit_step(me), groups = (c->hidden + 7) / 8;
+    const size_t whole = lstm_whole_batch(&me->tr->config), row = me->tr->config.partners.first;
     const uint32_t threshold = (uint32_t)(c->dropout * 65536 + 0.5);
     const real keep = (real)(1 / (1 - c->dropout));
     const uint64_t stream = LSTM_STREAM_DROPOUT | (uint64_t)place << 48 | me->tr->counters.passes;
@@ -105,7 +106,8 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
     for (size_t t = t0; t < t1; t++) {
         real *m = mask + t * unit;
         if (me->tr->training)
-            me->kern->dropout(m, B, c->hidden, B * NB, c->seed, stream, (uint64_t)t * B * groups, threshold, keep);
+            me->kern->dropout(m, B, c->hidden, B * NB, c->seed, stream, ((uint64_t)t * whole + row) * groups, threshold,
+                              keep);
         else
             for (size_t i = 0; i < unit; i++)
                 m[i] = 1;

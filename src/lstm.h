@@ -180,8 +180,21 @@ typedef enum lstm_clip { LSTM_CLIP_NONE, LSTM_CLIP_VALUE, LSTM_CLIP_NORM } lstm_
 typedef enum lstm_loss_at { LSTM_LOSS_AT_ALL, LSTM_LOSS_AT_LAST } lstm_loss_at;
 typedef enum lstm_reduction { LSTM_MEAN, LSTM_SUM } lstm_reduction;
 
+/* Partners: processes (or threads) that train equal models, each on some rows of the same batches, so that together
+ * they do what one would do with the whole batch. All of them make the same calls with the same arguments but for the
+ * rows. Losses and gradients are those of the whole batch, summed over the partners; activations, their gradients and
+ * states are those of the trainer's own rows. Dropout is that of the rows' places in the whole batch. */
+typedef struct lstm_partners {
+    size_t rows;  /* B of the whole batch; 0: there are no partners, the fields below mean nothing */
+    size_t first; /* the row of the whole batch that is this trainer's row 0 */
+    /* values[i] := its sum over all partners, the same bits for each of them: added in an order that never changes.
+     * Called from the thread that called the trainer. Cannot fail: what cannot go on must end the process. */
+    void (*sum)(void *context, lstm_type type, void *values, size_t count);
+    void *context;
+} lstm_partners;
+
 typedef struct lstm_trainer_config {
-    size_t batch, seq;   /* B; T: the longest sequence a batch may have */
+    size_t batch, seq;   /* B: of this trainer; T: the longest sequence a batch may have */
     bool inference;      /* forward only: no gradients, no optimiser, no kept gates */
     lstm_optimizer optimizer;
     double lr, beta1, beta2, eps, momentum, alpha, weight_decay; /* torch's meanings and names (alpha: RMSprop) */
@@ -194,7 +207,14 @@ typedef struct lstm_trainer_config {
     lstm_reduction reduction; /* loss and gradient: mean over what counts, or sum */
     bool carry;          /* lstm_trainer_step carries h and c to the next batch */
     int threads;         /* 0: lstm_threads() */
+    lstm_partners partners;
 } lstm_trainer_config;
+
+/* B of the whole batch. */
+static inline size_t lstm_whole_batch(const lstm_trainer_config *c)
+{
+    return c->partners.rows ? c->partners.rows : c->batch;
+}
 
 void lstm_trainer_defaults(lstm_trainer_config *config); /* AdamW 1e-3, .9, .999, 1e-8, decay .01; B = T = 0 */
 
@@ -221,8 +241,10 @@ typedef struct lstm_batch {
 /* Forward from the trainer's initial state. training: dropout is on. *loss: in nats per counted position (or MSE per
  * element), or their sum; NaN without targets. Does not change the state. */
 int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool training, double *loss, lstm_error *err);
+/* Sum of the weights of the positions that counted in the last forward with targets; of the whole batch. */
+double lstm_trainer_weight(const lstm_trainer *tr);
 /* Backward through the last forward (the batch's arrays must still be there); adds to the gradients of earlier
- * backward passes since the last update or lstm_trainer_zero. */
+ * backward passes since the last update or lstm_trainer_zero. Parameters' gradients are those of the whole batch. */
 int lstm_trainer_backward(lstm_trainer *tr, lstm_error *err);
 void lstm_trainer_zero(lstm_trainer *tr); /* forget accumulated gradients */
 
@@ -288,6 +310,7 @@ typedef enum lstm_phase {
     LSTM_PHASE_BACKWARD, /* recurrent products and cells, backwards; transposing weights */
     LSTM_PHASE_INPUTS_BACK, /* dL/d(input of a layer), embedding */
     LSTM_PHASE_WEIGHTS,  /* dW */
+    LSTM_PHASE_PARTNERS, /* sums over partners, and waiting for them */
     LSTM_PHASE_UPDATE,   /* norm, clipping, optimiser */
     LSTM_PHASES
 } lstm_phase;

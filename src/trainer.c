@@ -248,9 +248,33 @@ void lstm_trainer_reset(lstm_trainer *tr)
     }
 }
 
+/* ---- partners ------------------------------------------------------------------------------------------------------- */
+
+static void sum_over_partners(lstm_trainer *tr, lstm_type type, void *values, size_t count)
+{
+    const lstm_partners *p = &tr->config.partners;
+    if (!p->rows)
+        return;
+    const double start = lstm_clock();
+    p->sum(p->context, type, values, count);
+    const double seconds = lstm_clock() - start;
+    tr->waited += seconds;
+    if (tr->profile)
+        tr->phase[LSTM_PHASE_PARTNERS] += seconds;
+}
+
+/* After each backward pass all partners have the gradient of the whole batch, accumulated passes included, so that it
+ * can be seen and kept at any time. The next pass adds to that of the first of them; the others begin at zero again. */
+static void drop_accumulated(lstm_trainer *tr)
+{
+    if (tr->counters.accumulated > 0 && tr->config.partners.first > 0)
+        memset(tr->grad, 0, tr->m->layout.total * tr->m->layout.esize);
+}
+
 /* ---- passes --------------------------------------------------------------------------------------------------------- */
 
-/* weight_at and their sum: the mask, or 1; with loss_at last only the last time step has any. */
+/* weight_at and their sum: the mask, or 1; with loss_at last only the last time step has any. Without a mask each
+ * partner knows the sum by itself. */
 static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
 {
     const size_t B = tr->config.batch, n = b->steps * B;
@@ -260,15 +284,21 @@ static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
         tr->weight_at[k] = k < first ? 0 : b->mask ? (double)b->mask[k] : 1;
         tr->weight_sum += tr->weight_at[k];
     }
+    if (b->mask)
+        sum_over_partners(tr, LSTM_F64, &tr->weight_sum, 1);
+    else
+        tr->weight_sum = (double)((n - first) / B * lstm_whole_batch(&tr->config));
     if (!(tr->weight_sum > 0))
         return lstm_fail(err, "mask", "nothing counts: all weights of the loss are zero");
-    if (tr->m->config.loss == LSTM_LOSS_MSE)
-        tr->weight_sum *= (double)tr->m->config.outputs;
-    tr->loss_scale = tr->config.reduction == LSTM_MEAN ? 1 / tr->weight_sum : 1;
+    const double width = tr->m->config.loss == LSTM_LOSS_MSE ? (double)tr->m->config.outputs : 1;
+    tr->loss_scale = tr->config.reduction == LSTM_MEAN ? 1 / (tr->weight_sum * width) : 1;
     return 0;
 }
 
-int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool training, double *loss, lstm_error *err)
+double lstm_trainer_weight(const lstm_trainer *tr) { return tr->weight_sum; }
+
+/* Forward, but for the sum of the loss over partners, which may wait for the gradient's. */
+static int forward_rows(lstm_trainer *tr, const lstm_batch *batch, bool training, lstm_error *err)
 {
     const bool has_targets = batch->target_ids || batch->target;
     if (lstm_check_batch(tr, batch, err) || (has_targets && weigh(tr, batch, err)))
@@ -284,8 +314,19 @@ int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool trainin
     if (tr->config.inference)
         lstm_team_learn(tr, lstm_clock() - start);
     tr->has_forward = true;
+    if (!has_targets)
+        tr->loss = (double)NAN;
+    return 0;
+}
+
+int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool training, double *loss, lstm_error *err)
+{
+    if (forward_rows(tr, batch, training, err))
+        return -1;
+    if (batch->target_ids || batch->target)
+        sum_over_partners(tr, LSTM_F64, &tr->loss, 1);
     if (loss)
-        *loss = has_targets ? tr->loss : (double)NAN;
+        *loss = tr->loss;
     return 0;
 }
 
@@ -297,7 +338,9 @@ int lstm_trainer_backward(lstm_trainer *tr, lstm_error *err)
         return lstm_fail(err, "", "backward needs a forward pass before it");
     if (!tr->batch.target_ids && !tr->batch.target)
         return lstm_fail(err, "targets", "backward needs targets in the forward pass before it");
+    drop_accumulated(tr);
     tr->m->passes->backward(tr);
+    sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
     tr->counters.passes++;
     tr->counters.accumulated++;
     tr->has_backward = true;
@@ -326,14 +369,16 @@ int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *
 int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats *stats, lstm_error *err)
 {
     lstm_step_stats s = {0};
-    const double start = lstm_clock();
-    if (lstm_trainer_forward(tr, batch, true, &s.loss, err) || lstm_trainer_backward(tr, err))
+    const double start = lstm_clock() - tr->waited;
+    if (forward_rows(tr, batch, true, err) || lstm_trainer_backward(tr, err))
         return -1;
+    sum_over_partners(tr, LSTM_F64, &tr->loss, 1);
+    s.loss = tr->loss;
     if (tr->counters.accumulated >= tr->config.accumulate && lstm_trainer_update(tr, &s.update, err))
         return -1;
     if (tr->config.carry)
         lstm_trainer_carry(tr);
-    lstm_team_learn(tr, lstm_clock() - start);
+    lstm_team_learn(tr, lstm_clock() - tr->waited - start);
     if (stats)
         *stats = s;
     return 0;
@@ -496,7 +541,7 @@ int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, ls
 /* ---- profile -------------------------------------------------------------------------------------------------------- */
 
 static const char *const phase_names[LSTM_PHASES] = {"input", "forward", "head", "backward", "inputs_back", "weights",
-                                                     "update"};
+                                                     "partners", "update"};
 
 const char *lstm_phase_name(lstm_phase p) { return (unsigned)p < LSTM_PHASES ? phase_names[p] : NULL; }
 
