@@ -18,23 +18,32 @@
 #ifndef LSTM_LUADIR
 #define LSTM_LUADIR "/usr/local/share/lua/5.4"
 #endif
+#ifndef LSTM_LUAEXECDIR
+#define LSTM_LUAEXECDIR "/usr/local/lib/lua/5.4"
+#endif
 #ifndef LSTM_PKGDATADIR
 #define LSTM_PKGDATADIR "/usr/local/share/lstmrun"
 #endif
 
 int luaopen_lstm_core(lua_State *L);
 
-/* Where the Lua modules are, and the directory `experiments`. */
+/* Where the Lua modules are, those in C, and the directory `experiments`. */
 typedef struct places {
     char modules[PATH_MAX];
+    char c_modules[PATH_MAX];
     char root[PATH_MAX];
 } places;
 
-static int set_places(places *p, const char *directory, const char *modules, const char *root)
+static int set_place(char *place, const char *directory, const char *name)
 {
-    int m = snprintf(p->modules, sizeof p->modules, "%s%s", directory, modules);
-    int r = snprintf(p->root, sizeof p->root, "%s%s", directory, root);
-    return m >= 0 && r >= 0 && (size_t)m < sizeof p->modules && (size_t)r < sizeof p->root ? 0 : -1;
+    int n = snprintf(place, PATH_MAX, "%s%s", directory, name);
+    return n >= 0 && n < PATH_MAX ? 0 : -1;
+}
+
+static int set_places(places *p, const char *directory, const char *modules, const char *c_modules, const char *root)
+{
+    return set_place(p->modules, directory, modules) || set_place(p->c_modules, directory, c_modules) ||
+           set_place(p->root, directory, root);
 }
 
 static int has_modules(const places *p)
@@ -61,12 +70,13 @@ static int find_places(places *p)
 {
     char directory[PATH_MAX];
     if (own_directory(directory, sizeof directory) == 0) {
-        if (set_places(p, directory, "/lua", "") == 0 && has_modules(p))
+        if (set_places(p, directory, "/lua", "/lib", "") == 0 && has_modules(p))
             return 0;
-        if (set_places(p, directory, "/../share/lua/5.4", "/../share/lstmrun") == 0 && has_modules(p))
+        if (set_places(p, directory, "/../share/lua/5.4", "/../lib/lua/5.4", "/../share/lstmrun") == 0 &&
+            has_modules(p))
             return 0;
     }
-    if (set_places(p, "", LSTM_LUADIR, LSTM_PKGDATADIR) == 0 && has_modules(p))
+    if (set_places(p, "", LSTM_LUADIR, LSTM_LUAEXECDIR, LSTM_PKGDATADIR) == 0 && has_modules(p))
         return 0;
     return -1;
 }
@@ -78,6 +88,10 @@ static void set_path(lua_State *L, const places *p)
     lua_getfield(L, -1, "path");
     lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s;%s/?.lua", p->modules, p->modules, lua_tostring(L, -1), p->root);
     lua_setfield(L, -3, "path");
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "cpath");
+    lua_pushfstring(L, "%s/?.so;" LSTM_LUAEXECDIR "/?.so;%s", p->c_modules, lua_tostring(L, -1));
+    lua_setfield(L, -3, "cpath");
     lua_pop(L, 2);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_lstm_core);

@@ -15,6 +15,7 @@ typedef struct arrays {
     void *x, *y; /* model's type */
     int32_t *ids, *targets;
     float *mask;
+    int32_t *own_ids; /* with partners: those of the trainer's rows */
 } arrays;
 
 /* One field of a batch. */
@@ -41,18 +42,43 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
 {
     lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     lstm_model_config m = *lstm_model_settings(t->model->model);
-    size_t n = c.batch * c.seq, real = lstm_type_size(m.type);
+    size_t n = lstm_whole_batch(&c) * c.seq, real = lstm_type_size(m.type);
     size_t x = bytes_for(n, m.inputs, real), ids = bytes_for(n, 1, sizeof(int32_t));
     size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(float));
     if (t->arrays == NULL) {
-        void *room = lua_newuserdatauv(L, x + y + 2 * ids + mask, 0);
+        void *room = lua_newuserdatauv(L, x + y + 3 * ids + mask, 0);
         lua_setiuservalue(L, self, LUA_TRAINER_ARRAYS);
         t->arrays = room;
         lua_owner_recheck(L, &t->owner, "step");
     }
     char *at = t->arrays;
     char *tokens = at + x + y;
-    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (float *)(tokens + 2 * ids) };
+    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (float *)(tokens + 3 * ids),
+                     (int32_t *)(tokens + 2 * ids) };
+}
+
+/* The whole batch is there; the trainer is given its own rows of it. */
+static void finish_batch(lua_trainer *t, const arrays *a, lstm_batch batch)
+{
+    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+    const lstm_model_config *m = lstm_model_settings(t->model->model);
+    const size_t real = lstm_type_size(m->type);
+    t->ids = batch.ids;
+    t->batch = batch;
+    if (c->partners.rows == 0)
+        return;
+    if (batch.ids) {
+        lua_group_keep_rows(c, batch.steps, a->ids, a->own_ids, sizeof *a->ids);
+        t->batch.ids = a->own_ids;
+    }
+    if (batch.x)
+        lua_group_keep_rows(c, batch.steps, a->x, a->x, m->inputs * real);
+    if (batch.target_ids)
+        lua_group_keep_rows(c, batch.steps, a->targets, a->targets, sizeof *a->targets);
+    if (batch.target)
+        lua_group_keep_rows(c, batch.steps, a->y, a->y, m->outputs * real);
+    if (batch.mask)
+        lua_group_keep_rows(c, batch.steps, a->mask, a->mask, sizeof *a->mask);
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
@@ -248,7 +274,8 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     static const char *const dense[] = { "x", "y", "targets", "mask", "reset", NULL };
     bool vectors = lstm_model_settings(t->model->model)->input == LSTM_INPUT_DENSE;
     lua_args a = lua_args_open(L, table, function, arg, vectors ? dense : tokens, false);
-    field f = { .L = L, .function = function, .arg = arg, .batch = lstm_trainer_settings(t->trainer)->batch };
+    field f = { .L = L, .function = function, .arg = arg };
+    f.batch = lstm_whole_batch(lstm_trainer_settings(t->trainer));
     arrays to = arrays_of(L, self, t);
     lstm_batch batch = { 0 };
     take_inputs(L, a.table, &f, t, &to, &batch);
@@ -256,8 +283,8 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     take_mask(L, a.table, &f, &to, &batch);
     batch.reset = lua_args_boolean(&a, "reset", false);
     t->in_order = lua_args_has(&a, "reset");
-    t->batch = batch;
     lua_owner_recheck(L, &t->owner, function);
+    finish_batch(t, &to, batch);
 }
 
 /* ---- streams ---------------------------------------------------------------------------------------------------- */
@@ -292,15 +319,16 @@ static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, c
     if (s->owner.closed != NULL)
         lua_raise(L, "attempt to call '%s' with a %s", function, s->owner.closed);
     const lstm_stream_config *sc = lstm_stream_settings(s->stream);
-    if (sc->batch != c->batch || sc->seq > c->seq)
+    if (sc->batch != lstm_whole_batch(c) || sc->seq > c->seq)
         lua_args_error(L, function, arg, "stream of batch=%I and seq up to %I expected, got batch=%I, seq=%I",
-                       (LUAI_UACINT)c->batch, (LUAI_UACINT)c->seq, (LUAI_UACINT)sc->batch, (LUAI_UACINT)sc->seq);
+                       (LUAI_UACINT)lstm_whole_batch(c), (LUAI_UACINT)c->seq, (LUAI_UACINT)sc->batch,
+                       (LUAI_UACINT)sc->seq);
     check_vocabulary(L, self, t, lstm_stream_corpus(s->stream), function, arg);
     lstm_batch batch = { .ids = to.ids, .target_ids = to.targets };
     if (!lstm_stream_next(s->stream, to.ids, to.targets, &batch.steps, &batch.reset))
         return false;
     t->in_order = true;
-    t->batch = batch;
+    finish_batch(t, &to, batch);
     return true;
 }
 

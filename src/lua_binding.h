@@ -185,7 +185,8 @@ typedef struct lua_trainer {
     double lr, lr_scale; /* what the script set; the optimiser's rate is their product */
     lua_carry carry;
     void *arrays;     /* of the last batch; a user value keeps them */
-    lstm_batch batch; /* the last one */
+    lstm_batch batch; /* the last one: this process's rows */
+    const int32_t *ids; /* and its tokens, of all rows */
     bool in_order;    /* it is one of a sequence: carry says what becomes of the state */
     bool ready;       /* it went forward and not yet backward */
 } lua_trainer;
@@ -221,6 +222,20 @@ lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int 
 /* Takes the next batch of `source` (stack index: a batch table, a text, a stream, an object with a method next) into
  * trainer t (stack index `self`). Returns false at the end of a stream that ends. */
 bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const char *function, int arg);
+
+/* ---- processes that share batches ------------------------------------------------------------------------------- */
+
+/* Where this program is one of a group of processes (core.join), gives a trainer its share of the c->batch rows that
+ * all of them have: sets batch and partners. False, and nothing is set, when there are fewer rows than processes. */
+bool lua_group_share(lua_State *L, lstm_trainer_config *c);
+size_t lua_group_size(lua_State *L); /* processes; 1: this one is alone */
+/* From [steps][whole batch][bytes], the trainer's own rows [steps][batch][bytes]; `to` may be `from`. */
+void lua_group_keep_rows(const lstm_trainer_config *c, size_t steps, const void *from, void *to, size_t bytes);
+/* Pushes a copy of a tensor of trainer t, which has partners, with everybody's rows along `axis`; all must call it. */
+void lua_group_push_whole(lua_State *L, const lua_trainer *t, const lstm_tensor *own, int axis);
+int lua_trainer_whole(lua_State *L);
+int lua_trainer_fingerprint(lua_State *L);
+void lua_group_register(lua_State *L); /* adds `join` to the table on top of the stack */
 
 /* ---- uses of inference ------------------------------------------------------------------------------------------ */
 

@@ -74,6 +74,7 @@ int luaopen_lstm_core(lua_State *L)
     lua_stream_register(L);
     lua_model_register(L);
     lua_trainer_register(L);
+    lua_group_register(L);
     lua_run_register(L);
     return 1;
 }

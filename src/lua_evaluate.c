@@ -12,7 +12,8 @@
 static bool is_like(const lua_trainer *t, const lstm_trainer_config *like)
 {
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    return c->batch == like->batch && c->seq == like->seq && c->loss_at == like->loss_at && c->threads == like->threads;
+    return lstm_whole_batch(c) == like->batch && c->seq == like->seq && c->loss_at == like->loss_at &&
+           c->threads == like->threads;
 }
 
 /* A model keeps two: one for sampling, and the one it was last evaluated with. */
@@ -34,6 +35,7 @@ lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config 
         config.loss_at = like->loss_at;
         config.reduction = LSTM_SUM;
         config.carry = false;
+        lua_group_share(L, &config); /* or each process does all of it, when there are fewer rows */
         if (worker != NULL)
             lua_trainer_close(L, worker, "closed trainer");
         worker = lua_trainer_push(L, model, &config, &a);
@@ -56,19 +58,6 @@ typedef struct evaluation {
     double loss, weight;  /* sums over positions */
 } evaluation;
 
-/* What the positions of the last batch weigh together. */
-static double batch_weight(const lua_trainer *t)
-{
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    size_t end = t->batch.steps * c->batch, first = c->loss_at == LSTM_LOSS_AT_LAST ? end - c->batch : 0;
-    if (t->batch.mask == NULL)
-        return (double)(end - first);
-    double weight = 0;
-    for (size_t k = first; k < end; k++)
-        weight += t->batch.mask[k];
-    return weight;
-}
-
 /* Adds the next batch of the source at a stack index; false at its end. */
 static bool add_batch(evaluation *e, int source)
 {
@@ -84,7 +73,7 @@ static bool add_batch(evaluation *e, int source)
     if (lua_trainer_carries(t))
         lstm_trainer_carry(t->trainer);
     e->loss += loss;
-    e->weight += batch_weight(t);
+    e->weight += lstm_trainer_weight(t->trainer);
     return true;
 }
 
@@ -223,7 +212,8 @@ int lua_model_evaluate(lua_State *L)
 
 int lua_trainer_evaluate(lua_State *L)
 {
-    const lstm_trainer_config fit = *lstm_trainer_settings(lua_trainer_check(L, 1, "evaluate")->trainer);
+    lstm_trainer_config fit = *lstm_trainer_settings(lua_trainer_check(L, 1, "evaluate")->trainer);
+    fit.batch = lstm_whole_batch(&fit);
     lua_settop(L, 3);
     lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
     return evaluate(L, 4, &fit);

@@ -166,6 +166,17 @@ static int sys_clock(lua_State *L)
     return 1;
 }
 
+/* sleep(seconds): a signal may end it early */
+static int sys_sleep(lua_State *L)
+{
+    const lua_Number seconds = luaL_checknumber(L, 1);
+    const time_t whole = (time_t)seconds;
+    const struct timespec t = {.tv_sec = whole, .tv_nsec = (long)((seconds - (lua_Number)whole) * 1e9)};
+    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds expected");
+    nanosleep(&t, NULL);
+    return 0;
+}
+
 /* memory() -> bytes of physical memory; nil when unknown */
 static int sys_memory(lua_State *L)
 {
@@ -338,6 +349,7 @@ void lua_sys_push(lua_State *L)
         {"isatty", sys_isatty},
         {"width", sys_width},
         {"clock", sys_clock},
+        {"sleep", sys_sleep},
         {"memory", sys_memory},
         {"machine", sys_machine},
         {"pid", sys_pid},

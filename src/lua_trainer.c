@@ -153,6 +153,9 @@ int lua_trainer_new(lua_State *L)
     lua_args a = lua_args_open(L, 2, "trainer", 1, lua_trainer_fields, false);
     lstm_trainer_config config = lua_trainer_read_config(L, &a);
     lua_carry carry = read_carry(&a);
+    if (!lua_group_share(L, &config))
+        lua_args_field_error(&a, "batch", "at least %I expected, a row for each of the processes that share it, got %I",
+                             (LUAI_UACINT)lua_group_size(L), (LUAI_UACINT)config.batch);
     lua_trainer_push(L, 1, &config, &a)->carry = carry;
     return 1;
 }
@@ -286,7 +289,8 @@ lua_stream *lua_trainer_push_stream(lua_State *L, int self, lua_trainer *t, int 
     if (stream != NULL && stream->owner.closed == NULL)
         return stream;
     lua_pop(L, 1);
-    lstm_stream_config sc = { .part = LSTM_PART_TRAIN, .order = LSTM_ORDER_CONTIGUOUS, .batch = c.batch, .seq = c.seq };
+    lstm_stream_config sc = { .part = LSTM_PART_TRAIN, .order = LSTM_ORDER_CONTIGUOUS, .batch = lstm_whole_batch(&c),
+                              .seq = c.seq };
     stream = lua_stream_push(L, text, &sc, function, arg);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, self, LUA_TRAINER_STREAM);
@@ -323,7 +327,7 @@ static int push_config(lua_State *L, const lua_trainer *t)
     double lr = t->lr;
     lua_carry carry = t->carry;
     lua_createtable(L, 0, 19);
-    lua_field_integer(L, "batch", c.batch);
+    lua_field_integer(L, "batch", lstm_whole_batch(&c));
     lua_field_integer(L, "seq", c.seq);
     lua_field_string(L, "optimizer", optimizer_names[c.optimizer]);
     lua_field_number(L, "lr", lr);
@@ -367,6 +371,12 @@ static int push_updates(lua_State *L, const lua_trainer *t)
 
 static int push_batch(lua_State *L, const lua_trainer *t)
 {
+    lua_pushinteger(L, (lua_Integer)lstm_whole_batch(lstm_trainer_settings(t->trainer)));
+    return 1;
+}
+
+static int push_rows(lua_State *L, const lua_trainer *t)
+{
     lua_pushinteger(L, (lua_Integer)lstm_trainer_settings(t->trainer)->batch);
     return 1;
 }
@@ -389,8 +399,8 @@ static int trainer_index(lua_State *L)
         const char *name;
         int (*push)(lua_State *L, const lua_trainer *t);
     } fields[] = { { "lr", push_lr }, { "lr_scale", push_lr_scale }, { "updates", push_updates },
-                   { "batch", push_batch }, { "seq", push_seq }, { "bytes", push_bytes }, { "config", push_config },
-                   { NULL, NULL } };
+                   { "batch", push_batch }, { "rows", push_rows }, { "seq", push_seq }, { "bytes", push_bytes },
+                   { "config", push_config }, { NULL, NULL } };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
@@ -429,7 +439,7 @@ static int trainer_tostring(lua_State *L)
     }
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     lua_pushfstring(L, "%s (%s, batch %I, seq %I, %I updates)", LUA_TRAINER, optimizer_names[c->optimizer],
-                    (LUAI_UACINT)c->batch, (LUAI_UACINT)c->seq,
+                    (LUAI_UACINT)lstm_whole_batch(c), (LUAI_UACINT)c->seq,
                     (LUAI_UACINT)lstm_trainer_counters(t->trainer).updates);
     return 1;
 }
@@ -469,6 +479,7 @@ void lua_trainer_register(lua_State *L)
         { "state_view", lua_trainer_state_view }, { "counters", lua_trainer_counters },
         { "set_counters", lua_trainer_set_counters }, { "profile", trainer_profile },
         { "checkpoint_tensors", lua_trainer_checkpoint_tensors },
+        { "whole", lua_trainer_whole }, { "fingerprint", lua_trainer_fingerprint },
         { "stream", trainer_stream }, { "stream_cursor", trainer_stream_cursor }, { "close", trainer_gc },
         { NULL, NULL },
     };

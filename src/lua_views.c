@@ -106,6 +106,15 @@ static lstm_tensor state_of(lua_State *L, const lua_trainer *t, const char *func
     return view;
 }
 
+/* Pushes a copy, with the rows of all partners. */
+static const lstm_tensor *push_state_copy(lua_State *L, const lua_trainer *t, const lstm_tensor *view)
+{
+    if (lstm_trainer_settings(t->trainer)->partners.rows == 0)
+        return lua_tensor_push_copy(L, &t->owner, view);
+    lua_group_push_whole(L, t, view, 0);
+    return lua_tensor_check(L, -1, "state", 1);
+}
+
 int lua_trainer_state_view(lua_State *L)
 {
     lua_trainer *t = lua_trainer_check(L, 1, "state_view");
@@ -125,12 +134,19 @@ int lua_trainer_state(lua_State *L)
         lua_newtable(L);
         for (size_t layer = 0; layer < layers; layer++) {
             lstm_tensor view = state_of(L, t, "state", states[k].what, layer);
-            lua_tensor_push_copy(L, &t->owner, &view);
+            push_state_copy(L, t, &view);
             lua_rawseti(L, -2, (lua_Integer)layer);
         }
         lua_setfield(L, -2, states[k].name);
     }
     return 1;
+}
+
+/* Pushes a dense tensor of a state's shape, for the whole batch. */
+static const lstm_tensor *push_state_room(lua_State *L, const lua_trainer *t, const lstm_tensor *view)
+{
+    const size_t shape[] = { lstm_whole_batch(lstm_trainer_settings(t->trainer)), view->axis[1].size };
+    return lua_tensor_push_new(L, view->name, view->type, 2, shape);
 }
 
 /* Assigns state.h[layer] or state.c[layer] from the table at 2; with `check`, to a copy. */
@@ -144,9 +160,13 @@ static void set_state(lua_State *L, const lua_trainer *t, const lua_args *a, siz
                              lua_args_got(L, -1));
     lua_geti(L, -1, (lua_Integer)layer);
     int value = lua_gettop(L);
-    if (check)
-        view = *lua_tensor_push_copy(L, &t->owner, &view);
-    lua_tensor_assign(L, &t->owner, &view, value, "set_state", 1, what);
+    lstm_tensor whole = *push_state_room(L, t, &view);
+    lua_tensor_assign(L, &t->owner, &whole, value, "set_state", 1, what);
+    if (!check) {
+        const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
+        lua_group_keep_rows(c, 1, whole.data, whole.data, view.axis[1].size * lstm_type_size(view.type));
+        lstm_tensor_write(&view, 0, lstm_tensor_size(&view), whole.data);
+    }
     lua_settop(L, top);
 }
 
@@ -190,7 +210,8 @@ int lua_trainer_set_counters(lua_State *L)
     return 0;
 }
 
-/* Pops a name and appends { name, view } to the list below it; a tensor this trainer has not got is left out. */
+/* Pops a name and appends { name, view } to the list below it; a tensor this trainer has not got is left out. Of states
+ * that are shared with other processes: a copy of the whole. */
 static void append(lua_State *L, const lua_trainer *t, lstm_what what, size_t index)
 {
     lstm_tensor view;
@@ -203,7 +224,10 @@ static void append(lua_State *L, const lua_trainer *t, lstm_what what, size_t in
     lua_createtable(L, 2, 0);
     lua_insert(L, -2);
     lua_rawseti(L, -2, 1);
-    lua_tensor_push_view(L, 1, &view);
+    if ((what == LSTM_STATE_H || what == LSTM_STATE_C) && lstm_trainer_settings(t->trainer)->partners.rows)
+        lua_group_push_whole(L, t, &view, 0);
+    else
+        lua_tensor_push_view(L, 1, &view);
     lua_rawseti(L, -2, 2);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }

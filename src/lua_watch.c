@@ -172,11 +172,12 @@ static int log_ids(lua_State *L)
     const lua_trainer *t = lua_trainer_check(L, 4, "ids");
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     const size_t rows = (size_t)luaL_checkinteger(L, 5);
-    luaL_argcheck(L, t->arrays != NULL && t->batch.ids != NULL, 4, "a trainer that has taken a batch of tokens expected");
-    luaL_argcheck(L, rows >= 1 && rows <= c->batch, 5, "rows of the batch expected");
+    luaL_argcheck(L, t->arrays != NULL && t->ids != NULL, 4, "a trainer that has taken a batch of tokens expected");
+    const size_t batch = lstm_whole_batch(c);
+    luaL_argcheck(L, rows >= 1 && rows <= batch, 5, "rows of the batch expected");
     int32_t *ids = lua_newuserdatauv(L, c->seq * rows * sizeof *ids, 0);
     for (size_t k = 0; k < c->seq * rows; k++)
-        ids[k] = k / rows < t->batch.steps ? t->batch.ids[k / rows * c->batch + k % rows] : -1;
+        ids[k] = k / rows < t->batch.steps ? t->ids[k / rows * batch + k % rows] : -1;
     return log_plane(L, log, step, c->seq, rows, ids);
 }
 
