@@ -14,6 +14,7 @@
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
+local ranks = require "lstm.ranks"
 
 local sys = core.sys
 local checkpoint = {}
@@ -24,10 +25,13 @@ checkpoint.latest, checkpoint.previous, checkpoint.best, checkpoint.start, check
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
---- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence.
+--- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence. Of several
+-- ranks, each of which must call this, the first one writes what all have.
 -- what: experiment (name), config and state (JSON), fit and vocab (may be nil).
 function checkpoint.write(path, previous, what)
-  return core.checkpoint.write(path, previous, what.fit and what.fit:checkpoint_tensors() or {}, {
+  local tensors = what.fit and what.fit:checkpoint_tensors() or {}
+  if ranks.rank > 0 then return true end
+  return core.checkpoint.write(path, previous, tensors, {
     experiment = what.experiment,
     config = what.config,
     state = what.state,
@@ -171,10 +175,22 @@ local function load_all(file, path, tensors)
   end
 end
 
+-- Tensors of the state are those of the whole batch: a rank that has some of its rows takes these.
+local function take_state(fit, tensors)
+  local state = { h = {}, c = {} }
+  for _, entry in ipairs(tensors) do
+    local kind, layer = entry[1]:match "^state%.([hc])/l(%d+)$"
+    if kind then state[kind][math.tointeger(layer)] = entry[2] end
+  end
+  fit:set_state(state)
+end
+
 --- Brings a trainer to where it was: tensors, counters and rate.
 function checkpoint.restore(saved, fit)
   fit:set_counters(saved.state.counters)
-  load_all(saved.file, saved.path, fit:checkpoint_tensors())
+  local tensors = fit:checkpoint_tensors()
+  load_all(saved.file, saved.path, tensors)
+  if ranks.size > 1 then take_state(fit, tensors) end
 end
 
 --- Gives a model the parameters of a checkpoint, and nothing else. vocab (may be nil): must be the checkpoint's.

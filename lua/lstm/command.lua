@@ -15,6 +15,7 @@ local json = require "lstm.json"
 local limits = require "lstm.limits"
 local options = require "lstm.options"
 local progress = require "lstm.progress"
+local ranks = require "lstm.ranks"
 local replay = require "lstm.replay"
 local run = require "lstm.run"
 local script = require "lstm.script"
@@ -168,7 +169,9 @@ logged one, bit for bit, and says so, or where they part and what is different. 
 end
 
 local function print_version()
-  for _, pair in ipairs(describe.environment()) do
+  local list = describe.environment()
+  list[#list + 1] = { "mpi", ranks.library() }
+  for _, pair in ipairs(list) do
     print(("%-9s %s"):format(pair[1] == "version" and "lstmrun" or pair[1], pair[2]))
   end
 end
@@ -236,7 +239,7 @@ local function read_saved(description, given, host)
   if saved.experiment ~= description.name then
     fault.stop(("%s is of experiment '%s', not of '%s'"):format(saved.path, saved.experiment, description.name))
   end
-  if saved.fallback then
+  if saved.fallback and ranks.rank == 0 then
     io.stderr:write(("lstmrun: %s; going on from %s, step %d\n"):format(saved.fallback, saved.path, saved.state.step))
   end
   return saved
@@ -275,7 +278,7 @@ local function configure(description, given, host)
 end
 
 local function greet(host)
-  if host.progress == "json" or host.progress == "quiet" then return end
+  if host.progress == "json" or host.progress == "quiet" or ranks.rank > 0 then return end
   io.stdout:write(describe.program(), "  ", host.script, "\n")
   io.stdout:flush()
 end
@@ -286,7 +289,7 @@ local function make_host(given, program, name, path, args)
     program = program, script = name, script_path = path, command_line = program .. " " .. table.concat(words, " "),
     runs = "runs", out = given.out and (given.out:gsub("(.)/+$", "%1")), init_from = given["init-from"],
     dry_run = given["dry-run"] and require "lstm.dryrun",
-    progress = progress.kind(given.json, given.quiet, sys.isatty(1)),
+    progress = progress.kind(given.json, given.quiet, sys.isatty(1) and ranks.size == 1), -- mpirun's is no terminal
   }
 end
 
@@ -299,7 +302,24 @@ local function check_given(given, replaying)
   end
 end
 
+-- What is asked, rather than run, one process answers.
+local function is_question(given)
+  return given.help or given["print-config"] or given["dry-run"]
+end
+
+-- Joins the processes that mpirun started, if there are any. What must be the same in all of them is compared.
+local function join_ranks(given, args)
+  if is_question(given) then return end
+  ranks.start(given.threads)
+  local other = ranks.other(json.encode { args, sys.realpath "." })
+  if other then
+    fault.stop(("rank %d was started with other arguments, or in another directory, than rank 0; to let each run by " ..
+      "itself, set LSTMRUN_MPI=no"):format(other), fault.USAGE)
+  end
+end
+
 local function run_experiment(description, given, host)
+  if is_question(given) and (ranks.launched() or 0) > 0 then return end
   local cfg, saved
   if host.replay then cfg, saved = host.replay:configure(description, given), host.replay.saved
   else cfg, saved = configure(description, given, host) end
@@ -349,6 +369,7 @@ local function run_replay(args, rest, program, root, given)
   read_arguments(args, after, given, false)
   check_given(given, true)
   set_threads(given)
+  join_ranks(given, args)
   local this = replay.new(run_path, given, root)
   set_arg({}, 1, this.script, program)
   sys.on_signal "interrupt"
@@ -379,10 +400,12 @@ local function run_script(args, program, root, given)
     if given.version then return print_version() end
     check_given(given, false)
     set_threads(given)
-    local host = make_host(given, program, name, path, args)
-    if sweep.is(result) then return sweep_command.run(result, given, host, run_experiment) end
+    if sweep.is(result) then
+      return sweep_command.run(result, given, make_host(given, program, name, path, args), run_experiment)
+    end
     refuse_sweep_options(given, name)
-    return run_experiment(result, given, host)
+    join_ranks(given, args)
+    return run_experiment(result, given, make_host(given, program, name, path, args))
   end
   if given.help or given.resume or given["dry-run"] or given["print-config"] then
     fault.stop(name .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
@@ -391,23 +414,18 @@ end
 
 -- ---- the whole ----------------------------------------------------------------------------------------------------
 
-local function complain(message)
-  io.stderr:write((fault.has_position(message) and "%s\n" or "lstmrun: %s\n"):format(message))
+-- rank: of the process that says it, when there are several and it is not the first.
+local function complain(message, rank)
+  local who = rank and ("lstmrun: rank %d: "):format(rank) or "lstmrun: "
+  io.stderr:write((fault.has_position(message) and not rank and "" or who) .. message .. "\n")
 end
 
--- An error's exit status, once it is told. A signal that raised an error tells its own.
-local function failed(err)
-  if fault.is_stop(err) then
-    if err.message then complain(err.message) end
-    return err.status
-  end
+-- An error's exit status, and what is to be said of it, or nil. A signal that raised an error tells its own.
+local function reading(err)
+  if fault.is_stop(err) then return err.status, err.message end
   local signal, status = sys.stop_signal()
-  if signal and err:find "interrupted" then
-    complain "interrupted"
-    return status
-  end
-  complain(limits.explain(err))
-  return fault.ERROR
+  if signal and err:find "interrupted" then return status, "interrupted" end
+  return fault.ERROR, limits.explain(err)
 end
 
 --- Runs a command line; returns the exit status. root: the directory with the experiments that came with lstmrun.
@@ -417,7 +435,9 @@ function command.main(args, program, root)
   local always = os.getenv "LSTMRUN_TRACEBACK"
   for _, word in ipairs(args) do always = always or word == "--traceback" end
   local ok, err = xpcall(run_script, fault.handler(always), args, program, root, given)
-  local status = ok and 0 or failed(err)
+  local status, message = 0, nil
+  if not ok then status, message = reading(err) end
+  ranks.leave(status, message and function(rank) complain(message, rank) end)
   if not io.stdout:flush() and status == 0 then status = fault.ERROR end
   return status
 end

@@ -71,8 +71,8 @@ function describe.surroundings()
 end
 
 --- What of one environment may make the bits of a run differ from those of another; `threads` and the rest may not.
-describe.telling = { "version", "revision", "compiler", "kernel", "cpu", "hdf5", "lua", "script_sha256", "modules",
-  "data_sha256" }
+describe.telling = { "version", "revision", "compiler", "kernel", "cpu", "hdf5", "lua", "ranks", "script_sha256",
+  "modules", "data_sha256" }
 
 --- What differs of it between two environments { name = text }: a list of "kernel avx2, was avx512".
 function describe.differences(now, before)

@@ -7,6 +7,7 @@
 local core = require "lstm.core"
 local json = require "lstm.json"
 local options = require "lstm.options"
+local ranks = require "lstm.ranks"
 
 local logs = {}
 local methods = {}
@@ -14,6 +15,7 @@ local meta = { __index = methods }
 
 local first_columns = { "loss", "smoothed_loss", "val_loss", "lr", "grad_norm", "clipped_norm", "clipped_share",
   "update_ratio" }
+local nowhere = setmetatable({}, { __index = function() return function() return true end end }) -- a log that takes all
 local last_columns = { "tokens_per_second", "seconds" } -- what differs from one run to the next of the same bits
 
 logs.options = {
@@ -145,8 +147,8 @@ end
 
 --- Records what a watch (watch.lua) has to record.
 function methods:watch(watch, step)
-  if self.lost or self.muted then return true end
-  return answer(self, watch:record(self.log, step))
+  if self.muted or self.lost and ranks.size == 1 then return true end
+  return answer(self, watch:record(self.lost and nowhere or self.log, step))
 end
 
 --- Announces a series and logs a tensor to it, as lua_watch.c has it.
@@ -186,6 +188,25 @@ function methods:close()
     return true
   end
   return log_ok and csv_ok, log_reason or csv_reason
+end
+
+-- ---- a process that writes nothing, because rank 0 does -------------------------------------------------------------
+
+local silent = {}
+for name in pairs(methods) do silent[name] = function() return true end end
+
+function silent:watch(watch, step) -- every rank has a part of what is recorded
+  if self.muted then return true end
+  return watch:record(nowhere, step)
+end
+
+function silent:left_out() end
+function silent:cost() return 0, 0 end
+function silent:committed_step() return -1 end
+
+--- Logs that take everything and write nothing.
+function logs.none()
+  return setmetatable({}, { __index = silent })
 end
 
 return logs

@@ -20,7 +20,8 @@ local bar_width = 24
 local sample_lines = 8 -- of a sample's text, on a terminal
 
 --- kind: "terminal", "lines", "json" or "quiet"; out: the file to write to; clock and width: functions;
--- steps: of the whole run; first: the step it begins after; unit: what a token is ("char"), nil: no bits are shown.
+-- steps: of the whole run; first: the step it begins after; unit: what a token is ("char"), nil: no bits are shown;
+-- silent: nothing is said on standard error, either.
 function progress.new(settings)
   local self = setmetatable({}, meta)
   for key, value in pairs(settings) do self[key] = value end
@@ -181,6 +182,7 @@ end
 
 --- Says something to the person whatever the manner of display, on standard error.
 function methods:say(text)
+  if self.silent then return end
   self:finish()
   io.stderr:write(text .. "\n")
 end

@@ -19,6 +19,7 @@ local json = require "lstm.json"
 local limits = require "lstm.limits"
 local logs = require "lstm.logs"
 local options = require "lstm.options"
+local ranks = require "lstm.ranks"
 local script = require "lstm.script"
 local watch = require "lstm.watch"
 
@@ -72,7 +73,8 @@ local function read_run(path)
   if not kind then fault.stop("cannot replay " .. reason) end
   path = kind == "file" and (path:match "^(.*)/log%.h5$" or path == "log.h5" and ".") or path:gsub("(.)/+$", "%1")
   if not sys.kind(path .. "/log.h5") then fault.stop(("%s holds no run: there is no log.h5"):format(path)) end
-  recover(path)
+  if ranks.rank == 0 then recover(path) end
+  ranks.wait()
   local reader <close> = must_read(core.log.read(path .. "/log.h5"))
   local steps, columns, row_of = read_metrics(reader)
   if #steps == 0 then fault.stop(("cannot replay %s: not one step of it was logged"):format(path)) end
@@ -195,7 +197,7 @@ end
 
 local function warn_of_change(run, path)
   local known = run.environment.script_sha256
-  if known and script.hash(path) ~= known then
+  if ranks.rank == 0 and known and script.hash(path) ~= known then
     io.stderr:write(("lstmrun: %s has changed since this run (its SHA-256 differs)\n"):format(path))
   end
 end

@@ -9,6 +9,7 @@
 --     end
 --
 -- run.state is a table for the script's own numbers, strings and tables of these: it is kept in checkpoints.
+-- run.rank and run.ranks are 0 and 1, unless mpirun started several processes (ranks.lua).
 -- run.directory is where the run's files are (from run:steps on); run:print(text) prints a line above the progress.
 --
 -- A signal ends the loop between two steps, by an error that closes what is <close> on its way out. A step is counted
@@ -24,6 +25,7 @@ local format = require "lstm.format"
 local json = require "lstm.json"
 local logs = require "lstm.logs"
 local progress = require "lstm.progress"
+local ranks = require "lstm.ranks"
 local saves = require "lstm.saves"
 local script = require "lstm.script"
 local watch = require "lstm.watch"
@@ -41,7 +43,7 @@ function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    replay = settings.host.replay, state = {}, streams = {}, info = {},
+    replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
     step = 0, best = nil, smoothed = nil, rollbacks = 0,
   }, meta)
 end
@@ -127,7 +129,7 @@ local function origin(self)
     { "experiment", self.description.name }, { "script", host.script },
     { "script_path", path and sys.realpath(path) }, { "script_sha256", path and script.hash(path) },
     { "modules", modules and json.encode(modules) }, { "command_line", host.command_line },
-    { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path }, { "data_sha256", text and text.sha256 },
+    { "ranks", ranks.size }, { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path }, { "data_sha256", text and text.sha256 },
     { self.saved and self.saved.in_place and "resumed" or "started", os.date "!%Y-%m-%dT%H:%M:%SZ" },
   }
 end
@@ -166,17 +168,26 @@ local function take_directory(self)
   return directory.fresh(self.host.runs .. "/" .. self.description.name, os.date "%Y-%m-%d-%H%M")
 end
 
-local function open_files(self)
-  for _, check in ipairs { logs.check, watch.check, diverge.check } do
-    local sound, problem = check(function(name) return self:option(name) end)
-    if not sound then fault.stop(problem, fault.USAGE) end
-  end
+-- Returns the environment of a log that goes on.
+local function open_logs(self)
   local continued = self.saved and self.saved.in_place
   self.directory, self.lock = take_directory(self)
   local before = continued and logs.environment(self.directory)
   local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics, self.cfg)
   if not logs then fault.stop(reason) end
   self.logs = logs
+  return before
+end
+
+-- Rank 0 has the files; the others know where they are.
+local function open_files(self)
+  for _, check in ipairs { logs.check, watch.check, diverge.check } do
+    local sound, problem = check(function(name) return self:option(name) end)
+    if not sound then fault.stop(problem, fault.USAGE) end
+  end
+  local before
+  if ranks.rank == 0 then before = open_logs(self) else self.logs = logs.none() end
+  self.directory = ranks.broadcast(self.directory)
   describe_run(self, before)
 end
 
@@ -196,22 +207,29 @@ local function new_progress(self)
   local summed = self.fit and self.fit.config.reduction == "sum" -- a sum over positions is not so many bits a token
   local unit = text and not summed and ({ bytes = "char", chars = "char", words = "word" })[text.vocab.tokens]
   return progress.new {
-    kind = host.progress, out = io.stdout, clock = sys.clock, width = function() return sys.width(1) end,
+    kind = ranks.rank > 0 and "quiet" or host.progress, silent = ranks.rank > 0,
+    out = io.stdout, clock = sys.clock, width = function() return sys.width(1) end,
     steps = self.replay and self.replay.to or self.total, first = self.step, tokens = tokens_per_step(self),
     unit = unit,
   }
 end
 
+local function ranks_line(self)
+  return ("ranks   %d, each with %s of the batch's %d"):format(ranks.size, format.plural(self.fit.rows, "row"),
+    self.fit.batch)
+end
+
 local function announce(self)
   if self.text then self.progress:print(describe.text(self.text)) end
   if self.fit then self.progress:print(describe.model(self.fit.model)) end
+  if ranks.size > 1 and self.fit then self.progress:print(ranks_line(self)) end
   self.progress:print(run_line(self))
   if self.saved and not self.replay and self.step == self.total then
     self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
       :format(format.plural(self.total, "step")))
   end
   self.progress:event("start", { experiment = self.description.name, directory = self.directory, step = self.step,
-    steps = self.total, config = self.config, parameters = self.fit and self.fit.model.size,
+    steps = self.total, ranks = ranks.size, config = self.config, parameters = self.fit and self.fit.model.size,
     data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
 end
 
@@ -229,12 +247,27 @@ function methods:seconds()
   return (self.seconds_before or 0) + (self.started and sys.clock() - self.started or 0)
 end
 
+-- Ranks that begin differently would never agree again.
+local function compare_ranks(self)
+  if ranks.size == 1 then return end
+  for _, what in ipairs { { "options", json.encode(self.config) }, { "a text", self.text and self.text.sha256 },
+    { "steps", tostring(self.total) }, { "a checkpoint", self.saved and self.saved.path .. " " .. self.step },
+    { "parameters", self.fit and self.fit:fingerprint() } } do
+    local other = ranks.other(what[2] or "")
+    if other then
+      fault.stop(("rank %d has %s other than rank 0: all ranks must read the same files and make the same model")
+        :format(other, what[1]))
+    end
+  end
+end
+
 local function begin(self)
   if self.fit then self.lr_at_start = self.fit.lr end
   check_text(self)
   if self.replay then self.replay:check_data(self.text) end
   if self.saved then saves.restore(self) end
   if self.host.init_from then checkpoint.init(self.host.init_from, self.fit.model, self:vocabulary()) end
+  compare_ranks(self)
   self.progress = new_progress(self)
   open_files(self)
   if not self.replay then must(self, saves.settle(self, note_changes(self))) end
@@ -255,8 +288,13 @@ local function quoted(word)
   return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
+-- How this program was started; the bits are those of so many ranks.
+local function program(self)
+  return ranks.command() .. quoted(self.host.program)
+end
+
 local function resume_command(self)
-  return ("%s %s --resume %s"):format(quoted(self.host.program), quoted(self.host.script), quoted(self.directory))
+  return ("%s %s --resume %s"):format(program(self), quoted(self.host.script), quoted(self.directory))
 end
 
 -- What there is to go on from, in words.
@@ -316,7 +354,7 @@ local heartbeat = 10 -- seconds between touches of the lock
 
 local function keep_lock(self)
   local now = sys.clock()
-  if now < (self.touch_time or 0) then return end
+  if not self.lock or now < (self.touch_time or 0) then return end
   self.lock:touch()
   self.touch_time = now + heartbeat
 end
@@ -337,14 +375,14 @@ end
 
 -- The log is cut at the state to which the run goes back; what it was called before is said in an event.
 local function reopen_logs(self)
+  self.series, self.watch = nil, watch.new(self.cfg, self.fit)
   local old = self.logs
-  if old.lost then return end
+  if old.lost or ranks.rank > 0 then return end
   self.logs = nil
   must(self, old:close())
   local reason
   self.logs, reason = logs.open(self.directory, self.step, self.description.metrics, self.cfg)
   must(self, self.logs, reason)
-  self.series, self.watch = nil, watch.new(self.cfg, self.fit)
 end
 
 -- With on_diverge=rollback, after the step in which that became necessary.
@@ -400,7 +438,7 @@ local function next_step(self, step)
     complete(self)
     return nil
   end
-  local signal, status = sys.stop_signal()
+  local signal, status = ranks.stop_signal()
   if signal then stop(self, signal, status) end
   if self.pause then pause(self) end
   self.in_body = true
@@ -490,7 +528,7 @@ local function diverged(self, problem, step)
   self.progress:event("end", self:summary "diverged")
   fault.stop(("%s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate, or look what happened: %s replay " ..
     "%s --from %d activations.every=1 gradients.every=1"):format(problem, step_name(step), circumstances(self),
-    self.directory, kept_line(self), quoted(self.host.program), quoted(self.directory),
+    self.directory, kept_line(self), program(self), quoted(self.directory),
     math.max(1, step - looked_back)), fault.DIVERGED)
 end
 

@@ -3,12 +3,14 @@
 -- saves.lua - which checkpoints a run (run.lua) writes and when, and how it is brought back to one of them.
 --
 -- Functions that write return true, or nil and a sentence. What is wrong with a file ends the program with a sentence.
+-- All ranks (ranks.lua) call them: each gives what it has of a checkpoint, and rank 0 alone touches files.
 
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local ranks = require "lstm.ranks"
 
 local sys = core.sys
 local saves = {}
@@ -29,7 +31,7 @@ local function snapshot(run)
 end
 
 local function write(run, name, previous)
-  if not run.logs.lost then -- a file that was removed can be written to, but is lost
+  if ranks.rank == 0 and not run.logs.lost then -- a file that was removed can be written to, but is lost
     local there, reason = sys.kind(run.directory .. "/log.h5")
     if not there then return nil, reason end
   end
@@ -63,7 +65,7 @@ local function keep(run)
   local every = run:option "keep_every"
   if every <= 0 or run.step % checkpoint.spacing(run.step, every) ~= 0 then return true end
   local ok, reason = write(run, checkpoint.kept_name(run.step))
-  checkpoint.thin(run.directory, run.step, every)
+  if ranks.rank == 0 then checkpoint.thin(run.directory, run.step, every) end
   return ok, reason
 end
 
@@ -76,13 +78,12 @@ end
 --- What is due after a step.
 function saves.step(run)
   local ok, reason = true, nil
-  if run.new_best then
-    run.new_best = false
-    ok, reason = write(run, checkpoint.best)
-  end
+  local is_best, is_due = ranks.first(run.new_best, is_latest_due(run))
+  run.new_best = false
+  if is_best then ok, reason = write(run, checkpoint.best) end
   if ok then ok, reason = keep(run) end
   if ok then ok, reason = save_for_rollback(run) end
-  if ok and run.step < run.total and is_latest_due(run) then ok, reason = saves.latest(run) end
+  if ok and run.step < run.total and is_due then ok, reason = saves.latest(run) end
   return ok, reason
 end
 
@@ -154,6 +155,10 @@ end
 --- Brings the trainer and the data back to the state that a run can be rolled back to, which is returned.
 function saves.undo(run)
   local saved = checkpoint.read { path = run.directory .. "/" .. checkpoint.rollback, directory = run.directory }
+  local other = ranks.other(tostring(saved.state.step))
+  if other then
+    fault.stop(("rank %d sees another %s than rank 0 wrote: ranks must share the file system"):format(other, saved.path))
+  end
   restore_objects(run, saved)
   return saved
 end
@@ -166,7 +171,7 @@ function saves.go_back(run, saved)
   saved.file:close()
   run.new_best, run.kept_latest = false, nil
   local every = run:option "keep_every"
-  if every > 0 then checkpoint.thin(run.directory, run.step, every) end
+  if every > 0 and ranks.rank == 0 then checkpoint.thin(run.directory, run.step, every) end
 end
 
 -- A state to roll back to that is in a directory, and not from later than where the run is.
@@ -183,14 +188,18 @@ local function copy_file(from, to)
   return source and target and target:write(source:read "a")
 end
 
+-- Whether what the saved run could go back to is there for this one, too.
+local function took_over(run)
+  local saved = run.saved
+  if not saved or not can_go_back_to(run, saved.directory) then return false end
+  local from, to = saved.directory .. "/" .. checkpoint.rollback, run.directory .. "/" .. checkpoint.rollback
+  return saved.in_place or copy_file(from, to)
+end
+
 -- A run that goes on knows where it could go back to before; any other one can go back to where it begins.
 local function settle_rollback(run)
   if not run:rolls_back() then return true end
-  local saved = run.saved
-  if saved and can_go_back_to(run, saved.directory) then
-    local from, to = saved.directory .. "/" .. checkpoint.rollback, run.directory .. "/" .. checkpoint.rollback
-    if saved.in_place or copy_file(from, to) then return true end
-  end
+  if ranks.first(ranks.rank == 0 and took_over(run)) then return true end
   return write(run, checkpoint.rollback)
 end
 
@@ -199,7 +208,9 @@ end
 local function settle_saved(run)
   local saved = run.saved
   if saved.fallback and saved.in_place then -- a damaged file must not become the previous generation of the next one
-    os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
+    if ranks.rank == 0 then
+      os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
+    end
   elseif not saved.in_place and run.best and run.best.step == run.step then
     return write(run, checkpoint.best)
   end

@@ -207,6 +207,7 @@ function methods:run()
   self.changed = true
   sys.on_signal "note"
   process.setenv("LSTMRUN_SWEEP", tostring(sys.pid()))
+  process.setenv("LSTMRUN_MPI", "no") -- a trial trains by itself
   repeat
     check_signal(self)
     fill(self)

@@ -91,6 +91,11 @@ local function layers(self, get)
   return parts
 end
 
+-- What all ranks have of it.
+local function whole(self, tensor)
+  return self.fit:whole(tensor)
+end
+
 local function some_rows(self, tensor)
   return self.rows == self.fit.batch and tensor or tensor:slice(2, 1, self.rows)
 end
@@ -109,14 +114,14 @@ local function activations(self, log)
   local fit, config = self.fit, self.config
   for _, name in ipairs(self.states) do
     put(self, log, "activations/" .. name, self.type, unit_dims(self), titles[name], "tensors",
-      layers(self, function(layer) return some_rows(self, fit:activation(name, layer)) end))
+      layers(self, function(layer) return some_rows(self, whole(self, fit:activation(name, layer))) end))
   end
   if config.vocab then
     put(self, log, "activations/token", "int32", { { "time", fit.seq }, { "batch", self.rows } }, "token fed in",
       "ids", fit, self.rows)
   end
   for _, gate in ipairs(self.is_lstm and { "i", "f", "o" } or {}) do
-    local parts = layers(self, function(layer) return fit:activation(gate, layer) end)
+    local parts = layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end)
     for _, end_ in ipairs(SATURATED) do
       local name, side, bound = table.unpack(end_)
       put(self, log, ("saturation/%s_%s"):format(gate, name), "double",
@@ -148,7 +153,7 @@ local function gradients(self, log)
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient", "numbers",
     map(names, function(name) return fit:gradient(name):norm() end))
   for _, name in ipairs(self.slopes) do
-    local parts = layers(self, function(layer) return fit:gradient(name, layer) end)
+    local parts = layers(self, function(layer) return whole(self, fit:gradient(name, layer)) end)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
       "L2 norm of dL/d" .. name:sub(2) .. " at each time step", "norms", parts, fit.seq)
     if self.full.gradients then
@@ -159,7 +164,7 @@ local function gradients(self, log)
   local width = config.embed or config.input
   if self.full.gradients and math.type(width) == "integer" and width > 0 then
     put(self, log, "gradients/input", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
-      "dL/d(input of the first layer)", "tensors", some_rows(self, fit:gradient "input"))
+      "dL/d(input of the first layer)", "tensors", some_rows(self, whole(self, fit:gradient "input")))
   end
 end
 
