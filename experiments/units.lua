@@ -2,7 +2,7 @@
 --
 -- What single units of a network that learned Shakespeare keep track of: trains a small one, lets it read a passage it
 -- has not seen, and finds the units whose cells go with the place in the line, with the names of speakers, or with
--- quotation marks. (Karpathy, Johnson & Fei-Fei 2015.) The gates of the last batch are logged, too.
+-- quotation marks; beside those of the untrained one. (Karpathy, Johnson & Fei-Fei 2015.) Gates are logged, too.
 --
 --     lstmrun experiments/units.lua --out=units
 --     lstmplot units curves --what units -o units.png
@@ -11,11 +11,10 @@
 local lstm = require "lstm"
 
 -- What could be kept track of: a number after each character.
-local function signals(text)
+local function signals(symbols)
   local place, name, quote = {}, {}, {}
   local since, in_name, in_quote, before = 0, 0, 0, ""
-  for k = 1, #text do
-    local symbol = text:sub(k, k)
+  for k, symbol in ipairs(symbols) do
     since = symbol == "\n" and 0 or since + 1
     if symbol == '"' then in_quote = 1 - in_quote end
     if symbol == ":" then in_name = 0 elseif before == "\n" and symbol == "\n" then in_name = 1 end
@@ -41,29 +40,30 @@ end
 
 local function find_units(run, step, text, reader)
   local ids, symbols, shown = text:ids("val", 1, reader.seq), {}, math.min(reader.seq, 100)
-  local passage = text.vocab:decode(ids)
+  for k, id in ipairs(ids) do symbols[k] = text.vocab:symbol(id) end
   reader:forward { ids = ids }
-  for k = 1, shown do symbols[k] = passage:sub(k, k):gsub("\n", "\u{21b5}") end
-  for _, pair in ipairs(signals(passage)) do
+  for _, pair in ipairs(signals(symbols)) do
     local name, signal = pair[1], standardised(lstm.tensor(pair[2]))
     if signal:std() > 0 then -- it occurs in this text
       local best = best_unit(reader, signal)
-      run:print(("%-22s unit %d of layer %d, r = %.2f"):format(name, best.unit - 1, best.layer, best.r))
+      run:print(("step %5d  %-22s unit %3d of layer %d, r = %5.2f"):format(step, name, best.unit - 1, best.layer,
+        best.r))
       local lines = lstm.tensor { signal:slice(1, 1, shown):totable(), best.z:slice(1, 1, shown):totable() }
-      run:tensor(step, "units/" .. name, lines, { { "line", { "signal", "cell state" } }, { "time", symbols } })
+      run:tensor(step, "units/" .. name, lines,
+        { { "line", { "signal", "cell state" } }, { "time", table.move(symbols, 1, shown, 1, {}) } })
     end
   end
 end
 
 local function train(cfg, run)
-  local text = assert(lstm.corpus { path = lstm.data.shakespeare(cfg.data), split = { 0.9, 0.1 } })
+  local text = assert(lstm.corpus { path = lstm.data.shakespeare(cfg.data), tokens = "chars", split = { 0.9, 0.1 } })
   local model <close> = lstm.model { vocab = text.vocab, hidden = cfg.hidden, layers = cfg.layers, seed = cfg.seed }
   local fit <close> = model:trainer { batch = 32, seq = 64, clip_norm = 1 }
   local reader <close> = model:trainer { batch = 1, seq = math.min(cfg.passage, text.sizes.val) }
   for step in run:steps(cfg.steps, fit, text) do
     fit.lr = lstm.schedule.cosine(step, cfg.steps, cfg.lr, { warmup = 50, floor = 0.05 })
     run:log(step, fit:step(text))
-    if step == cfg.steps then find_units(run, step, text, reader) end
+    if step == 1 or step == cfg.steps then find_units(run, step, text, reader) end
   end
 end
 

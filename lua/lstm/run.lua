@@ -411,7 +411,7 @@ local function count_step(self, step)
   note_finite(self, step)
   if self.host.trial then self.pause = self.host.trial:step(step) end
   if not self.replay and not self.problem then must(self, saves.step(self)) end
-  self.progress:step(step, self.info)
+  if step < self.total then self.progress:step(step, self.info) end -- complete shows the last
 end
 
 local function complete(self)
@@ -629,24 +629,27 @@ function methods:sample(step, text)
   self.progress:sample(step, text, self.info)
 end
 
+local function are_coordinates(list, size)
+  if type(list) ~= "table" or #list ~= size then return false end
+  for _, value in ipairs(list) do
+    if type(value) ~= type(list[1]) then return false end
+    if type(value) ~= "number" and not (type(value) == "string" and utf8.len(value)) then return false end
+  end
+  return true
+end
+
 -- { name, size [, coordinates] } of dimension d of a tensor. given: its name, or { name, coordinates }, or nil.
 local function dimension(given, d, size)
   if type(given) ~= "table" then return { given or "dim" .. d, size } end
-  local name, coordinates = given[1], given[2]
-  local right = type(name) == "string" and type(coordinates) == "table" and #coordinates == size
-  for k = 1, right and size or 0 do
-    local kind = type(coordinates[k])
-    right = right and kind == type(coordinates[1]) and (kind == "number" or kind == "string")
+  if type(given[1]) ~= "string" or not are_coordinates(given[2], size) then
+    fault.mistake(("run:tensor: dimension %d: { name, list of %d numbers or texts (UTF-8) } expected"):format(d, size))
   end
-  if not right then
-    fault.mistake(("run:tensor: dimension %d: { name, list of %d numbers or texts } expected"):format(d, size))
-  end
-  return { name, size, coordinates }
+  return { given[1], size, given[2] }
 end
 
 --- Logs any tensor: run:tensor(step, "mine/attention", t, { "time", "unit" }) adds a record to series `name`, which the
--- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller. A dimension
--- may have coordinates, numbers or texts: { { "x", { -0.5, 0, 0.5 } }, "unit" }.
+-- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller. A
+-- dimension may have coordinates, numbers or texts: { { "x", { -0.5, 0, 0.5 } }, "unit" }.
 function methods:tensor(step, name, tensor, dims)
   check_step(self, step, "tensor")
   if sys.typename(tensor) ~= "lstm.tensor" then

@@ -61,6 +61,11 @@ for step in this:steps(4, fit, text) do
     tap.fails(function() this:log(1, loss) end, { "run.lua:", "this is step 2, got 1" }, "a row of another step")
     tap.fails(function() this:log(step, "low") end, "'loss' must be a number, got string", "a loss that is no number")
     tap.fails(function() this:log(step, { acc = {} }) end, "'acc' must be a number, got table", "a value that is none")
+    local pair = lstm.tensor { 1, 2 }
+    for _, dim in ipairs { { "x", { 1 } }, { "x", { 1, "2" } }, { "x", { "\xff", "a" } }, { "x" }, { { 1, 2 }, "x" } } do
+      tap.fails(function() this:tensor(step, "mine/pair", pair, { dim }) end,
+        "dimension 1: { name, list of 2 numbers or texts (UTF-8) } expected", "coordinates that are none")
+    end
     tap.fails(function() this:evaluate(step, nil) end, "must be a number, got nil", "an evaluation of nothing")
     tap.fails(function() this:steps(3) end, "one loop", "a loop in the loop")
   end
