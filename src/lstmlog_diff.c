@@ -55,6 +55,8 @@ static int diff_group(job *j, const h5read *a, const h5read *b, const char *grou
     return differing;
 }
 
+/* ---- metrics ---------------------------------------------------------------------------------------------------- */
+
 /* Two logs' metrics: steps, and the earliest step at which a column differs. */
 typedef struct comparison {
     const h5read *a, *b;
@@ -170,13 +172,191 @@ static int diff_metrics(job *j, const h5read *a, const h5read *b, int *differing
     return result;
 }
 
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+/* A group of series that both logs have. */
+typedef struct series {
+    const h5read *a, *b;
+    const char *group;
+    int64_t *a_steps, *b_steps;
+    size_t na, nb;
+    size_t common;    /* records of the same steps in the last datasets that were compared */
+    size_t differing; /* datasets; the earliest difference is that of the named one */
+    int64_t step;
+    const char *name;
+} series;
+
+/* Two datasets of records, and room for one record of each. */
+typedef struct pair {
+    const h5read_item *x, *y;
+    size_t size_x, size_y;
+    char *room;
+} pair;
+
+static bool is_series(const h5read_item *item, const char *group)
+{
+    size_t length = strlen(group);
+    const char *name = item->path + length + 1;
+    return grows(item) && strncmp(item->path, group, length) == 0 && item->path[length] == '/' && !strchr(name, '/') &&
+           strcmp(name, "record") != 0 && strcmp(name, "step") != 0;
+}
+
+static bool is_alike(const h5read_item *x, const h5read_item *y)
+{
+    if (x->is_text || y->is_text)
+        return x->is_text && y->is_text && x->ndim == 1 && y->ndim == 1;
+    return x->type == y->type && x->ndim == y->ndim &&
+           memcmp(x->shape + 1, y->shape + 1, (size_t)(x->ndim - 1) * sizeof *x->shape) == 0;
+}
+
+/* Whether record k of the first is record m of the second: 1, 0, or -1 and a sentence. */
+static int same_record(const series *s, const pair *p, size_t k, size_t m, lstm_error *err)
+{
+    char *u = p->room, *v = p->room + p->size_x + 1;
+    if (h5read_rows(s->a, p->x, k, 1, p->x->type, u, err) || h5read_rows(s->b, p->y, m, 1, p->y->type, v, err))
+        return -1;
+    return p->x->is_text ? strcmp(u, v) == 0 : memcmp(u, v, p->size_x) == 0;
+}
+
+/* Step of the first record that differs; INT64_MAX: none does; -1 and a sentence. */
+static int64_t first_difference(series *s, const pair *p, lstm_error *err)
+{
+    s->common = 0;
+    for (size_t k = 0, m = 0; k < s->na && m < s->nb;) {
+        if (s->a_steps[k] != s->b_steps[m]) {
+            *(s->a_steps[k] < s->b_steps[m] ? &k : &m) += 1;
+            continue;
+        }
+        int same = same_record(s, p, k, m, err);
+        if (same <= 0)
+            return same < 0 ? -1 : s->a_steps[k];
+        s->common++, k++, m++;
+    }
+    return INT64_MAX;
+}
+
+static void note_difference(series *s, const h5read_item *item, int64_t step)
+{
+    if (!s->differing++ || step < s->step) {
+        s->step = step;
+        s->name = h5read_leaf(item->path);
+    }
+}
+
+/* Two datasets of the same name. */
+static int diff_datasets(job *j, series *s, const h5read_item *x, const h5read_item *y, int *differing)
+{
+    lstm_error err = {0};
+    pair p = {x, y, (size_t)h5read_row_elements(x) * x->width, (size_t)h5read_row_elements(y) * y->width, NULL};
+    if (!is_alike(x, y)) {
+        fprintf(j->out, "%s: of other types or shapes\n", x->path);
+        ++*differing;
+        return 0;
+    }
+    if (x->shape[0] != s->na || y->shape[0] != s->nb)
+        return complain(j, "/%s is not as long as its steps; see lstmlog verify", x->path);
+    p.room = calloc(p.size_x + p.size_y + 2, 1);
+    if (!p.room)
+        return complain(j, "out of memory for /%s", x->path);
+    int64_t step = first_difference(s, &p, &err);
+    free(p.room);
+    if (step < 0)
+        return complain(j, "%s", err.message);
+    if (step < INT64_MAX)
+        note_difference(s, x, step);
+    return 0;
+}
+
+static void print_series(job *j, const series *s, int *differing)
+{
+    if (s->differing) {
+        fprintf(j->out, "%s differ from step %lld: %s", s->group, (long long)s->step, s->name);
+        if (s->differing > 1)
+            fprintf(j->out, ", and %zu more, there or later", s->differing - 1);
+        fputc('\n', j->out);
+        ++*differing;
+    } else if (s->common) {
+        fprintf(j->out, "%s are the same, bit for bit, in the %zu record%s that both have\n", s->group, s->common,
+                s->common == 1 ? "" : "s");
+    }
+}
+
+static int diff_all_series(job *j, series *s, int *differing)
+{
+    int result = 0;
+    for (size_t k = 0; k < h5read_count(s->a) && !result; k++) {
+        const h5read_item *x = h5read_item_at(s->a, k), *y = h5read_find(s->b, x->path);
+        if (is_series(x, s->group) && y && grows(y)) {
+            result = diff_datasets(j, s, x, y, differing);
+        } else if (is_series(x, s->group)) {
+            fprintf(j->out, "%s: only in the first\n", x->path);
+            ++*differing;
+        }
+    }
+    for (size_t k = 0; k < h5read_count(s->b) && !result; k++) {
+        const h5read_item *y = h5read_item_at(s->b, k);
+        if (is_series(y, s->group) && !h5read_find(s->a, y->path)) {
+            fprintf(j->out, "%s: only in the second\n", y->path);
+            ++*differing;
+        }
+    }
+    if (!result)
+        print_series(j, s, differing);
+    return result;
+}
+
+static int diff_series(job *j, const h5read *a, const h5read *b, const char *group, int *differing)
+{
+    char path[512];
+    lstm_error err = {0};
+    series s = {.a = a, .b = b, .group = group};
+    snprintf(path, sizeof path, "%s/step", group);
+    s.a_steps = read_integers(a, path, &s.na, &err);
+    s.b_steps = s.a_steps ? read_integers(b, path, &s.nb, &err) : NULL;
+    int result = s.b_steps ? diff_all_series(j, &s, differing) : complain(j, "%s", err.message);
+    free(s.a_steps);
+    free(s.b_steps);
+    return result;
+}
+
+/* Whether it is a group of records. The metrics were compared before; of events the time is always another. */
+static bool has_records(const h5read *r, const h5read_item *item)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/record", item->path);
+    return item->is_group && strcmp(item->path, "events") != 0 && h5read_find(r, path) != NULL;
+}
+
+static int diff_records(job *j, const h5read *a, const h5read *b, int *differing)
+{
+    int result = 0;
+    for (size_t k = 0; k < h5read_count(a) && !result; k++) {
+        const h5read_item *item = h5read_item_at(a, k);
+        const h5read_item *other = has_records(a, item) ? h5read_find(b, item->path) : NULL;
+        if (other && has_records(b, other)) {
+            result = diff_series(j, a, b, item->path, differing);
+        } else if (has_records(a, item)) {
+            fprintf(j->out, "%s: only in the first\n", item->path);
+            ++*differing;
+        }
+    }
+    for (size_t k = 0; k < h5read_count(b) && !result; k++) {
+        const h5read_item *item = h5read_item_at(b, k);
+        if (has_records(b, item) && !h5read_find(a, item->path)) {
+            fprintf(j->out, "%s: only in the second\n", item->path);
+            ++*differing;
+        }
+    }
+    return result;
+}
+
 int diff(job *j)
 {
     h5read *a = open_log(j, j->request->paths[0]), *b = a ? open_log(j, j->request->paths[1]) : NULL;
     int result = 1, differing = 0;
     if (b) {
         int config = diff_group(j, a, b, "config"), environment = config < 0 ? -1 : diff_group(j, a, b, "environment");
-        if (environment >= 0 && diff_metrics(j, a, b, &differing) == 0)
+        if (environment >= 0 && diff_metrics(j, a, b, &differing) == 0 && diff_records(j, a, b, &differing) == 0)
             result = config + differing > 0;
     }
     if (b)

@@ -29,12 +29,6 @@ static int verify_readable(job *j, const h5read *r, const h5read_item *item)
     return result ? complain(j, "%s", err.message) : 0;
 }
 
-/* Whether the dataset grows with the records (or steps) of its group. */
-static bool grows(const h5read_item *item)
-{
-    return !item->is_group && item->ndim && (strcmp(item->dim[0], "record") == 0 || strcmp(item->dim[0], "step") == 0);
-}
-
 /* The column of steps: never decreasing, and as long as everything in its group that grows. */
 static int verify_steps(job *j, const h5read *r, const h5read_item *step)
 {

@@ -49,7 +49,7 @@ run() { # NAME OPTION...
 }
 run done activations.every=1 gradients.every=3 parameters.every=6 watch.rows=2
 result $? "a run to look at"
-run other lr=0.02
+run other lr=0.02 activations.every=1 watch.rows=2
 run same/again activations.every=4 --threads=1
 run diverged nan_at=5
 run stopped term_at=7
@@ -145,6 +145,8 @@ exits 0 "diff of a run with itself"
 log diff runs/done runs/other
 exits 1 "diff of runs that differ"
 prints "config lr: 0.01 | 0.02"
+matches "^activations differ from step 2: [a-z]+, and [0-9]+ more, there or later$"
+prints "gradients: only in the first"
 matches '^metrics differ from step 1: lr 0.01 \| 0.02'
 log diff runs/stopped runs/done
 prints "metrics last step: 7 | 12"

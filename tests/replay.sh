@@ -68,6 +68,9 @@ log diff whole whole/replay-27-31
 prints "metrics are the same, bit for bit"; prints "config gradients.full: false | true"
 log ls whole
 prints "replay "
+run replay whole --from=20 --to=30 gradients.every=1 --out=more
+log diff whole/replay-27-31 more
+prints "gradients are the same, bit for bit, in the 4 records that both have"; prints "activations: only in the first"
 run replay whole --from=27 --to=31
 prints "into whole/replay-27-31-2"
 LSTM_KERNEL=scalar run replay whole/log.h5 --from=3 --to=12 --threads=1 --out=scalar
@@ -130,7 +133,7 @@ for stretch in "--from=12 --to=23" --from=24 --from=45; do
 done
 run replay part --from=20
 exits 1 "  but not across that step"
-says "step 24 differs: lr"; says "What is different: at step 23 the run was resumed with lr=0.01, was 0.02"
+says "step 24 differs: lr 0.01"; says "What is different: at step 23 the run was resumed with lr=0.01, was 0.02"
 rm part/checkpoint-0* part/checkpoint-best.h5 part/checkpoint-start.h5
 run replay part --from=3 --to=23
 exits 0 "without checkpoints, from its beginning, with the rate it had"

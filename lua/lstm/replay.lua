@@ -323,13 +323,18 @@ local function same_bits(a, b)
   return a ~= a and b ~= b or string.pack("<d", a) == string.pack("<d", b)
 end
 
+-- Of several metrics that differ in a step, the loss is told, or else the first by name.
+local function comes_first(name, parted)
+  return not parted or name == "loss" or parted.name ~= "loss" and name < parted.name
+end
+
 --- Compares what a step computed with what was logged.
 function methods:check(run, step, row)
   local at = self.run.row_of[step]
   if self.parted or not at then return end
   for name, value in pairs(row) do
     local column = self.run.columns[name]
-    if column and not same_bits(value, column[at]) and (not self.parted or name == "loss") then
+    if column and not same_bits(value, column[at]) and comes_first(name, self.parted) then
       self.parted = { step = step, name = name, here = value, there = column[at] }
     end
   end
