@@ -644,13 +644,16 @@ def curves(runs, options):
                        max(4.5, 1 + 2.3 * grid.get("nrows", 1)), f"{plain(options.what)} of {run.title}", **grid)
     for ax, (title, members) in zip(axes.ravel(), panels.items()):
         for name in members:
-            draw_lines(ax, run, name, options, alone=len(members) == 1)
-        ax.set_title(plain(title.split("/")[-1]) if len(panels) > 1 else "")
+            draw_lines(ax, run, name, options)
+        if len(panels) > 1:
+            ax.set_title(plain(title.split("/")[-1]))
+        elif len(members) == 1:
+            ax.set_ylabel(plain(members[0].split("/")[-1]))
         label_curves(ax, run, members[0], options)
     return fig
 
 
-def draw_lines(ax, run, name, options, alone):
+def draw_lines(ax, run, name, options):
     values = finite(run, name, run.read(name, run.record_of(name, single_step(options))))
     x, ticks = run.coordinates(name, -1)
     places = list(np.ndindex(values.shape[:-1]))
@@ -664,8 +667,6 @@ def draw_lines(ax, run, name, options, alone):
         few = {"marker": "o", "markersize": 4} if len(y) <= 20 and ticks is None else {}
         ax.plot(np.arange(len(y)) if ticks else x[:len(y)], y, color=None if colours is None else colours[k],
                 linewidth=1.6, label=plain(", ".join(parts) or name.split("/")[-1]), **few)
-    if alone and len(places) == 1:
-        ax.set_ylabel(plain(name.split("/")[-1]))
 
 
 def label_curves(ax, run, name, options):

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The demonstrations of the teaching notebooks (docs/notebooks.md): what cells, text generation, gates and activations
-# print, compared with stated values. The longer ones run in a short form. Speaks TAP.
+# The demonstrations of the teaching notebooks (docs/notebooks.md): what they print, compared with stated values. The
+# longer ones run in a short form. Speaks TAP.
 set -u
 . "${srcdir:-.}/tests/tap.sh"
 case ${srcdir:-.} in /*) top=$srcdir ;; *) top=$PWD/${srcdir:-.} ;; esac
@@ -124,5 +124,56 @@ for seed in 1 2; do
         result $? "  units that keep track of places in the line, names, quotes; correlations as logged"
     fi
 done
+
+# ---- from scratch ---------------------------------------------------------------------------------------------------
+
+# errors PATTERN: the four numbers of a row of gradient_check, one a line, from the smallest to the largest
+errors() { sed -n "s/^$1  *\([0-9]e.*\)/\1/p" out | tr -s ' ' '\n' | sort -g; }
+for seed in 1 2 3; do
+    demonstrate gradient_check seed=$seed
+    # In double precision with eps 1e-5 the comparison is good to about 1e-9; a mistake makes some per cent.
+    holds "$(errors "by hand" | tail -1) < 1e-7" "by hand: finite differences say the same"
+    holds "$(errors "the engine" | tail -1) < 1e-7" "and of the engine's"
+    holds "$(errors "by hand, 1 - tanh(g)^2 for the candidate" | head -1) > 1e-3" "a wrong candidate shows in every gate"
+    holds "$(errors "by hand, output gate left out" | tail -1) == 1" "an output gate left out"
+done
+
+# Of the play a small network needs about a thousand iterations to be below the same 46.
+for seed in 1 2 3; do
+    demonstrate from_scratch --out=scratch-$seed seed=$seed data=play hidden=64 steps=2000 --threads=1
+    symbols=$(number "bytes,")
+    holds "($(number "iteration *0  smoothed loss") - 28 * log($symbols)) ^ 2 < 0.0001" "begins at 28 ln V"
+    matches "^iteration +[0-9]+  smoothed loss +45\.9"
+    [ "$(sed '1,/^iteration.*loss  45/d; /^done/d' out | grep -v ' tok/s ' | wc -c)" -ge 150 ]; result $? "  predict('c', 150)"
+done
+grep '^iteration' out >power
+demonstrate from_scratch --out=scratch-faithful seed=3 data=play hidden=64 steps=2000 --threads=1 faithful=true
+matches "^iteration +[0-9]+  smoothed loss +45\.9"
+[ "$(grep '^iteration' out)" != "$(cat power)" ]; result $? "  the notebook's optimiser takes other steps"
+
+# ---- backpropagation through time, vanishing gradients --------------------------------------------------------------
+
+for seed in 1 2 3 4 5; do
+    demonstrate bptt --out=bptt-$seed seed=$seed
+    prints "h [20, 1, 20]"
+    [ "$(grep -cE '^[0-9]+ +[0-9.]+ +[0-9.]+e[+-][0-9]+$' out)" = 20 ]; result $? "  a gradient at each of 20 steps"
+    holds "$(number "^25 ") < 1e-2 && $(number "^100 ") < 1e-8" "gradients of a vanilla RNN vanish"
+done
+matches "^10 .* 3\.49e-01" # 0.9^10 and 0.9^100
+matches "^100 .* 2\.66e-05"
+matches "^100 +false"
+matches "^0\.1 +true +[0-9.]+ +0\.1000"
+
+for seed in 1 101; do
+    demonstrate retention --out=retention-$seed seed=$seed # 20 networks each
+    for T in 10 25 50 100 200; do
+        # shellcheck disable=SC2046
+        set -- $(grep "^$T " out) # T, RNN, LSTM, LSTM with forget bias 1
+        holds "$4 > 10 * $3" "T = $T: an LSTM whose forget gates begin open keeps more"
+    done
+    holds "$4 > 1e5 * $2" "and much more than an RNN"
+done
+demonstrate retention_sweep --out=retention-sweep init=orthogonal --jobs=1
+prints "5 done"
 
 done_testing
