@@ -213,12 +213,19 @@ function set_methods:set(cfg, name, value)
   rawset(parent, key, value)
 end
 
---- Sets an option from text. True, or nil and a sentence.
-function set_methods:assign(cfg, name, text)
+--- An option's value from text. nil and a sentence when it cannot be one.
+function set_methods:value(name, text)
   local option = self.named[name]
   if not option then return nil, ("no option '%s'%s"):format(name, options.suggestion(name, self:names())) end
   local value, expected = read(text, option.default)
   if value == nil then return nil, ("option '%s' must be %s, got '%s'"):format(name, expected, text) end
+  return value
+end
+
+--- Sets an option from text. True, or nil and a sentence.
+function set_methods:assign(cfg, name, text)
+  local value, problem = self:value(name, text)
+  if value == nil then return nil, problem end
   self:set(cfg, name, value)
   return true
 end

@@ -198,10 +198,7 @@ end
 
 -- The value as the option has it: 1 for a number is 1.0. nil and a sentence for one that it cannot have.
 local function as_option(set, name, value)
-  local cfg = set:defaults()
-  local ok, problem = set:assign(cfg, name, options.show(value))
-  if not ok then return nil, problem end
-  return set:get(cfg, name)
+  return set:value(name, options.show(value))
 end
 
 local function check_value(self, field, name, value)
