@@ -35,6 +35,7 @@ end
 return lstm.experiment {
   help = "A language model of Shakespeare, character by character.",
   run = train,
+  data = function(cfg) return lstm.data.shakespeare(cfg.data) end,
   options = {
     { "data", "", "text to learn (default: Shakespeare, found or downloaded)" },
     { "hidden", 256, "units in each layer" },

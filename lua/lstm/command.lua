@@ -394,6 +394,7 @@ local function run_script(args, program, root, given)
   local chunk = script.load(path)
   set_arg(args, rest, path, program)
   sys.on_signal "interrupt"
+  fault.script = name
   local result = chunk(table.unpack(args, rest))
   if experiment.is(result) or sweep.is(result) then
     read_arguments(args, rest, given, false)

@@ -92,9 +92,15 @@ local function speed(fit, text)
   return plan.flops_per_step * steps / (sys.clock() - started)
 end
 
--- ", of 15.6 GiB in this machine", or a warning.
-local function compared(bytes, max_memory)
-  local most = limits.bytes(max_memory)
+--- Seconds that a step of a captured run would take, by a measurement; nil when none can be made.
+function dryrun.seconds_per_step(run)
+  local known, rate = pcall(speed, run.fit, run.text)
+  return known and run.fit.plan.flops_per_step / rate or nil
+end
+
+--- ", of 15.6 GiB in this machine", or a warning. max_memory (may be nil): a bound, as the option has it.
+function dryrun.compared_to_machine(bytes, max_memory)
+  local most = max_memory and limits.bytes(max_memory)
   if most and bytes > most then return (": MORE than max_memory=%s"):format(max_memory) end
   local here = sys.memory()
   if not here then return "" end
@@ -103,22 +109,38 @@ end
 
 local function report(run)
   local fit, plan = run.fit, run.fit.plan
-  local known, rate = pcall(speed, fit, run.text)
-  local seconds = known and plan.flops_per_step / rate
+  local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
     io.stdout:write(json.encode { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
-      trainer_bytes = plan.trainer_bytes, steps = run.total, seconds_per_step = seconds or nil,
+      trainer_bytes = plan.trainer_bytes, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return
   end
   print(("parameters  %s"):format(format.count(plan.parameters)))
   local bytes = plan.model_bytes + plan.trainer_bytes
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
-    format.bytes(plan.trainer_bytes), compared(bytes, run:option "max_memory")))
+    format.bytes(plan.trainer_bytes), dryrun.compared_to_machine(bytes, run:option "max_memory")))
   if not seconds then print "time        unknown" return end
   local each = seconds < 1 and ("%.3g ms"):format(1000 * seconds) or format.duration(seconds)
   print(("time        about %s for %s (%s a step)"):format(format.duration(seconds * run.total),
     format.plural(run.total, "step"), each))
+end
+
+--- Runs an experiment's function with a configuration up to its loop: the run, with `fit` (a stand-in that has `plan`; nil
+-- when nothing is trained), `text` and `total`; nil when there is no loop.
+function dryrun.capture(description, cfg, host)
+  local captured, marker = nil, {}
+  local restore <close> = dryrun.watch()
+  local this = require "lstm.run".new { description = description, cfg = cfg, host = with(host, { dry_run = {
+    report = function(run)
+      captured = run
+      error(marker, 0)
+    end } }) }
+  local ok, err = xpcall(description.run, function(problem)
+    return problem == marker and marker or fault.handler(false)(problem)
+  end, cfg, this)
+  if not ok and err ~= marker then error(err, 0) end
+  return captured
 end
 
 --- Says what the run would take, and ends the program.

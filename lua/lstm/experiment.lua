@@ -15,6 +15,8 @@
 --   help        a sentence or two for --help
 --   changeable  names of options that may be changed when a run is resumed, beside those of every run
 --   metrics     names of further columns in metrics.csv that are not logged in the first step
+--   data        function(cfg) that returns the path of the data, whose hash then is part of the ids of a sweep's trials;
+--               default: the option `data`
 --   presets     { name = { option = value, ... }, ... }: what preset=name changes of the defaults
 
 local diverge = require "lstm.diverge"
@@ -29,8 +31,8 @@ local methods = {}
 local meta = { __name = "lstm.experiment", __index = methods }
 
 local fields = { run = "function", options = "table", name = "string", help = "string", changeable = "table",
-  metrics = "table", presets = "table" }
-local field_names = { "run", "options", "name", "help", "changeable", "metrics", "presets" }
+  metrics = "table", presets = "table", data = "function" }
+local field_names = { "run", "options", "name", "help", "changeable", "metrics", "presets", "data" }
 
 -- Options of every run. An experiment's own option of the same name replaces one.
 local common = {
@@ -134,6 +136,7 @@ local function new(description)
     changeable = make_changeable(description.changeable or {}, set),
     metrics = description.metrics or {},
     presets = description.presets or {},
+    data = description.data,
     run = description.run,
   }, meta)
 end

@@ -28,7 +28,8 @@ function fault.is_stop(err)
   return getmetatable(err) == stop_meta
 end
 
---- Raises a sentence with the position of the innermost function that is not ours: where the user's mistake is.
+--- Raises a sentence with the position of the innermost function that is not ours: where the user's mistake is. In a
+-- tail call, `return lstm.sweep {...}`, nothing is left of that function but the script's name, fault.script.
 function fault.mistake(message)
   local level = 2
   local info = debug.getinfo(level, "Sl")
@@ -36,7 +37,8 @@ function fault.mistake(message)
     level = level + 1
     info = debug.getinfo(level, "Sl")
   end
-  if info then message = ("%s:%d: %s"):format(info.short_src, info.currentline, message) end
+  if info then message = ("%s:%d: %s"):format(info.short_src, info.currentline, message)
+  elseif fault.script then message = ("%s: %s"):format(fault.script, message) end
   error(message, 0)
 end
 

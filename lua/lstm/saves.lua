@@ -131,7 +131,7 @@ local function restore_numbers(run, state)
   run.step, run.smoothed = state.step, state.smoothed
   run.info.val, run.info.val_is_best = state.val, state.val_is_best
   refill(run.state, state.own or {})
-  if run.host.trial then run.host.trial:restore(state.trial) end
+  if run.host.trial then run.host.trial:restore(state.trial, run.step) end
 end
 
 --- Brings a run that begins to where run.saved (checkpoint.read) was. A file can be whole and yet hold what makes no

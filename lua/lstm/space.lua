@@ -8,10 +8,12 @@
 --     dropout = space.when(function(p) return p.layers > 1 end, { 0, 0.2 })   -- there only with several layers
 --     steps  = function(p) return 2000000 // (p.batch * p.seq) end            -- derived from the others
 --
--- A space is a table: kind, and `values` (a list, when there is an end to them) or at(u), the value for u in [0, 1).
+-- A space is a table: kind, and `values` (a list, when there is an end to them) or at(u), the value for u in [0, 1); and
+-- `bounds`, a text, where it has some.
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local options = require "lstm.options"
 
 local space = {}
 local meta = { __name = "lstm.space" }
@@ -43,6 +45,11 @@ local function check_bounds(name, from, to)
   if from > to then wrong(name, 2, ("at least %s expected"):format(tostring(from)), to) end
 end
 
+-- How bounds are told.
+local function between(from, to, scale)
+  return ("%s to %s%s"):format(options.show(from), options.show(to), scale and ", logarithmic" or "")
+end
+
 --- The values of a list: in a grid all of them, at random any of them. So does a plain list.
 function space.choice(values)
   if type(values) ~= "table" or #values == 0 then wrong("choice", 1, "list of values expected", values) end
@@ -69,7 +76,7 @@ end
 --- Any number from `from` to `to`, in steps of a ten thousandth of the distance.
 function space.uniform(from, to)
   check_bounds("uniform", from, to)
-  return make { kind = "uniform", at = function(u)
+  return make { kind = "uniform", bounds = between(from, to), at = function(u)
     return tonumber(("%.12g"):format(from + math.floor(u * 10001) / 10000 * (to - from))) + 0.0
   end }
 end
@@ -78,7 +85,7 @@ end
 function space.loguniform(from, to)
   check_bounds("loguniform", from, to)
   if from <= 0 then wrong("loguniform", 1, "positive number expected", from) end
-  return make { kind = "loguniform", at = function(u)
+  return make { kind = "loguniform", bounds = between(from, to, "log"), at = function(u)
     return math.max(from + 0.0, math.min(to + 0.0, rounded(from * (to / from) ^ u)))
   end }
 end
@@ -102,7 +109,7 @@ function space.int(from, to, scale)
     local x = scale and from * ((to + 1) / from) ^ u or from + u * (to - from + 1)
     return math.min(to, math.tointeger(math.floor(x)))
   end
-  return make { kind = "int", at = at, values = integer_values(from, to) }
+  return make { kind = "int", bounds = between(from, to, scale), at = at, values = integer_values(from, to) }
 end
 
 --- A parameter that is there only where condition(p) is true; p: the parameters and options so far.
@@ -110,7 +117,7 @@ function space.when(condition, values)
   if type(condition) ~= "function" then wrong("when", 1, "function expected", condition) end
   local inner = space.of(values)
   if not inner then wrong("when", 2, "list or space expected", values) end
-  return make { kind = inner.kind, values = inner.values, at = inner.at, condition = condition }
+  return make { kind = inner.kind, bounds = inner.bounds, values = inner.values, at = inner.at, condition = condition }
 end
 
 --- A space from what a script may write for one: a space, or a list; nil for anything else.
@@ -123,6 +130,23 @@ end
 function space.at(this, u)
   if this.at then return this.at(u) end
   return this.values[math.floor(u * #this.values) + 1]
+end
+
+--- The whole number from `from` to `to` at which a rising function comes nearest to a target: hidden units for a number
+-- of parameters, for example.
+--     space.solve(function(h) return lstm.plan({ vocab = 65, hidden = h }, { batch = 1, seq = 1 }).parameters end, 1e6, 1, 4096)
+function space.solve(f, target, from, to)
+  if type(f) ~= "function" then wrong("solve", 1, "function expected", f) end
+  if type(target) ~= "number" then wrong("solve", 2, "number expected", target) end
+  if math.type(from) ~= "integer" then wrong("solve", 3, "whole number expected", from) end
+  if math.type(to) ~= "integer" or to < from then wrong("solve", 4, "whole number, not below the first, expected", to) end
+  local low, high = from, to
+  while low < high do -- the first at which f is the target or more
+    local middle = low + (high - low) // 2
+    if f(middle) < target then low = middle + 1 else high = middle end
+  end
+  if low > from and target - f(low - 1) < f(low) - target then return low - 1 end
+  return low
 end
 
 -- ---- points -------------------------------------------------------------------------------------------------------

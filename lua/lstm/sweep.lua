@@ -13,6 +13,7 @@
 local core = require "lstm.core"
 local experiment = require "lstm.experiment"
 local fault = require "lstm.fault"
+local format = require "lstm.format"
 local json = require "lstm.json"
 local options = require "lstm.options"
 local space = require "lstm.space"
@@ -339,10 +340,30 @@ function methods:param_key(name)
   end
 end
 
+local function shown_values(values)
+  local parts = {}
+  for i, value in ipairs(values) do parts[i] = options.show(value) end
+  return table.concat(parts, ",")
+end
+
+--- A line for each parameter: what is tried.
+function methods:describe()
+  local lines = {}
+  if self.points == "list" then lines[1] = format.plural(#self.list, "configuration") .. ", listed" end
+  for _, param in ipairs(self.spaces or {}) do
+    local given = param.space
+    local what = self.points ~= "grid" and given.bounds or given.values and shown_values(given.values)
+    lines[#lines + 1] = ("%s=%s%s"):format(param.name, what, given.condition and "  (under a condition)" or "")
+  end
+  for _, param in ipairs(self.derived) do lines[#lines + 1] = param.name .. "  (derived from the others)" end
+  if self.derive then lines[#lines + 1] = "and what is derived from these" end
+  return lines
+end
+
 -- ---- configurations -----------------------------------------------------------------------------------------------
 
--- Every option of a trial: defaults, what is fixed, and the point so far.
-local function configuration(self, point)
+--- Every option of a trial: defaults, what is fixed, and the point { { name, value }, ... } so far.
+function methods:configuration(point)
   local set = self.experiment.options
   local cfg = set:defaults()
   for name, value in pairs(self.fixed) do set:set(cfg, name, value) end
@@ -351,7 +372,7 @@ local function configuration(self, point)
 end
 
 local function applies(self, param, point)
-  return not param.space.condition or param.space.condition(configuration(self, point))
+  return not param.space.condition or param.space.condition(self:configuration(point))
 end
 
 local function extended(point, name, value)
@@ -392,14 +413,14 @@ end
 
 -- Adds derived parameters to a point.
 local function derive(self, point)
-  local cfg = configuration(self, point)
+  local cfg = self:configuration(point)
   for _, param in ipairs(self.derived) do
     local value = param.derive(cfg)
     if value == nil then wrong("params", "the function for '%s' returned nothing", param.name) end
     point[#point + 1] = { param.name, check_value(self, "params", param.name, value) }
   end
   if not self.derive then return point end
-  local more = self.derive(configuration(self, point))
+  local more = self.derive(self:configuration(point))
   if type(more) ~= "table" then wrong("derive", "must return a table, got %s", type(more)) end
   for _, pair in ipairs(listed_point(more)) do
     point[#point + 1] = { pair[1], check_value(self, "derive", pair[1], pair[2]) }

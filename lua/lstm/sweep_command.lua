@@ -4,9 +4,11 @@
 
 local core = require "lstm.core"
 local display = require "lstm.sweep_display"
+local dryrun = require "lstm.dryrun"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local plan = require "lstm.sweep_plan"
 local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
 local trial_run = require "lstm.trial_run"
@@ -114,7 +116,15 @@ local function print_list(sweep, directory, list, host)
   print(table.concat(lines, "\n"))
 end
 
--- ---- running ------------------------------------------------------------------------------------------------------
+-- ---- how many at a time -------------------------------------------------------------------------------------------
+
+local function left_of(list)
+  local n = 0
+  for _, trial in ipairs(list) do
+    if trial.status.status ~= "done" then n = n + 1 end
+  end
+  return n
+end
 
 -- How many trials at a time, and how many threads each: small models train fastest with one thread a trial, as long as
 -- there are trials for all cores.
@@ -125,6 +135,72 @@ local function split_cores(given, trials_left)
   jobs = jobs or math.max(1, math.min(trials_left, cores // (threads or 1)))
   return jobs, threads or math.max(1, cores // jobs)
 end
+
+-- ---- --dry-run ----------------------------------------------------------------------------------------------------
+
+local function duration(seconds)
+  return seconds < 10 and ("%.1f s"):format(seconds) or format.duration(seconds)
+end
+
+local function print_time(sweep, found, jobs, threads)
+  if not found.seconds then return print "time    unknown: nothing is trained, or the loop was not reached" end
+  local most = sweep.prune and "at most about " or "about "
+  print(("time    %s%s, %d at a time, %s each"):format(most, duration(found.seconds), jobs,
+    format.plural(threads, "thread")))
+  local shortest, longest = found.shortest, found.longest
+  if shortest == longest then return end
+  print(("        a trial from %s (%s) to %s (%s)"):format(duration(shortest.seconds),
+    trials.show(shortest.trial), duration(longest.seconds), trials.show(longest.trial)))
+end
+
+local function print_plan(sweep, list, found, jobs, threads, directory)
+  print(("sweep   %s: %s (%s, %s) of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
+    format.plural(found.configurations, "configuration"), format.plural(#sweep.seeds, "seed"), sweep.experiment.name,
+    directory, #list - left_of(list)))
+  if found.planned < found.configurations then
+    print(("        estimated from %d of the configurations"):format(found.planned))
+  end
+  if found.bytes then
+    print(("memory  at most %s a trial, %s for %d at a time%s"):format(format.bytes(found.bytes),
+      format.bytes(found.bytes * jobs), jobs, dryrun.compared_to_machine(found.bytes * jobs)))
+  end
+  print_time(sweep, found, jobs, threads)
+  for i, each in ipairs(found.problems) do
+    if i > 8 then print(("        and %d more"):format(#found.problems - 8)) break end
+    print(("fails   %s (%s): %s"):format(each.trial.id, trials.show(each.trial), each.problem))
+  end
+end
+
+local function dry_run(sweep, list, directory, given, host)
+  local jobs, threads = split_cores(given, math.max(1, left_of(list)))
+  local found = plan.estimate(sweep, list, jobs, threads, host)
+  if host.progress ~= "json" then return print_plan(sweep, list, found, jobs, threads, directory) end
+  local problems = {}
+  for i, each in ipairs(found.problems) do problems[i] = { id = each.trial.id, reason = each.problem } end
+  print(json.encode { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
+    configurations = found.configurations, jobs = jobs, threads = threads, trial_bytes = found.bytes,
+    seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds, problems = #problems > 0 and problems or nil })
+end
+
+-- ---- --help -------------------------------------------------------------------------------------------------------
+
+local function print_help(sweep, host)
+  print(("usage: lstmrun %s [name=value ...] [options]\n"):format(host.script))
+  if sweep.help ~= "" then print(sweep.help .. "\n") end
+  print(("A sweep over %s, for the %s of %s; %s of each configuration."):format(sweep.experiment.name,
+    sweep.metric.goal == "max" and "largest" or "smallest", sweep.metric.name, format.plural(#sweep.seeds, "seed")))
+  print "Its parameters; name=a,b,c gives one other values:"
+  for _, line in ipairs(sweep:describe()) do print("  " .. line) end
+  print "\nother options of the experiment; name=value sets one for all trials:"
+  local cfg = sweep:configuration {}
+  for _, line in ipairs(sweep.experiment.options:lines(cfg, true)) do print(line) end
+  print "\noptions for sweeps:"
+  for _, option in ipairs(sweep_command.options) do
+    print(("  %-28s  %s"):format("--" .. option[1] .. option[3], option[4]))
+  end
+end
+
+-- ---- running ------------------------------------------------------------------------------------------------------
 
 local function program_path(host)
   return sys.realpath "/proc/self/exe" or host.program
@@ -138,14 +214,6 @@ end
 local function command_line(host, directory, more)
   local out = directory ~= host.default_out and " --out=" .. quoted(directory) or ""
   return ("%s %s%s%s"):format(quoted(host.program), quoted(host.script), out, more or "")
-end
-
-local function left_of(list)
-  local n = 0
-  for _, trial in ipairs(list) do
-    if trial.status.status ~= "done" then n = n + 1 end
-  end
-  return n
 end
 
 local function announce(show, sweep, list, directory, jobs, threads)
@@ -250,11 +318,13 @@ function sweep_command.run(sweep, given, host, run_experiment)
   end
   host.default_out = host.runs .. "/" .. sweep.name
   local directory = host.out or host.default_out
+  if given.help then return print_help(sweep, host) end
   if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
   local list = trials.all(sweep, directory)
   if given.shard then list = shard(list, given.shard) end
   if given.list then return print_list(sweep, directory, list, host) end
   if given.collect then return collect(sweep, directory, list, host) end
+  if given["dry-run"] then return dry_run(sweep, list, directory, given, host) end
   return run_all(sweep, directory, list, given, host)
 end
 

@@ -9,6 +9,7 @@
 local asha = require "lstm.asha"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local format = require "lstm.format"
 local trials = require "lstm.trials"
 
 local sys, process = core.sys, core.process
@@ -16,7 +17,7 @@ local runner = {}
 local methods = {}
 local meta = { __index = methods }
 
-local grace = 10 -- seconds from SIGTERM to SIGKILL
+local grace = tonumber(os.getenv "LSTMRUN_GRACE") or 30 -- seconds from SIGTERM to SIGKILL
 local look_again = 2 -- seconds from one look at what other runners do to the next
 local signal_names = { [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL", [11] = "SIGSEGV",
   [15] = "SIGTERM", [24] = "SIGXCPU", [25] = "SIGXFSZ" }
@@ -25,9 +26,12 @@ local signal_names = { [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "S
 -- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
 -- ones, too).
 function runner.new(settings)
-  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {} }, meta)
+  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {}, families = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
-  for _, trial in ipairs(self.list) do self.by_id[trial.id] = trial end
+  for _, trial in ipairs(self.list) do
+    self.by_id[trial.id] = trial
+    self.families[trials.family_of(self.sweep, trial)] = self.sweep.prune
+  end
   self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
   return self
 end
@@ -41,6 +45,7 @@ end
 
 local function is_open(self, status)
   if status.status == "pending" or status.status == "stopped" then return true end
+  if status.status == "pruned" and not self.families[status.family] then return true end -- by another rule, or none now
   if self.retry == "any" then return status.status == "failed" or status.status == "pruned" end
   return status.status == "failed" and (self.retry or may_retry(self, status))
 end
@@ -69,9 +74,10 @@ end
 
 local function promoted(self)
   local list = {}
-  for i, trial in ipairs(self.list) do
+  for _, trial in ipairs(self.list) do
     local status = trials.status(trial)
-    trial.status, status.id, list[i] = status, trial.id, status
+    trial.status, status.id = status, trial.id
+    if self.families[status.family] then list[#list + 1] = status end
   end
   return self.by_id[asha.next(list, self.sweep.metric, self.sweep.budget.eta)]
 end
@@ -116,8 +122,16 @@ local function fill(self)
   end
 end
 
-local function tell_all(self, signal)
-  for _, job in pairs(self.running) do process.kill(job.pid, signal) end
+-- SIGTERM lets a trial write a checkpoint; one that does not heed it within the time of grace is killed.
+local function tell_to_end(job)
+  process.kill(job.pid, job.told and "KILL" or "TERM")
+  job.told, job.deadline = true, sys.clock() + grace
+end
+
+local function end_all(self)
+  for _, job in pairs(self.running) do
+    if not job.told then tell_to_end(job) end
+  end
 end
 
 -- What the process itself could not write.
@@ -161,7 +175,7 @@ local function ended(self, job, how, code)
   self.display:ended(job, retry)
   if status.status == "failed" and not retry and self.fail_fast and not self.stopping then
     self.stopping = "failed"
-    tell_all(self, "TERM")
+    end_all(self)
   end
 end
 
@@ -169,8 +183,8 @@ local function enforce_timeouts(self)
   local now = sys.clock()
   for _, job in pairs(self.running) do
     if job.deadline and now > job.deadline then
-      process.kill(job.pid, job.timed_out and "KILL" or "TERM")
-      job.timed_out, job.deadline = true, now + grace
+      job.timed_out = job.timed_out or not job.told
+      tell_to_end(job)
     end
   end
 end
@@ -199,7 +213,18 @@ local function check_signal(self)
   if not signal then return end
   self.stopping = signal
   self.display:say "stopping: the trials finish their steps and write checkpoints (again to quit at once)"
-  tell_all(self, "TERM")
+  for _, job in pairs(self.running) do process.kill(job.pid, "TERM") end
+end
+
+-- Nothing is left but what other processes are at.
+local function tell_waiting(self)
+  if self.waiting_told then return end
+  self.waiting_told = true
+  local n = 0
+  for _ in pairs(self.others) do n = n + 1 end
+  local _, trial = next(self.others)
+  self.display:print(("waiting for %s that others are at work on (%s: process %s on %s)"):format(
+    format.plural(n, "trial"), trial.id, tostring(trial.status.pid), tostring(trial.status.host)))
 end
 
 --- Runs what is to be run. Returns why it ended early: "failed" (fail_fast), the name of a signal, "time", or nil.
@@ -213,6 +238,7 @@ function methods:run()
     fill(self)
     local busy = next(self.running) ~= nil
     local waits = not self.stopping and not self.out_of_time and next(self.others) ~= nil
+    if not busy and waits then tell_waiting(self) end
     if busy or waits then
       wait(self)
       enforce_timeouts(self)

@@ -22,15 +22,9 @@ local meta = { __index = methods }
 local report_seconds = 1 -- from one status to the next
 local report_share = 0.005 -- of the steps, from one report for the median rule to the next
 
--- Trials whose reports can be compared with each other share a family.
-local function family_of(sweep, trial)
-  local budget = sweep.budget
-  return core.sha256(json.encode { experiment = trial.experiment, fixed = trial.fixed, goal = sweep.metric.goal,
-    metric = sweep.metric.name, prune = sweep.prune or "", eta = budget.eta, min_steps = budget.min_steps }):sub(1, 12)
-end
-
 local function new_observer(sweep, directory, trial, status)
-  status.family = family_of(sweep, trial)
+  status.family = trials.family_of(sweep, trial)
+  status.measured = sweep.metric.name .. " " .. sweep.metric.goal
   return setmetatable({ sweep = sweep, directory = directory, trial = trial, status = status, others = {},
     reported = {}, next_time = 0 }, meta)
 end
@@ -45,7 +39,7 @@ end
 -- ---- what the run tells ------------------------------------------------------------------------------------------
 
 -- What of the status is kept in a checkpoint, to go on from there.
-local kept = { "metric", "best", "best_step", "rungs", "reports" }
+local kept = { "measured", "metric", "best", "best_step", "rungs", "reports" }
 
 --- What a checkpoint keeps of the reports.
 function methods:snapshot()
@@ -54,9 +48,23 @@ function methods:snapshot()
   return state
 end
 
---- The run goes on from a checkpoint.
-function methods:restore(state)
-  for _, name in ipairs(kept) do self.status[name] = (state or {})[name] end
+local function empty(self)
+  for _, name in ipairs(kept) do
+    if name ~= "measured" then self.status[name] = nil end
+  end
+end
+
+--- The run goes on from a checkpoint of this step. One that was made when the sweep had another metric is measured by
+-- its log.
+function methods:restore(state, step)
+  local status = self.status
+  empty(self)
+  if state and state.measured == status.measured then
+    for _, name in ipairs(kept) do status[name] = state[name] end
+  else
+    local found = trials.measure(self.trial, self.sweep.metric, step)
+    status.metric, status.best, status.best_step = found.metric, found.best, found.best_step
+  end
 end
 
 --- The run is about to do its steps, `total` in all; `step` are done.
@@ -64,7 +72,7 @@ function methods:begin(run, step, total)
   self.run = run
   self.status.step, self.status.steps = step, total
   if self.sweep.prune == "asha" then self.rungs = asha.rungs(total, self.sweep.budget) end
-  if step == 0 then self:restore {} end
+  if step == 0 then empty(self) end
   write(self)
 end
 
@@ -138,7 +146,7 @@ local function check_metric(self)
   local name, names = self.sweep.metric.name, names_of(self.reported)
   local what = #names > 0 and "it reports " .. table.concat(names, ", ") or "it reported nothing"
   fault.stop(("the experiment never reported the sweep's metric '%s'%s; %s"):format(name,
-    options.suggestion(name, names), what))
+    options.suggestion(name, names), what), fault.USAGE)
 end
 
 local function first_line(message)
@@ -211,6 +219,7 @@ function trial_run.run(sweep, directory, trial, host, run_experiment)
   local given = arguments(trial)
   host.trial, host.out = self, not given.resume and trial.directory or nil
   local ok, err = xpcall(function()
+    trials.check_data(sweep, trial)
     run_experiment(sweep.experiment, given, host)
     check_metric(self)
   end, fault.handler(false))

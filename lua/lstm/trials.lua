@@ -12,6 +12,7 @@
 -- A claim holds as long as its process lives (told by its number and start where both are of one machine, by its
 -- heartbeat, the file's time of change, elsewhere) and has not written a final status.
 
+local asha = require "lstm.asha"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
@@ -63,9 +64,11 @@ local function value_of(list, name)
   end
 end
 
--- The data of a trial: the sweep's field, else the experiment's option `data` where it names a file.
+-- The data of a trial: the sweep's field, what the experiment's function `data` says, or its option `data` where that
+-- names a file.
 local function data_of(sweep, trial)
   if sweep.data then return sweep.data end
+  if sweep.experiment.data then return sweep.experiment.data(sweep:configuration(trial.params)) end
   local option = sweep.experiment.options.named.data
   if not option or option.kind ~= "string" then return nil end
   return value_of(trial.params, "data") or value_of(trial.fixed, "data") or option.default
@@ -91,7 +94,7 @@ end
 --- A trial of a sweep: its configuration (list of { name, value }) with a seed. Nothing is written.
 function trials.new(sweep, directory, params, seed, index)
   local trial = { index = index, params = params, fixed = sorted_pairs(sweep.fixed), seed = seed,
-    experiment = sweep.experiment.name }
+    experiment = sweep.experiment.name, metric = sweep.metric }
   trial.data_sha256 = hash_of(data_of(sweep, trial))
   trial.id = identify(trial)
   trial.directory = ("%s/trials/%s"):format(directory, trial.id)
@@ -133,6 +136,20 @@ function trials.load(directory, id)
   if type(trial) ~= "table" or type(trial.params) ~= "table" or type(trial.fixed) ~= "table" then return nil end
   trial.id, trial.directory = id, ("%s/trials/%s"):format(directory, id)
   return identify(trial) == id and trial or nil
+end
+
+--- Ends the program when a trial's data is not what it was when the trial was planned: on another machine, perhaps.
+function trials.check_data(sweep, trial)
+  if hash_of(data_of(sweep, trial)) == trial.data_sha256 then return end
+  fault.stop(("trial %s was planned for other data: '%s' is not what it was then, or there"):format(trial.id,
+    data_of(sweep, trial) or ""))
+end
+
+--- Trials whose reports can be compared with each other share a family.
+function trials.family_of(sweep, trial)
+  local budget = sweep.budget
+  return core.sha256(json.encode { experiment = trial.experiment, fixed = trial.fixed, goal = sweep.metric.goal,
+    metric = sweep.metric.name, prune = sweep.prune or "", eta = budget.eta, min_steps = budget.min_steps }):sub(1, 12)
 end
 
 --- "hidden=64 lr=0.01": a trial's parameters.
@@ -192,6 +209,49 @@ local function status_path(trial)
   return trial.directory .. "/status.json"
 end
 
+-- The fields of a line of metrics.csv, which has no quotes; a list of texts.
+local function cells(line)
+  local list = {}
+  for cell in (line .. ","):gmatch "([^,]*)," do list[#list + 1] = cell end
+  return list
+end
+
+local function column_of(heads, name)
+  for i, head in ipairs(heads) do
+    if head == name then return i end
+  end
+end
+
+--- A metric as a trial's metrics.csv has it, up to a step (nil: all of it): { metric = last value, best =, best_step = };
+-- empty when it was never reported.
+function trials.measure(trial, metric, last_step)
+  local found = {}
+  local file = io.open(trial.directory .. "/metrics.csv", "r")
+  if not file then return found end
+  local heads = cells(file:read "l" or "")
+  local step_at, at = column_of(heads, "step"), column_of(heads, metric.name)
+  for line in file:lines() do
+    if not (step_at and at) then break end
+    local row = cells(line)
+    local step, value = math.tointeger(tonumber(row[step_at])), tonumber(row[at])
+    if step and value and step <= (last_step or step) then
+      found.metric = value
+      if not found.best or asha.better(value, found.best, metric.goal) then found.best, found.best_step = value, step end
+    end
+  end
+  file:close()
+  return found
+end
+
+-- A trial that was run when the sweep had another metric: its log has this one, too.
+local function measure_again(trial, status)
+  local metric = trial.metric
+  if not status.measured or not metric then return end
+  if status.measured == metric.name .. " " .. metric.goal then return end
+  local found = trials.measure(trial, metric)
+  status.metric, status.best, status.best_step = found.metric, found.best, found.best_step
+end
+
 -- What status.json says: a table; {} when there is none; nil when it is damaged.
 local function read_status(trial)
   local text = read(status_path(trial))
@@ -208,7 +268,7 @@ local function apply_claim(trial, status, n)
   if alive then
     status.status = "running"
     status.host, status.pid = status.host or claim.host, status.pid or claim.pid
-  else
+  elseif not status.damaged then
     status.reason = ("interrupted: process %s on %s is gone"):format(tostring(claim.pid or "?"), claim.host or "?")
     status.status = "stopped"
   end
@@ -227,6 +287,7 @@ function trials.status(trial)
     n = last_claim(trial, n)
   end
   if n > 0 and (n > status.attempt or status.status == "running" or damaged) then status = apply_claim(trial, status, n) end
+  measure_again(trial, status)
   status.status, status.claims = status.status or "pending", n
   return status
 end

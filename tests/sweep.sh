@@ -1,0 +1,239 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Sweeps as a user meets them: run, killed and run again, shared, pruned, and what is said when they are wrong. Speaks TAP.
+# LSTMRUN names the program (default: ./lstmrun); SWEEP_KILLS how often the sweep and its trials are killed (default: 3).
+set -u
+program=${LSTMRUN:-./lstmrun}
+case $program in /*) ;; *) program=$PWD/$program ;; esac
+. "${srcdir:-.}/tests/tap.sh"
+cd "$work" || exit 99
+unset LSTMRUN_TRACEBACK LSTMRUN_DATA LSTMRUN_SWEEP
+export HOME="$work" XDG_CACHE_HOME="$work/cache" OMP_NUM_THREADS=1
+
+# run ARGUMENT...: keeps output in out and err, exit status in status
+run() { "$program" "$@" >out 2>err; status=$?; }
+silent() { [ ! -s err ]; result $? "  no complaint"; }
+
+# ---- material -------------------------------------------------------------------------------------------------------
+
+# A trial of 60 steps that takes half a second, and fails as it is told to.
+cat >tiny.lua <<'END'
+local lstm = require "lstm"
+local function train(cfg, run)
+  local model <close> = lstm.model { input = 3, hidden = cfg.hidden, output = 2, seed = cfg.seed }
+  local fit <close> = model:trainer { batch = 4, seq = 8, lr = cfg.lr }
+  local x = lstm.tensor.normal { 8, 4, 3, seed = cfg.seed }
+  local y = lstm.tensor.zeros { 8, 4, 2 }
+  for step in run:steps(cfg.steps, fit) do
+    local loss = fit:step { x = x, y = y }
+    run:log(step, loss)
+    if run:every(5) then run:evaluate(step, loss) end
+    if cfg.fault == "raise" and step == 7 then print "what it said before" error "no way" end
+    if cfg.fault == "nan" and step == 7 then run:log(step, 0 / 0) end
+    if cfg.fault == "kill" and step == 7 then io.popen "kill -9 $PPID":close() end
+    if cfg.fault == "hang" and step == 7 then while true do end end
+    if cfg.pause > 0 then os.execute("sleep " .. cfg.pause) end
+  end
+end
+return lstm.experiment { run = train, options = {
+  { "hidden", 4 }, { "lr", 0.01 }, { "steps", 60 }, { "pause", 0.0 }, { "fault", "" } } }
+END
+
+# sweep NAME FIELDS: a sweep of it
+sweep() {
+    cat >"$1.lua" <<END
+local lstm = require "lstm"
+return lstm.sweep { experiment = "tiny.lua", $2 }
+END
+}
+
+# What must be the same however a sweep came to its end: of every trial its id, parameters, status and numbers, and the
+# metrics of each step, but for what tells of time.
+cat >table.lua <<'END'
+local json = require "lstm.json"
+local names = { "status", "step", "steps", "loss", "metric", "best", "best_step" }
+for line in io.lines() do
+  local trial = json.decode(line)
+  local parts = { trial.id, tostring(trial.index), json.encode(trial.params), tostring(trial.seed) }
+  for _, name in ipairs(names) do parts[#parts + 1] = ("%s=%s"):format(name, trial.status[name]) end
+  print(table.concat(parts, " "))
+  for row in io.lines(trial.directory .. "/metrics.csv") do print((row:gsub(",[^,]*,[^,]*$", ""))) end
+end
+END
+final_table() { "$program" "$1" --list --json --out="$2" | "$program" table.lua; }
+
+# ---- running, listing, going on ---------------------------------------------------------------------------------------
+
+sweep plain 'params = { hidden = { 3, 5 }, lr = { 0.01, 0.1 } }, fixed = { steps = 12 }, seeds = 2'
+run plain.lua --jobs=2
+exits 0 "a sweep"; prints "plain: 8 trials of tiny in runs/plain; 0 done before"; matches "12/12 .* done 0:0"
+prints "over    8 done"; prints "best    val_loss"; silent
+run plain.lua
+exits 0 "the same again"; prints "8 done before"
+run plain.lua --list
+exits 0 "--list"; prints "8 trials in runs/plain: 8 done"; matches "hidden +lr +seed +step +loss +val_loss +status"
+run plain.lua --list hidden=3,5,7
+prints "12 trials in runs/plain: 8 done, 4 pending"
+run plain.lua hidden=3,5,7 --jobs=2
+exits 0 "values added"; prints "12 trials of tiny in runs/plain; 8 done before"; prints "over    12 done"
+run plain.lua --trial=1
+exits 0 "a trial that is done"; prints "is done already"
+run plain.lua --trial=99
+exits 2 "a trial that is not there"; says "there is no trial 99: the sweep has 8"
+run plain.lua --trial=3 --out=other
+exits 0 "just one"; prints "done    12 steps"
+run plain.lua --list --out=other
+prints "8 trials in other: 1 done, 7 pending"
+run plain.lua --shard=2/3 --out=other
+exits 0 "--shard"; prints "3 trials of tiny"
+run plain.lua --shard=3/3 --out=other --quiet
+exits 0 "  quietly"; [ ! -s out ]; result $? "  prints nothing"
+run plain.lua --shard=4/3
+exits 2 "a shard that is none"; says "option '--shard' needs I/N"
+run plain.lua --out=other --json
+exits 0 "--json"; prints '"event": "sweep_start"'; prints '"event": "trial_end"'; prints '"event": "sweep_end"'
+final_table plain.lua runs/plain >table-1 && final_table plain.lua other >table-2 && cmp table-1 table-2 && [ -s table-1 ]
+result $? "  the table is the same, run whole or in parts"
+run tiny.lua --jobs=2
+exits 2 "a sweep's option for an experiment"; says "option '--jobs' is for sweeps, tiny.lua is none"
+run plain.lua --resume
+exits 2 "an experiment's option for a sweep"; says "option '--resume' is for experiments, plain.lua is a sweep"
+run plain.lua hiden=3
+exits 2 "an option mistyped"; says "no option 'hiden' (did you mean 'hidden'?)"
+
+# ---- trials that fail -------------------------------------------------------------------------------------------------
+
+sweep faults 'params = { fault = { "", "raise", "nan", "kill" } }, fixed = { steps = 12 }'
+run faults.lua --jobs=2
+exits 1 "trials that fail do not stop the others"; prints "1 done"; prints "3 failed"
+matches "raise .* failed: tiny.lua:[0-9]+: no way; once more"; prints "    | what it said before"
+matches "nan .* failed: loss became NaN at step 7"; matches "kill .* failed: killed by SIGKILL"
+says "failed: "; says "--trial="; says "fault=raise"
+[ "$(grep -c 'nan .* failed' out)" -eq 1 ]; result $? "  what diverged is not tried again: it would diverge again"
+run faults.lua
+exits 1 "failed trials that have had their retries"; [ "$(grep -c 'once more' out)" -eq 0 ]
+result $? "  are left alone"
+run faults.lua --retry --jobs=2
+exits 1 "--retry"; matches "raise .* failed: tiny.lua:[0-9]+: no way"
+command=$(sed -n 's/^ *\(.*--trial=.*\)$/\1/p' err | head -1)
+sh -c "$command" >out 2>err
+says "tiny.lua:"; result 0 "  the command that is shown runs just that one"
+LSTMRUN_GRACE=0.2 run faults.lua fault=raise,hang --fail-fast --jobs=2 --out=fast
+exits 1 "--fail-fast"; says "stopped: a trial failed (--fail-fast). Go on with:"
+sweep hangs 'params = { fault = { "hang", "" } }, fixed = { steps = 12 }, timeout = 0.7, retries = 0'
+LSTMRUN_GRACE=0.3 run hangs.lua --jobs=2
+exits 1 "a trial that hangs"; matches "failed: took longer than timeout=0.7 seconds"; prints "1 done"
+sweep diverges 'params = { fault = { "", "nan" } }, fixed = { steps = 12 }'
+run diverges.lua
+exits 0 "a trial that diverges is a result, not an error"; prints "1 failed"
+
+# ---- killed, and run again --------------------------------------------------------------------------------------------
+
+sweep long 'params = { hidden = { 3, 5, 7 }, lr = { 0.01, 0.1 } }, retries = 1000,
+  fixed = { pause = 0.005, checkpoint_every = 10 }'
+run long.lua --jobs=2 --out=whole
+exits 0 "a sweep that nobody disturbs"
+final_table long.lua whole >table-1
+
+# of every trial that is done: its attempts, and when its status was written
+done_ones() {
+    for f in "$1"/trials/*/status.json; do
+        grep -q '"status": "done"' "$f" && echo "$f $(ls "${f%/*}" | grep -c claim) $(stat -c %y "$f")"
+    done 2>/dev/null
+}
+again=0 kills=${SWEEP_KILLS:-3} k=0
+: >before
+while [ $k -lt "$kills" ]; do
+    k=$((k + 1))
+    "$program" long.lua --jobs=2 --out=killed >out 2>err &
+    pid=$!
+    sleep 0.$((10 + (k * 37) % 60))
+    [ $((k % 2)) -eq 0 ] || kill -9 $(pgrep -P $pid | head -1) 2>/dev/null # a trial
+    sleep 0.$((5 + (k * 23) % 30))
+    kill -9 $pid 2>/dev/null # the sweep
+    wait $pid 2>/dev/null
+    while read -r line; do
+        done_ones killed | grep -qxF "$line" || again=$((again + 1))
+    done <before
+    done_ones killed >before
+done
+run long.lua --jobs=2 --out=killed
+exits 0 "a sweep that was killed $kills times, and trials of it, run once more"
+final_table long.lua killed >table-2
+cmp table-1 table-2 && [ "$(grep -c '=done' table-2)" -eq 6 ]; result $? "  its table is that of the undisturbed one"
+[ $again -eq 0 ]; result $? "  no trial was touched after it was done"
+
+"$program" long.lua --jobs=1 --out=shared >out-1 2>err-1 &
+first=$!
+run long.lua --jobs=1 --out=shared
+exits 0 "two sweeps on one directory"
+wait $first; result $? "  the other, too"
+final_table long.lua shared >table-2
+cmp table-1 table-2; result $? "  the table is the same"
+[ "$(cat out out-1 | grep -c ' done 0:')" -eq 6 ]; result $? "  each trial was done by one of them"
+[ "$(ls -d shared/trials/*/claim-* | wc -l)" -eq 6 ]; result $? "  and begun once"
+! grep -q ' done 0:' out || ! grep -q ' done 0:' out-1; shares=$?
+result $((1 - shares)) "  and both did some"
+
+"$program" long.lua --jobs=2 --out=stopped >out 2>err &
+pid=$!
+sleep 0.6
+kill -TERM $pid
+wait $pid; status=$?
+exits 75 "SIGTERM"; says "stopped: SIGTERM. Go on with:"
+run long.lua --list --out=stopped
+matches "stopped: stopped by SIGTERM"; matches "[1-6] stopped"
+run long.lua --jobs=2 --out=stopped
+exits 0 "  and on"
+final_table long.lua stopped >table-2
+cmp table-1 table-2; result $? "  to the same table"
+
+# ---- pruning ----------------------------------------------------------------------------------------------------------
+
+sweep halving 'method = "asha", params = { lr = { 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5 } },
+  fixed = { steps = 45, hidden = 6 }, budget = { min_steps = 5 }'
+run halving.lua --jobs=1
+exits 0 "successive halving"; prints "pruned"; matches "pruned: rung 1, step 5: [0-9]+\. of [0-9]+"
+run halving.lua --list
+matches "45/45 .* done"; matches " 5/45 .* pruned"
+run halving.lua --out=full lr=0.0001,0.0003,0.001,0.003,0.01,0.03,0.1,0.3,0.5 # the same list: the same ids
+sweep medians 'params = { lr = { 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001 } }, prune = "median",
+  fixed = { steps = 40, hidden = 6 }'
+run medians.lua --jobs=1
+exits 0 "the median rule"; matches "pruned: step [0-9]+: val_loss .* is worse than the others' median"
+
+# ---- what is wrong ----------------------------------------------------------------------------------------------------
+
+sweep empty 'params = { hidden = {} }'
+run empty.lua
+exits 1 "an empty space"; says "empty.lua: bad argument #1 to 'sweep' (field 'params': 'hidden' needs a list of values"
+sweep unknown 'params = { hiden = { 1 } }'
+run unknown.lua
+exits 1 "an unknown parameter"; says "experiment 'tiny' has no option 'hiden' (did you mean 'hidden'?)"
+sweep metric 'params = { hidden = { 3 } }, metric = { "val_lss", "min" }, fixed = { steps = 12 }, retries = 0'
+run metric.lua
+exits 1 "a metric that is never reported"
+says "the experiment never reported the sweep's metric 'val_lss' (did you mean 'val_loss'?); it reports"
+: >file
+run plain.lua --out=file/x
+exits 1 "a directory that cannot be"; says "cannot write the sweep's files: file: File exists; choose another place by --out=DIR"
+id=$("$program" plain.lua --list --json | sed -n '1s/.*"id": "\([0-9a-f]*\)".*/\1/p')
+echo '{"status": "do' >runs/plain/trials/$id/status.json
+run plain.lua --list
+matches "stopped: its status.json is damaged"
+run plain.lua
+exits 0 "a damaged status"; prints "7 done before"; prints "8 done"
+# A process of another machine, whose clock is wrong, and which is gone since an hour by the file system's clock.
+rm runs/plain/trials/$id/claim-2
+sed -i 's/"machine": "[^"]*"/"machine": "elsewhere"/' runs/plain/trials/$id/claim-1
+printf '{"status": "running", "attempt": 1, "heartbeat": 9999999999, "host": "far", "pid": 1}' >runs/plain/trials/$id/status.json
+run plain.lua --list
+matches " running"
+touch -d '1 hour ago' runs/plain/trials/$id/claim-1
+run plain.lua --list
+matches "stopped: interrupted: process [0-9]+ on .* is gone"
+run plain.lua
+exits 0 "a trial of a dead machine is taken over"; prints "8 done"
+
+done_testing
