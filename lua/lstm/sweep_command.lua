@@ -179,7 +179,8 @@ local function dry_run(sweep, list, directory, given, host)
   for i, each in ipairs(found.problems) do problems[i] = { id = each.trial.id, reason = each.problem } end
   print(json.encode { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
     configurations = found.configurations, jobs = jobs, threads = threads, trial_bytes = found.bytes,
-    seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds, problems = #problems > 0 and problems or nil })
+    seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds,
+    problems = #problems > 0 and problems or nil })
 end
 
 -- ---- --help -------------------------------------------------------------------------------------------------------

@@ -34,6 +34,13 @@ tap.fails(function() space.int(1, 2.5) end, "whole number expected, got 2.5", "h
 tap.fails(function() space.choice {} end, "list of values expected", "nothing to choose from")
 tap.fails(function() space.when(true, { 1 }) end, "function expected", "a condition that is none")
 
+local function square(x) return x * x end
+tap.is(space.solve(square, 50, 1, 100), 7, "the whole number whose square is nearest to 50")
+tap.is(space.solve(square, 57, 1, 100), 8, "  to 57")
+tap.is(space.solve(square, 1e9, 1, 100), 100, "  within bounds")
+tap.is(space.solve(square, -5, 3, 100), 3, "  both of them")
+tap.fails(function() space.solve(square, 5, 3, 2) end, "bad argument #4 to 'solve'", "bounds the wrong way round")
+
 -- ---- points -------------------------------------------------------------------------------------------------------
 
 tap.ok(space.random(1, 5, "lr") == space.random(1, 5, "lr"), "a random point is a function of its number")
