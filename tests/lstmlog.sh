@@ -214,7 +214,7 @@ grep -q '^␣ ' vis/words.dict && ! grep -qvE '^[^ ]+ [0-9]+$' vis/words.dict
 result $? "  a dictionary of words without blanks"
 log export runs/done --lstmvis --row=2 -o vis2
 exits 1 "export of a row that was not logged"
-log export runs/other --lstmvis -o vis3
+log export runs/stopped --lstmvis -o vis3
 exits 1 "export of activations that were not logged"
 says "activations.every=1"
 log export runs/same/again --lstmvis --steps=1:8 -o vis4
