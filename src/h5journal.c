@@ -108,6 +108,8 @@ bool h5journal_next(const h5journal *j, size_t *at, h5run *run)
     memcpy(&r, j->bytes + here, sizeof r);
     if (r.length > j->size - here - sizeof r || r.class >= H5RUN_CLASSES)
         return false;
+    if (r.class == H5RUN_SUPERBLOCK && r.length == 0)
+        return false;
     *run = (h5run){(h5run_class)r.class, r.offset, (size_t)r.length, j->bytes + here + sizeof r};
     *at = (here + sizeof r + (size_t)r.length + 7) / 8 * 8;
     return true;
