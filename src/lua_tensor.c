@@ -17,7 +17,7 @@ typedef struct tensor {
     const lua_owner *owner; /* asked before every use; NULL: the numbers live as long as this does */
 } tensor;
 
-#define CHUNK 256 /* numbers handled at a time, as doubles on the stack */
+#define CHUNK 1024 /* numbers handled at a time, as doubles on the stack */
 
 static const char *const type_names[] = { "float", "double", NULL };
 
@@ -65,21 +65,31 @@ static size_t inner_offset(const lstm_tensor *t, size_t index)
 
 void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *values)
 {
-    size_t length = row_length(t);
-    for (size_t k = 0; k < count;) {
-        size_t inner = (first + k) % length, offset = row_offset(t, (first + k) / length);
-        for (; inner < length && k < count; inner++, k++)
-            values[k] = element(t, offset + inner_offset(t, inner));
+    float chunk[CHUNK];
+    if (t->type == LSTM_F64) {
+        lstm_tensor_read(t, first, count, values);
+        return;
+    }
+    for (size_t k = 0; k < count; k += CHUNK) {
+        const size_t n = count - k < CHUNK ? count - k : CHUNK;
+        lstm_tensor_read(t, first + k, n, chunk);
+        for (size_t i = 0; i < n; i++)
+            values[k + i] = (double)chunk[i];
     }
 }
 
 void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const double *values)
 {
-    size_t length = row_length(t);
-    for (size_t k = 0; k < count;) {
-        size_t inner = (first + k) % length, offset = row_offset(t, (first + k) / length);
-        for (; inner < length && k < count; inner++, k++)
-            set_element(t, offset + inner_offset(t, inner), values[k]);
+    float chunk[CHUNK];
+    if (t->type == LSTM_F64) {
+        lstm_tensor_write(t, first, count, values);
+        return;
+    }
+    for (size_t k = 0; k < count; k += CHUNK) {
+        const size_t n = count - k < CHUNK ? count - k : CHUNK;
+        for (size_t i = 0; i < n; i++)
+            chunk[i] = (float)values[k + i];
+        lstm_tensor_write(t, first + k, n, chunk);
     }
 }
 

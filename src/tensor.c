@@ -65,22 +65,43 @@ void lstm_tensor_set(const lstm_tensor *t, size_t flat, double value)
         ((float *)t->data)[at] = (float)value;
 }
 
-/* Copies element by element along the last axis; `to_view` says which way. */
+/* Of the axis's elements from index on: how many lie at one stride, at least 1. */
+static size_t run_length(const lstm_axis *a, size_t index)
+{
+    const size_t in_group = index % a->group, in_block = in_group % a->block;
+    size_t n = a->block - in_block;
+    if (n > a->group - in_group)
+        n = a->group - in_group;
+    return n < a->size - index ? n : a->size - index;
+}
+
+/* n elements that lie at a stride, to or from dense ones. */
+static void copy_run(char *view, size_t stride, char *dense, size_t n, size_t esize, bool to_view)
+{
+    if (stride == 1) {
+        memcpy(to_view ? view : dense, to_view ? dense : view, n * esize);
+        return;
+    }
+    for (size_t i = 0; i < n; i++, dense += esize, view += stride * esize)
+        memcpy(to_view ? view : dense, to_view ? dense : view, esize);
+}
+
+/* Copies run by run along the last axis; `to_view` says which way. */
 static void copy_rows(const lstm_tensor *t, size_t first, size_t count, char *dense, bool to_view)
 {
     const size_t esize = lstm_type_size(t->type);
     const size_t row = t->ndim ? t->axis[t->ndim - 1].size : 1;
-    const lstm_axis point = {.size = 1, .group = 1, .block = 1};
+    const lstm_axis point = {.size = 1, .group = 1, .block = 1, .stride = 1};
     const lstm_axis *last = t->ndim ? &t->axis[t->ndim - 1] : &point;
     while (count) {
-        const size_t from = first % row, n = row - from < count ? row - from : count;
+        const size_t from = first % row, to = from + (row - from < count ? row - from : count);
         char *base = (char *)t->data + (lstm_tensor_offset(t, first) - axis_offset(last, from)) * esize;
-        for (size_t i = 0; i < n; i++, dense += esize) {
-            char *element = base + axis_offset(last, from + i) * esize;
-            memcpy(to_view ? element : dense, to_view ? dense : element, esize);
+        for (size_t i = from, n; i < to; i += n, dense += n * esize) {
+            n = run_length(last, i) < to - i ? run_length(last, i) : to - i;
+            copy_run(base + axis_offset(last, i) * esize, last->stride, dense, n, esize, to_view);
         }
-        first += n;
-        count -= n;
+        first += to - from;
+        count -= to - from;
     }
 }
 
