@@ -73,6 +73,7 @@ static const struct {
 } type_table[H5_TYPES] = {
     [H5_F32] = {"float32", 4}, [H5_F64] = {"float64", 8}, [H5_I32] = {"int32", 4},
     [H5_I64] = {"int64", 8},   [H5_U64] = {"uint64", 8},  [H5_U8] = {"uint8", 1},
+    [H5_TEXT] = {"text", sizeof(char *)},
 };
 
 size_t h5type_size(h5type type)
@@ -113,7 +114,7 @@ hid_t h5_type_in_memory(h5type type)
 
 bool h5_type_of(hid_t type, h5type *out)
 {
-    for (int t = 0; t < H5_TYPES; t++)
+    for (int t = 0; t < H5_TEXT; t++)
         if (H5Tequal(type, h5_type_in_file((h5type)t)) > 0) {
             *out = (h5type)t;
             return true;

@@ -6,6 +6,7 @@
 #include "h5log_parts.h"
 
 #include "h5file.h"
+#include "h5scale.h"
 #include "utf8.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ static int check_name(const char *what, const char *name, lstm_error *err)
 }
 
 /* Valid UTF-8 of at most limit bytes: what is not valid becomes U+FFFD, as does NUL, which would end the text; what is
- * too much is left out. To be freed. */
+ * too much is left out. To be freed; ends with NUL. */
 static char *clean_text(const char *text, size_t length, size_t limit, size_t *clean_length)
 {
     char *clean = malloc(limit + 4);
@@ -45,6 +46,8 @@ static char *clean_text(const char *text, size_t length, size_t limit, size_t *c
         n += bytes;
         k += size ? size : 1;
     }
+    if (clean)
+        clean[n] = 0;
     *clean_length = n;
     return clean;
 }
@@ -199,7 +202,7 @@ static int check_series_name(const char *name, const char **slash, lstm_error *e
                 !reserved(*slash + 1);
     for (const char *part = name; good && part <= *slash; part += strcspn(part, "/") + 1)
         good = h5_name_ok(part, strcspn(part, "/"));
-    static const char *const taken[] = {"metrics", "samples", "events", "config", "environment"};
+    static const char *const taken[] = {"metrics", "samples", "events", "config", "environment", "vocabulary"};
     for (size_t k = 0; good && k < sizeof taken / sizeof *taken; k++)
         good = strcspn(name, "/") != strlen(taken[k]) || strncmp(name, taken[k], strlen(taken[k])) != 0;
     return good ? 0 : lstm_fail(err, "name", "'%.100s' cannot name a series: 'group/name' expected, neither in a group "
@@ -230,8 +233,8 @@ static int check_series(const h5log_series *c, const char **slash, lstm_error *e
 {
     if (check_series_name(c->name, slash, err))
         return -1;
-    if (c->type != H5_F32 && c->type != H5_F64 && c->type != H5_I32 && c->type != H5_I64)
-        return lstm_fail(err, "type", "series '%s': float32, float64, int32 or int64 expected", c->name);
+    if (c->type != H5_F32 && c->type != H5_F64 && c->type != H5_I32 && c->type != H5_I64 && c->type != H5_TEXT)
+        return lstm_fail(err, "type", "series '%s': float32, float64, int32, int64 or text expected", c->name);
     if (c->ndim < 0 || c->ndim > H5_MAX_DIMS)
         return lstm_fail(err, "dim", "series '%s': 0 to %d dimensions expected, got %d", c->name, H5_MAX_DIMS, c->ndim);
     if (c->keepbits < 0 || c->keepbits > 22 || (c->keepbits && c->type != H5_F32))
@@ -372,11 +375,47 @@ int h5log_array(h5log *log, const char *series, int64_t step, const size_t *shap
     if (is_abandoned(log))
         return 0;
     log_series *s = check_record(log, series, shape, &bytes, err);
+    if (s && s->series->type == H5_TEXT)
+        return lstm_fail(err, "series", "'%s' holds texts", series);
     message *m = s ? new_record(s, step, shape, bytes, err) : NULL;
     if (!m)
         return -1;
     memcpy(m->data, data, bytes);
     return enqueue_record(log, s, m, err);
+}
+
+/* The texts one after another, each with its NUL, as valid UTF-8. NULL: out of memory. */
+static message *new_texts(h5log *log, const log_series *s, int64_t step, const size_t *shape, size_t n,
+                          const char *const *texts, lstm_error *err)
+{
+    size_t size = 0, used;
+    for (size_t k = 0; k < n; k++)
+        size += 3 * strlen(texts[k]) + 1; /* U+FFFD takes three bytes */
+    message *m = new_record(s, step, shape, size, err);
+    for (size_t k = 0, at = 0; m && k < n; k++, at += used + 1, m->size = at) {
+        char *clean = clean_text(texts[k], strlen(texts[k]), log->options.text_bytes, &used);
+        if (!clean) {
+            free(m);
+            lstm_fail(err, "", "out of memory for texts");
+            return NULL;
+        }
+        memcpy(m->data + at, clean, used + 1);
+        free(clean);
+    }
+    return m;
+}
+
+int h5log_texts(h5log *log, const char *series, int64_t step, const size_t *shape, const char *const *texts,
+                lstm_error *err)
+{
+    size_t bytes;
+    if (is_abandoned(log))
+        return 0;
+    log_series *s = check_record(log, series, shape, &bytes, err);
+    if (s && s->series->type != H5_TEXT)
+        return lstm_fail(err, "series", "'%s' does not hold texts", series);
+    message *m = s ? new_texts(log, s, step, shape, bytes / h5type_size(H5_TEXT), texts, err) : NULL;
+    return m ? enqueue_record(log, s, m, err) : -1;
 }
 
 /* The record's shape from its parts, which must be of one shape. */
@@ -425,10 +464,10 @@ int h5log_sample(h5log *log, int64_t step, const char *text, size_t length, lstm
 {
     size_t n;
     char *clean = clean_text(text, length, log->options.text_bytes, &n);
-    message *m = clean ? h5log_new_message(SAMPLE, step, n, err) : NULL;
+    message *m = clean ? h5log_new_message(SAMPLE, step, n + 1, err) : NULL;
     int result = -1;
     if (m) {
-        memcpy(m->data, clean, n);
+        memcpy(m->data, clean, n + 1);
         m->shape[0] = length;
         pthread_mutex_lock(&log->mutex);
         result = enqueue(log, m, &log->last_sample_step, err);
@@ -440,16 +479,16 @@ int h5log_sample(h5log *log, int64_t step, const char *text, size_t length, lstm
     return result;
 }
 
-static int enqueue_event(h5log *log, int64_t step, const char *kind, size_t nkind, const char *text, size_t ntext,
-                         lstm_error *err)
+/* kind and text with the NUL that ends them */
+static int enqueue_event(h5log *log, int64_t step, const char *kind, const char *text, lstm_error *err)
 {
-    message *m = h5log_new_message(EVENT, step, nkind + 1 + ntext, err);
+    size_t nkind = strlen(kind) + 1, ntext = strlen(text) + 1;
+    message *m = h5log_new_message(EVENT, step, nkind + ntext, err);
     if (!m)
         return -1;
     m->time = h5log_seconds(CLOCK_REALTIME);
     memcpy(m->data, kind, nkind);
-    m->data[nkind] = 0;
-    memcpy(m->data + nkind + 1, text, ntext);
+    memcpy(m->data + nkind, text, ntext);
     pthread_mutex_lock(&log->mutex);
     int result = enqueue(log, m, &log->last_event_step, err);
     pthread_mutex_unlock(&log->mutex);
@@ -461,7 +500,7 @@ int h5log_event(h5log *log, int64_t step, const char *kind, const char *text, ls
     size_t nkind, ntext;
     char *clean_kind = clean_text(kind, strlen(kind), KIND_BYTES, &nkind);
     char *clean = clean_text(text, strlen(text), EVENT_BYTES, &ntext);
-    int result = clean_kind && clean ? enqueue_event(log, step, clean_kind, nkind, clean, ntext, err)
+    int result = clean_kind && clean ? enqueue_event(log, step, clean_kind, clean, err)
                                      : lstm_fail(err, "", "out of memory for an event");
     free(clean_kind);
     free(clean);
@@ -513,7 +552,6 @@ int h5log_set_text(h5log *log, const char *group, const char *name, const char *
     char *clean = clean_text(text, strlen(text), ATTRIBUTE_BYTES, &n);
     if (!clean)
         return lstm_fail(err, "", "out of memory for '%s'", name);
-    clean[n] = 0;
     int result = set_value(log, group, name, &(value){.text = clean}, err);
     free(clean);
     return result;
@@ -543,6 +581,43 @@ static int put_json(hid_t file, const char *json)
     h5_close(type);
     h5_close(group);
     return result ? -1 : 0;
+}
+
+/* Between h5_enter and h5_leave. */
+static int put_texts(hid_t file, const char *group_name, const char *name, size_t n, const char *const *texts)
+{
+    h5dataset d = H5DATASET_NONE;
+    hid_t group = h5_make_group(file, group_name), type = h5_text_type();
+    htri_t there = group >= 0 ? H5Lexists(group, name, H5P_DEFAULT) : -1;
+    int result = there < 0 || type < 0;
+    if (!result && !there)
+        result = h5dataset_create_fixed(&d, group, name, type, type, n, texts) || h5scale_set(d.id, name);
+    h5dataset_close(&d);
+    h5_close(type);
+    h5_close(group);
+    return result ? -1 : 0;
+}
+
+int h5log_set_texts(h5log *log, const char *group, const char *name, size_t n, const char *const *texts,
+                    lstm_error *err)
+{
+    if (check_name("group", group, err) || check_name("name", name, err))
+        return -1;
+    for (size_t k = 0; k < n; k++)
+        if (lstm_utf8_fault(texts[k], strlen(texts[k])) != strlen(texts[k]))
+            return lstm_fail(err, "texts", "text %zu of '%s' is not valid UTF-8", k, name);
+    pthread_mutex_lock(&log->mutex);
+    int result = h5log_state(log, err);
+    if (!result && !log->abandoned) {
+        h5_enter();
+        if (put_texts(log->file, group, name, n, texts))
+            result = h5log_write_fault(log, err);
+        h5_leave();
+        h5log_note_change(log);
+        pthread_cond_signal(&log->wake);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return result;
 }
 
 int h5log_set_json(h5log *log, const char *json, lstm_error *err)

@@ -57,6 +57,10 @@ int h5log_set_number(h5log *log, const char *group, const char *name, double val
 /* The whole configuration as JSON: dataset /config/json. */
 int h5log_set_json(h5log *log, const char *json, lstm_error *err);
 
+/* A list of texts that belongs to the whole log: dataset GROUP/NAME. One that is there already stays as it is. */
+int h5log_set_texts(h5log *log, const char *group, const char *name, size_t n, const char *const *texts,
+                    lstm_error *err);
+
 /* Columns of /metrics in the order they shall have in the file; further ones may appear in any row. */
 int h5log_columns(h5log *log, size_t n, const char *const *names, lstm_error *err);
 
@@ -70,7 +74,7 @@ typedef struct h5log_dim {
 
 typedef struct h5log_series {
     const char *name; /* "group/dataset", as "activations/f" */
-    h5type type;      /* H5_F32, H5_F64, H5_I32 or H5_I64 */
+    h5type type;      /* H5_F32, H5_F64, H5_I32, H5_I64 or H5_TEXT */
     int ndim;         /* 0 .. H5_MAX_DIMS, without the record dimension, which is added in front */
     h5log_dim dim[H5_MAX_DIMS];
     int keepbits;     /* float32: keep so many bits of the mantissa, 1 .. 22; 0: all */
@@ -91,6 +95,9 @@ int h5log_row(h5log *log, int64_t step, size_t n, const char *const *names, cons
 int h5log_tensors(h5log *log, const char *series, int64_t step, size_t n, const lstm_tensor *parts, lstm_error *err);
 /* The same from a dense row-major array of the series' type; shape NULL: as announced. */
 int h5log_array(h5log *log, const char *series, int64_t step, const size_t *shape, const void *data, lstm_error *err);
+/* The same for a series of texts. Invalid UTF-8 is replaced by U+FFFD. */
+int h5log_texts(h5log *log, const char *series, int64_t step, const size_t *shape, const char *const *texts,
+                lstm_error *err);
 
 /* /samples and /events. Invalid UTF-8 is replaced by U+FFFD. */
 int h5log_sample(h5log *log, int64_t step, const char *text, size_t length, lstm_error *err);

@@ -108,22 +108,27 @@ static int open_contents(h5log *log, lstm_error *err)
     return 0;
 }
 
+/* A series of /samples or /events, which are ours. */
+static h5series *own_series(log_group *g, const char *name, h5type type, const char *title, const char *units,
+                            lstm_error *err)
+{
+    return h5records_announce(g->records, &(h5log_series){.name = name, .type = type, .title = title, .units = units},
+                              err);
+}
+
 static int open_texts(h5log *log, lstm_error *err)
 {
-    static const h5log_series bytes = {.name = "samples/bytes", .type = H5_I64, .title = "bytes of the whole sample"};
-    static const h5log_series when = {.name = "events/time", .type = H5_F64, .units = "seconds since 1970-01-01"};
-    log->samples = h5log_open_group(log, "samples");
-    log->events = log->samples ? h5log_open_group(log, "events") : NULL;
-    if (!log->events)
+    if (!(log->samples = h5log_open_group(log, "samples")) || !(log->events = h5log_open_group(log, "events")))
         return h5log_write_fault(log, err);
-    log->sample_text = h5records_text(log->samples->records, "text", err);
-    log->sample_bytes = log->sample_text ? h5records_announce(log->samples->records, &bytes, err) : NULL;
-    log->event_kind = log->sample_bytes ? h5records_text(log->events->records, "kind", err) : NULL;
-    log->event_text = log->event_kind ? h5records_text(log->events->records, "text", err) : NULL;
-    log->event_time = log->event_text ? h5records_announce(log->events->records, &when, err) : NULL;
+    if (!(log->sample_text = own_series(log->samples, "text", H5_TEXT, NULL, NULL, err)) ||
+        !(log->sample_bytes = own_series(log->samples, "bytes", H5_I64, "bytes of the whole sample", NULL, err)) ||
+        !(log->event_kind = own_series(log->events, "kind", H5_TEXT, NULL, NULL, err)) ||
+        !(log->event_text = own_series(log->events, "text", H5_TEXT, NULL, NULL, err)) ||
+        !(log->event_time = own_series(log->events, "time", H5_F64, NULL, "seconds since 1970-01-01", err)))
+        return h5log_write_fault(log, err);
     log->last_sample_step = log->samples->last_step;
     log->last_event_step = log->events->last_step;
-    return log->event_time ? 0 : h5log_write_fault(log, err);
+    return 0;
 }
 
 /* ---- opening and closing ---------------------------------------------------------------------------------------- */

@@ -33,7 +33,7 @@ typedef struct log_series { /* never changes once it is in the list */
 
 typedef enum message_kind { ROW, RECORD, SAMPLE, EVENT, FLUSH, CLOSE } message_kind;
 
-/* What is queued. data: ROW: h5cell; RECORD: the array; SAMPLE: text; EVENT: kind, NUL, text. */
+/* What is queued. data: ROW: h5cell; RECORD: the array; SAMPLE: text; EVENT: kind, text. Texts end with NUL. */
 typedef struct message {
     struct message *next;
     message_kind kind;

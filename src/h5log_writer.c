@@ -96,21 +96,43 @@ static void keep_bits(uint32_t *bits, size_t n, int keep)
     }
 }
 
+/* Pointers to the texts of a record, which follow each other in the message. To be freed. */
+static const char **texts_of(const message *m)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < m->size; k++)
+        n += m->data[k] == 0;
+    const char **texts = malloc((n + 1) * sizeof *texts);
+    const char *text = (const char *)m->data;
+    for (size_t k = 0; texts && k < n; k++, text += strlen(text) + 1)
+        texts[k] = text;
+    return texts;
+}
+
 static int write_record(message *m)
 {
     h5series *s = m->series;
     hsize_t row;
+    const size_t *shape = m->whole ? NULL : m->shape;
     if (s->keepbits && s->type == H5_F32)
         keep_bits((uint32_t *)(void *)m->data, m->size / 4, s->keepbits);
-    return h5records_row(s->group, m->step, true, &row) || h5records_write(s, row, m->whole ? NULL : m->shape, m->data);
+    if (h5records_row(s->group, m->step, true, &row))
+        return -1;
+    if (s->type != H5_TEXT)
+        return h5records_write(s, row, shape, m->data);
+    const char **texts = texts_of(m);
+    int result = texts ? h5records_write(s, row, shape, texts) : -1;
+    free(texts);
+    return result;
 }
 
 static int write_sample(h5log *log, const message *m)
 {
     hsize_t row;
     int64_t bytes = (int64_t)m->shape[0];
+    const char *text = (const char *)m->data;
     return h5records_row(log->samples->records, m->step, false, &row) ||
-           h5records_write_text(log->sample_text, row, (const char *)m->data, m->size) ||
+           h5records_write(log->sample_text, row, NULL, &text) ||
            h5records_write(log->sample_bytes, row, NULL, &bytes);
 }
 
@@ -119,8 +141,7 @@ static int write_event(h5log *log, const message *m)
     const char *kind = (const char *)m->data, *text = kind + strlen(kind) + 1;
     hsize_t row;
     return h5records_row(log->events->records, m->step, false, &row) ||
-           h5records_write_text(log->event_kind, row, kind, strlen(kind)) ||
-           h5records_write_text(log->event_text, row, text, m->size - strlen(kind) - 1) ||
+           h5records_write(log->event_kind, row, NULL, &kind) || h5records_write(log->event_text, row, NULL, &text) ||
            h5records_write(log->event_time, row, NULL, &m->time);
 }
 

@@ -297,7 +297,7 @@ static int describe_plot(h5records *g, const h5log_series *c, hid_t dataset)
         return -1;
     if (h5_put_text(dataset, "coordinates", "step")) /* the CF conventions' name for it; xarray follows */
         return -1;
-    if (H5Aexists(g->group, "signal") > 0)
+    if (c->type == H5_TEXT || H5Aexists(g->group, "signal") > 0)
         return 0;
     const char *leaf = strrchr(c->name, '/');
     return h5_put_text(g->group, "signal", leaf ? leaf + 1 : c->name) ||
@@ -329,18 +329,22 @@ static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_e
     const double nan_64 = NAN;
     const void *fill[H5_TYPES] = {[H5_F32] = &nan_32, [H5_F64] = &nan_64, [H5_I32] = &minus_one_32,
                                   [H5_I64] = &minus_one};
-    h5dataset_config dc = {h5_type_in_file(c->type), h5_type_in_memory(c->type), c->ndim, s->shape, fill[c->type],
+    hid_t text = c->type == H5_TEXT ? h5_text_type() : -1;
+    h5dataset_config dc = {c->type == H5_TEXT ? text : h5_type_in_file(c->type),
+                           c->type == H5_TEXT ? text : h5_type_in_memory(c->type), c->ndim, s->shape, fill[c->type],
                            g->deflate};
-    if (h5dataset_create(&s->data, g->group, s->name, &dc) || attach_dimensions(g, s, c, err))
-        return -1;
-    return describe_plot(g, c, s->data.id);
+    int result = dc.file_type < 0 || h5dataset_create(&s->data, g->group, s->name, &dc) ||
+                 attach_dimensions(g, s, c, err) || describe_plot(g, c, s->data.id);
+    h5_close(text);
+    return result ? -1 : 0;
 }
 
 static int open_dataset(h5records *g, h5series *s, lstm_error *err)
 {
     if (h5dataset_open(&s->data, g->group, s->name))
         return -1;
-    bool same = s->data.ndim == s->ndim && H5Tequal(s->data.memory_type, h5_type_in_memory(s->type)) > 0;
+    bool same = s->data.ndim == s->ndim && (s->type == H5_TEXT ? H5Tget_class(s->data.memory_type) == H5T_STRING
+                                            : H5Tequal(s->data.memory_type, h5_type_in_memory(s->type)) > 0);
     for (int d = 0; same && d < s->ndim; d++)
         same = s->data.shape[d] == s->shape[d];
     return same ? 0 : lstm_fail(err, "", "series '%s/%s' of the log has another type or shape than the one announced",
@@ -390,30 +394,6 @@ h5series *h5records_announce(h5records *g, const h5log_series *c, lstm_error *er
     return g->series = s;
 }
 
-static int make_text(h5records *g, h5series *s)
-{
-    hid_t type = h5_text_type();
-    h5dataset_config c = {type, type, 0, NULL, NULL, g->deflate};
-    int result = type < 0 || h5dataset_create(&s->data, g->group, s->name, &c) ||
-                 h5scale_attach(s->data.id, 1, &g->record.id) || h5_put_text(s->data.id, "coordinates", "step");
-    h5_close(type);
-    return result ? -1 : 0;
-}
-
-h5series *h5records_text(h5records *g, const char *name, lstm_error *err)
-{
-    no_message(err);
-    h5series *s = new_series(g, name, H5_U8, 0);
-    htri_t there = s ? H5Lexists(g->group, name, H5P_DEFAULT) : -1;
-    if (there < 0 || (there ? h5dataset_open(&s->data, g->group, name) : make_text(g, s))) {
-        if (s)
-            free_series(s);
-        return NULL;
-    }
-    s->next = g->series;
-    return g->series = s;
-}
-
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
 int h5records_row(h5records *g, int64_t step, bool merge, hsize_t *row)
@@ -450,6 +430,21 @@ static column *find_size(h5records *g, const char *dim, size_t announced)
     return c;
 }
 
+/* A text where there is room for so many bytes, as in the first logs: cut at a character. */
+static int write_fixed_text(h5series *s, hsize_t row, const char *text)
+{
+    size_t room = H5Tget_size(s->data.memory_type), length = strlen(text);
+    char *padded = calloc(1, room + 1);
+    if (!padded)
+        return -1;
+    memcpy(padded, text, length < room ? length : room);
+    for (size_t k = room; length > room && k > 0 && (text[k] & 0xc0) == 0x80; k--)
+        padded[k - 1] = 0;
+    int result = h5dataset_write(&s->data, row, 1, NULL, padded);
+    free(padded);
+    return result;
+}
+
 int h5records_write(h5series *s, hsize_t row, const size_t *shape, const void *data)
 {
     for (int d = 0; shape && d < s->ndim; d++) {
@@ -460,23 +455,9 @@ int h5records_write(h5series *s, hsize_t row, const size_t *shape, const void *d
         if (!size || h5dataset_write(&size->data, row, 1, NULL, &actual))
             return -1;
     }
+    if (s->type == H5_TEXT && s->ndim == 0 && H5Tis_variable_str(s->data.memory_type) == 0)
+        return write_fixed_text(s, row, *(const char *const *)data);
     return h5dataset_write(&s->data, row, 1, shape, data);
-}
-
-int h5records_write_text(h5series *s, hsize_t row, const char *text, size_t length)
-{
-    htri_t any_length = H5Tis_variable_str(s->data.memory_type);
-    size_t room = any_length > 0 ? length : H5Tget_size(s->data.memory_type);
-    char *padded = any_length >= 0 ? calloc(1, room + 1) : NULL;
-    if (!padded)
-        return -1;
-    memcpy(padded, text, length < room ? length : room);
-    if (length > room) /* a log of the first version, which had room for so much: cut at a character */
-        for (size_t k = room; k > 0 && (text[k] & 0xc0) == 0x80; k--)
-            padded[k - 1] = 0;
-    int result = h5dataset_write(&s->data, row, 1, NULL, any_length > 0 ? (const void *)&padded : padded);
-    free(padded);
-    return result;
 }
 
 /* Writes numbers and steps of the new records. */

@@ -36,14 +36,11 @@ int64_t h5records_last_step(const h5records *g); /* INT64_MIN: no records */
 
 /* Makes a dataset, or opens an existing one that must agree. */
 h5series *h5records_announce(h5records *g, const h5log_series *config, lstm_error *err);
-/* A column of texts. */
-h5series *h5records_text(h5records *g, const char *name, lstm_error *err);
 
 /* The row of the record for this step: the last one when that has this step and merge is set, else a new one. */
 int h5records_row(h5records *g, int64_t step, bool merge, hsize_t *row);
-/* data: dense, of this shape (NULL: the announced one), which is not larger than announced. */
+/* data: dense, of this shape (NULL: the announced one), which is not larger than announced; texts: char *. */
 int h5records_write(h5series *s, hsize_t row, const size_t *shape, const void *data);
-int h5records_write_text(h5series *s, hsize_t row, const char *text, size_t length);
 
 /* Gives all datasets of the group the same number of records. Before a commit. */
 int h5records_settle(h5records *g);

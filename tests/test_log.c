@@ -101,18 +101,18 @@ static double attribute(const char *path, const char *object, const char *name)
     return value;
 }
 
-/* Row k of a dataset of texts. */
+/* Text k, in row-major order, of a dataset of texts of at most two dimensions; "(none)" where there is none. */
 static const char *read_text(const char *path, const char *name, hsize_t k)
 {
     static char text[70000];
     char *inside = NULL;
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
     hid_t type = H5Dget_type(data), space = H5Dget_space(data);
-    hsize_t one = 1;
+    hsize_t one = 1, shape[2] = {1, 1};
     hid_t memory = H5Screate_simple(1, &one, NULL);
-    bool scalar = H5Sget_simple_extent_ndims(space) == 0;
+    bool scalar = H5Sget_simple_extent_dims(space, shape, NULL) == 0;
     if (!scalar)
-        H5Sselect_hyperslab(space, H5S_SELECT_SET, &k, NULL, &one, NULL);
+        H5Sselect_elements(space, H5S_SELECT_SET, 1, (hsize_t[]){k / shape[1], k % shape[1]});
     H5Dread(data, type, scalar ? H5S_ALL : memory, scalar ? H5S_ALL : space, H5P_DEFAULT, &inside);
     snprintf(text, sizeof text, "%s", inside ? inside : "(none)");
     H5free_memory(inside);
@@ -321,6 +321,37 @@ static void test_texts(void)
     tap_ok(strcmp(read_text(path, "events/text", 0), "look here") == 0 &&
            strcmp(read_text(path, "events/kind", 0), "mark") == 0, "the event");
     tap_ok(strcmp(read_text(path, "config/json", 0), "{}") == 0 && attribute(path, "config", "lr") == 1e-3, "the rest");
+}
+
+static void test_text_series(void)
+{
+    const char *path = in_dir("series.h5");
+    h5log *log = h5log_create(path, NULL, &err);
+    h5log_series s = {.name = "inputs/text", .type = H5_TEXT, .ndim = 1, .dim = {{"batch", 2, NULL, NULL}}};
+    tap_ok(good(h5log_announce(log, &s, &err)), "a series of texts");
+    s = (h5log_series){.name = "inputs/x", .type = H5_F64};
+    tap_ok(good(h5log_announce(log, &s, &err)) && good(h5log_array(log, "inputs/x", 1, NULL, &(double){7}, &err)),
+           "and one of numbers beside it");
+    tap_ok(good(h5log_texts(log, "inputs/text", 2, NULL, (const char *[]){"to be", "or\xff"}, &err)) &&
+           good(h5log_texts(log, "inputs/text", 3, (size_t[]){1}, (const char *[]){""}, &err)), "records of it");
+    tap_ok(h5log_array(log, "inputs/text", 4, NULL, path, &err) && says("holds texts"), "numbers are refused");
+    tap_ok(h5log_texts(log, "inputs/x", 4, NULL, &path, &err) && says("does not hold texts"), "and texts among numbers");
+    tap_ok(good(h5log_set_texts(log, "vocabulary", "symbol", 3, (const char *[]){"a", "\n", "\xc3\xa9"}, &err)) &&
+           good(h5log_set_texts(log, "vocabulary", "symbol", 1, (const char *[]){"z"}, &err)), "a list, which stays");
+    tap_ok(h5log_set_texts(log, "vocabulary", "bad", 1, (const char *[]){"\xff"}, &err) && says("not valid UTF-8"),
+           "one that is no UTF-8 is refused");
+    tap_ok(good(close_and_free(log)), "close");
+    tap_ok(READS(path, "inputs/step", {1, 2, 3}) && READS(path, "inputs/batch_size", {2, 2, 1}), "steps and sizes");
+    static const char *const want[] = {"(none)", "(none)", "to be", "or\xef\xbf\xbd", "", "(none)"};
+    for (hsize_t k = 0; k < 6; k++)
+        tap_ok(strcmp(read_text(path, "inputs/text", k), want[k]) == 0, "text %d", (int)k);
+    tap_ok(strcmp(read_text(path, "vocabulary/symbol", 2), "\xc3\xa9") == 0, "the list");
+    log = h5log_resume(path, 2, NULL, &err);
+    s = (h5log_series){.name = "inputs/text", .type = H5_TEXT, .ndim = 1, .dim = {{"batch", 2, NULL, NULL}}};
+    tap_ok(log && good(h5log_announce(log, &s, &err)) &&
+           good(h5log_texts(log, "inputs/text", 5, NULL, (const char *[]){"more", ""}, &err)), "resumed");
+    tap_ok(good(close_and_free(log)) && READS(path, "inputs/step", {1, 2, 5}) &&
+           strcmp(read_text(path, "inputs/text", 4), "more") == 0, "and there are more");
 }
 
 static void test_refusals(void)
@@ -617,6 +648,7 @@ int main(int argc, char **argv)
     test_records();
     test_many_names();
     test_texts();
+    test_text_series();
     test_refusals();
     test_resume();
     test_resume_of_others();
