@@ -39,7 +39,7 @@ STATISTICS = {
 }
 # Which option of a run makes lstmrun log a group.
 LOGGED_BY = {
-    "activations": "activations.every=100", "saturation": "activations.every=100",
+    "activations": "activations.every=100", "saturation": "saturation.every=100",
     "gradients": "gradients.every=100", "parameters": "parameters.every=100",
 }
 CORE_LIMIT = 1 << 30  # bytes: larger logs are not read into memory at once
@@ -84,7 +84,7 @@ def plain(string):
 
 
 class Run:
-    """A run's log, and its vocabulary where there is one. path: the run's directory or its log.h5."""
+    """A run's log. path: the run's directory or its log.h5."""
 
     def __init__(self, path):
         self.path = path
@@ -179,25 +179,8 @@ class Run:
         return [text(v) for v in self.log[name][...]]
 
     def vocabulary(self):
-        """The symbols of the token ids, which checkpoints hold; None without a checkpoint or vocabulary."""
-        for which in "latest", "previous", "best":
-            try:
-                with h5py.File(os.path.join(self.directory, f"checkpoint-{which}.h5"), "r") as f:
-                    dataset = f["text/vocabulary"]
-                    return restore_vocabulary(bytes(dataset[()]).ljust(int(dataset.attrs["bytes"]), b"\0"))
-            except (OSError, KeyError, ValueError):
-                continue
-        return None
-
-
-def restore_vocabulary(data):
-    """What src/vocab.c serialises: magic, kind, V, V lengths (32 bits, little-endian), the symbols."""
-    if data[:8] != b"lstmvoc1":
-        raise ValueError("not a vocabulary")
-    count = int.from_bytes(data[12:16], "little")
-    ends = 16 + 4 * count + np.cumsum(np.frombuffer(data, "<u4", count, 16), dtype=np.int64)
-    starts = np.concatenate([[16 + 4 * count], ends])
-    return [data[a:b].decode("utf-8", "replace") for a, b in zip(starts, ends)]
+        """The symbols of the token ids; None without a vocabulary."""
+        return self.labels("vocabulary/symbol") if "vocabulary/symbol" in self.log else None
 
 
 # ---- what figures have in common ------------------------------------------------------------------------------------
@@ -435,8 +418,6 @@ def token_labels(run, record, row, times):
         return None
     vocabulary = run.vocabulary()
     if vocabulary is None:
-        print(f"lstmplot: {run.directory or '.'} has no checkpoint with a vocabulary; drawn without the text",
-              file=sys.stderr)
         return None
     ids = run.read("activations/token", record)[times, row]
     return [shown(vocabulary[k]) if 0 <= k < len(vocabulary) else "\ufffd" for k in ids]

@@ -16,6 +16,7 @@ typedef struct arrays {
     int32_t *ids, *targets;
     float *mask;
     int32_t *own_ids; /* with partners: those of the trainer's rows */
+    void *own_x;      /* the same */
 } arrays;
 
 /* One field of a batch. */
@@ -46,7 +47,7 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
     size_t x = bytes_for(n, m.inputs, real), ids = bytes_for(n, 1, sizeof(int32_t));
     size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(float));
     if (t->arrays == NULL) {
-        void *room = lua_newuserdatauv(L, x + y + 3 * ids + mask, 0);
+        void *room = lua_newuserdatauv(L, x + y + 3 * ids + mask + (c.partners.rows ? x : 0), 0);
         lua_setiuservalue(L, self, LUA_TRAINER_ARRAYS);
         t->arrays = room;
         lua_owner_recheck(L, &t->owner, "step");
@@ -54,7 +55,7 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
     char *at = t->arrays;
     char *tokens = at + x + y;
     return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (float *)(tokens + 3 * ids),
-                     (int32_t *)(tokens + 2 * ids) };
+                     (int32_t *)(tokens + 2 * ids), tokens + 3 * ids + mask };
 }
 
 /* The whole batch is there; the trainer is given its own rows of it. */
@@ -64,6 +65,7 @@ static void finish_batch(lua_trainer *t, const arrays *a, lstm_batch batch)
     const lstm_model_config *m = lstm_model_settings(t->model->model);
     const size_t real = lstm_type_size(m->type);
     t->ids = batch.ids;
+    t->x = batch.x;
     t->batch = batch;
     if (c->partners.rows == 0)
         return;
@@ -71,8 +73,10 @@ static void finish_batch(lua_trainer *t, const arrays *a, lstm_batch batch)
         lua_group_keep_rows(c, batch.steps, a->ids, a->own_ids, sizeof *a->ids);
         t->batch.ids = a->own_ids;
     }
-    if (batch.x)
-        lua_group_keep_rows(c, batch.steps, a->x, a->x, m->inputs * real);
+    if (batch.x) {
+        lua_group_keep_rows(c, batch.steps, a->x, a->own_x, m->inputs * real);
+        t->batch.x = a->own_x;
+    }
     if (batch.target_ids)
         lua_group_keep_rows(c, batch.steps, a->targets, a->targets, sizeof *a->targets);
     if (batch.target)

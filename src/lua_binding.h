@@ -186,7 +186,8 @@ typedef struct lua_trainer {
     lua_carry carry;
     void *arrays;     /* of the last batch; a user value keeps them */
     lstm_batch batch; /* the last one: this process's rows */
-    const int32_t *ids; /* and its tokens, of all rows */
+    const int32_t *ids; /* and its tokens, of all rows, or NULL */
+    const void *x;      /* or its dense input */
     bool in_order;    /* it is one of a sequence: carry says what becomes of the state */
     bool ready;       /* it went forward and not yet backward */
 } lua_trainer;

@@ -22,8 +22,8 @@
 
 static h5type check_type(lua_State *L, int index)
 {
-    static const char *const names[] = {"float", "double", "int32", NULL};
-    static const h5type types[] = {H5_F32, H5_F64, H5_I32};
+    static const char *const names[] = {"float", "double", "int32", "text", NULL};
+    static const h5type types[] = {H5_F32, H5_F64, H5_I32, H5_TEXT};
     lua_getfield(L, index, "type");
     const h5type type = types[luaL_checkoption(L, -1, "double", names)];
     lua_pop(L, 1);
@@ -78,7 +78,7 @@ static void check_dim(lua_State *L, h5log_dim *dim)
     lua_pop(L, 1);
 }
 
-/* log:announce { name = "group/series", type = "float"|"double"|"int32", dims = { { name, size [, coordinates] }, ...
+/* log:announce { name = "group/series", type = "float"|"double"|"int32"|"text", dims = { { name, size [, coordinates] }, ...
  * }, keepbits = , units = , title = } */
 static int log_announce(lua_State *L)
 {
@@ -163,73 +163,223 @@ static int log_numbers(lua_State *L)
     return lua_handle_done(L, h5log_array(log, series, step, shape, values, &err), &err);
 }
 
+/* The trainer at index 4, which has taken a batch of tokens, or of dense input, and the number of rows at 5. */
+static const lua_trainer *check_batch(lua_State *L, const char *function, bool dense, size_t *rows)
+{
+    const lua_trainer *t = lua_trainer_check(L, 4, function);
+    const lua_Integer n = luaL_checkinteger(L, 5);
+    luaL_argcheck(L, t->arrays != NULL && (dense ? t->x != NULL : t->ids != NULL), 4,
+                  dense ? "a trainer that has taken a batch of dense input expected"
+                        : "a trainer that has taken a batch of tokens expected");
+    luaL_argcheck(L, n >= 1 && (size_t)n <= lstm_whole_batch(lstm_trainer_settings(t->trainer)), 5,
+                  "rows of the batch expected");
+    *rows = (size_t)n;
+    return t;
+}
+
 /* log:ids(series, step, trainer, rows): the tokens of the trainer's last batch, int32 [T, rows]; -1 past its end */
 static int log_ids(lua_State *L)
 {
     h5log *log = lua_log_check(L);
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
-    const lua_trainer *t = lua_trainer_check(L, 4, "ids");
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "ids", false, &rows);
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    const size_t rows = (size_t)luaL_checkinteger(L, 5);
-    luaL_argcheck(L, t->arrays != NULL && t->ids != NULL, 4, "a trainer that has taken a batch of tokens expected");
     const size_t batch = lstm_whole_batch(c);
-    luaL_argcheck(L, rows >= 1 && rows <= batch, 5, "rows of the batch expected");
     int32_t *ids = lua_newuserdatauv(L, c->seq * rows * sizeof *ids, 0);
     for (size_t k = 0; k < c->seq * rows; k++)
         ids[k] = k / rows < t->batch.steps ? t->ids[k / rows * batch + k % rows] : -1;
     return log_plane(L, log, step, c->seq, rows, ids);
 }
 
+/* log:dense(series, step, trainer, rows): the reals of the trainer's last batch: [T, rows, I] */
+static int log_dense(lua_State *L)
+{
+    h5log *log = lua_log_check(L);
+    const char *series = luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "dense", true, &rows);
+    const lstm_model_config *m = lstm_model_settings(t->model->model);
+    const size_t shape[] = {t->batch.steps, lstm_whole_batch(lstm_trainer_settings(t->trainer)), m->inputs};
+    lstm_tensor x;
+    lstm_error err;
+    lstm_tensor_dense(&x, "x", m->type, 3, shape, (void *)(uintptr_t)t->x); /* which is only read */
+    x.axis[1].size = rows;
+    return lua_handle_done(L, h5log_tensors(log, series, step, 1, &x, &err), &err);
+}
+
+/* The text of one row of the batch, in a userdata on top of the stack; NULs, which would end it, are no UTF-8. */
+static const char *push_row_text(lua_State *L, const lua_trainer *t, const lstm_vocab *vocab, size_t row)
+{
+    const size_t T = t->batch.steps, B = lstm_whole_batch(lstm_trainer_settings(t->trainer));
+    int32_t *ids = lua_newuserdatauv(L, T * sizeof *ids + 1, 0);
+    for (size_t k = 0; k < T; k++)
+        ids[k] = t->ids[k * B + row];
+    lua_vocabulary_push_text(L, vocab, ids, T, "text");
+    size_t size;
+    const char *bytes = lua_tolstring(L, -1, &size);
+    char *text = lua_newuserdatauv(L, size + 1, 0);
+    for (size_t k = 0; k < size; k++)
+        text[k] = (char)(bytes[k] ? bytes[k] : '\xff'); /* which is U+FFFD in the log */
+    text[size] = 0;
+    return text;
+}
+
+/* log:text(series, step, trainer, rows, vocabulary): the text of each row of the trainer's last batch: [rows] */
+static int log_text(lua_State *L)
+{
+    h5log *log = lua_log_check(L);
+    const char *series = luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "text", false, &rows);
+    const lstm_vocab *vocab = lua_vocabulary_of(L, 6);
+    luaL_argcheck(L, vocab != NULL, 6, "vocabulary expected");
+    const char **texts = lua_newuserdatauv(L, rows * sizeof *texts, 0);
+    luaL_checkstack(L, (int)(3 * rows), "too many rows");
+    for (size_t row = 0; row < rows; row++)
+        texts[row] = push_row_text(L, t, vocab, row);
+    lstm_error err;
+    return lua_handle_done(L, h5log_texts(log, series, step, NULL, texts, &err), &err);
+}
+
+/* x := softmax(x), n numbers */
+static void softmax(double *x, size_t n)
+{
+    double most = x[0], sum = 0;
+    for (size_t k = 1; k < n; k++)
+        most = x[k] > most ? x[k] : most;
+    for (size_t k = 0; k < n; k++)
+        sum += x[k] = exp(x[k] - most);
+    for (size_t k = 0; k < n; k++)
+        x[k] /= sum;
+}
+
+/* log:probabilities(series, step, logits [T, rows, O]): their softmax over the last axis, to a series of the same type */
+static int log_probabilities(lua_State *L)
+{
+    h5log *log = lua_log_check(L);
+    const char *series = luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    const lstm_tensor *logits = lua_tensor_check(L, 4, "probabilities", 3);
+    luaL_argcheck(L, logits->ndim == 3, 4, "a tensor of three axes expected");
+    const size_t size = lstm_tensor_size(logits), O = logits->axis[2].size;
+    double *row = lua_newuserdatauv(L, O * sizeof *row, 0);
+    void *all = lua_newuserdatauv(L, size * lstm_type_size(logits->type), 0);
+    lstm_tensor out;
+    size_t shape[H5_MAX_DIMS] = {0};
+    for (int d = 0; d < 3; d++)
+        shape[d] = logits->axis[d].size;
+    lstm_tensor_dense(&out, "", logits->type, 3, shape, all);
+    for (size_t first = 0; first < size; first += O) {
+        lua_tensor_read(logits, first, O, row);
+        softmax(row, O);
+        lua_tensor_write(&out, first, O, row);
+    }
+    lstm_error err;
+    return lua_handle_done(L, h5log_array(log, series, step, shape, all, &err), &err);
+}
+
+/* log:texts(group, name, { text, ... }): a list of texts of the whole log, as the symbols of a vocabulary */
+static int log_texts(lua_State *L)
+{
+    h5log *log = lua_log_check(L);
+    const char *group = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    const size_t n = (size_t)luaL_len(L, 4);
+    const char **texts = lua_newuserdatauv(L, (n + 1) * sizeof *texts, 0);
+    for (size_t k = 0; k < n; k++) {
+        lua_geti(L, 4, (lua_Integer)k + 1);
+        texts[k] = luaL_checkstring(L, -1);
+        lua_pop(L, 1); /* the table keeps the string */
+    }
+    lstm_error err;
+    return lua_handle_done(L, h5log_set_texts(log, group, name, n, texts, &err), &err);
+}
+
 /* ---- sums over tensors ------------------------------------------------------------------------------------------- */
 
-enum { CHUNK = 1024 };
+enum { CHUNK = 2048 };
 
-/* Calls `add` with every element of the view, in order. */
-static void each_element(const lstm_tensor *t, void (*add)(void *state, size_t index, double value), void *state)
+/* Elements [first, first+n) of the view, n <= CHUNK, as doubles. */
+typedef void (*add_values)(void *state, size_t first, size_t n, const double *values);
+
+/* Calls `add` with all elements of the view, in order. */
+static void each_chunk(const lstm_tensor *t, add_values add, void *state)
 {
     double values[CHUNK];
-    const size_t n = lstm_tensor_size(t);
-    for (size_t first = 0; first < n; first += CHUNK) {
-        const size_t count = n - first < CHUNK ? n - first : CHUNK;
-        lua_tensor_read(t, first, count, values);
-        for (size_t k = 0; k < count; k++)
-            add(state, first + k, values[k]);
+    const size_t size = lstm_tensor_size(t);
+    for (size_t first = 0; first < size; first += CHUNK) {
+        const size_t n = size - first < CHUNK ? size - first : CHUNK;
+        lua_tensor_read(t, first, n, values);
+        add(state, first, n, values);
     }
 }
 
-typedef struct sums {
+/* Eight sums at once, so that one addition need not wait for the other. */
+static double square_sum(const double *values, size_t n)
+{
+    enum { LANES = 8 };
+    double s[LANES] = {0};
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        for (size_t i = 0; i < LANES; i++)
+            s[i] += values[k + i] * values[k + i];
+    for (; k < n; k++)
+        s[0] += values[k] * values[k];
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+typedef struct square_sums {
     double *out;
-    size_t inner; /* elements of one index of the first axis, or of the last */
-    double bound, low, scale;
+    size_t inner; /* elements of one index of the first axis */
+} square_sums;
+
+static void add_squares(void *state, size_t first, size_t n, const double *values)
+{
+    const square_sums *s = state;
+    for (size_t k = 0, part; k < n; k += part) {
+        const size_t left = s->inner - (first + k) % s->inner;
+        part = left < n - k ? left : n - k;
+        s->out[(first + k) / s->inner] += square_sum(values + k, part);
+    }
+}
+
+typedef struct tails {
+    double *below, *above; /* counts, by index of the last axis */
+    size_t inner;          /* its size */
+    double low, high;
+} tails;
+
+static void add_tails(void *state, size_t first, size_t n, const double *values)
+{
+    const tails *s = state;
+    for (size_t k = 0, part; k < n; k += part) {
+        const size_t u = (first + k) % s->inner;
+        part = s->inner - u < n - k ? s->inner - u : n - k;
+        for (size_t i = 0; i < part; i++) {
+            s->below[u + i] += values[k + i] < s->low ? 1.0 : 0.0;
+            s->above[u + i] += values[k + i] > s->high ? 1.0 : 0.0;
+        }
+    }
+}
+
+typedef struct histogram {
+    double *out, low, scale;
     size_t bins;
-} sums;
+} histogram;
 
-static void add_square(void *state, size_t index, double value)
+static void add_bins(void *state, size_t first, size_t n, const double *values)
 {
-    sums *s = state;
-    s->out[index / s->inner] += value * value;
-}
-
-static void add_below(void *state, size_t index, double value)
-{
-    sums *s = state;
-    s->out[index % s->inner] += value < s->bound;
-}
-
-static void add_above(void *state, size_t index, double value)
-{
-    sums *s = state;
-    s->out[index % s->inner] += value > s->bound;
-}
-
-static void add_bin(void *state, size_t index, double value)
-{
-    sums *s = state;
-    const double at = (value - s->low) * s->scale;
-    (void)index;
-    if (at >= 0 && at <= (double)s->bins) /* NaN is in no bin */
-        s->out[at < (double)s->bins ? (size_t)at : s->bins - 1]++;
+    const histogram *s = state;
+    (void)first;
+    for (size_t k = 0; k < n; k++) {
+        const double at = (values[k] - s->low) * s->scale;
+        if (at >= 0 && at <= (double)s->bins) /* NaN is in no bin */
+            s->out[at < (double)s->bins ? (size_t)at : s->bins - 1]++;
+    }
 }
 
 /* Room for a record of doubles, all `value`: a userdata left on the stack. */
@@ -256,35 +406,59 @@ static int log_norms(lua_State *L)
         const size_t T = parts[i].axis[0].size;
         luaL_argcheck(L, parts[i].ndim >= 1 && T >= 1 && T <= most, 4, "tensors with a time axis expected");
         memset(out + i * most, 0, T * sizeof *out);
-        each_element(&parts[i], add_square, &(sums){.out = out + i * most, .inner = lstm_tensor_size(&parts[i]) / T});
+        each_chunk(&parts[i], add_squares, &(square_sums){out + i * most, lstm_tensor_size(&parts[i]) / T});
         for (size_t t = 0; t < T; t++)
             out[i * most + t] = sqrt(out[i * most + t]);
     }
     return log_plane(L, log, step, n, most, out);
 }
 
-/* log:share(series, step, list of [..., units] tensors, "below"|"above", bound): share of values, by unit */
-static int log_share(lua_State *L)
+/* log:total_norms(series, step, list of tensors): L2 norm of each: [parts] */
+static int log_total_norms(lua_State *L)
 {
-    static const char *const sides[] = {"below", "above", NULL};
     h5log *log = lua_log_check(L);
-    luaL_checkstring(L, 2);
+    const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
-    const bool below = luaL_checkoption(L, 5, NULL, sides) == 0;
-    const double bound = luaL_checknumber(L, 6);
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
-    const size_t n = check_parts(L, 4, "share", parts), units = parts[0].axis[parts[0].ndim - 1].size;
-    double *out = new_record(L, n * units, 0);
+    const size_t n = check_parts(L, 4, "total_norms", parts);
+    double *out = new_record(L, n, 0);
+    for (size_t i = 0; i < n; i++) {
+        each_chunk(&parts[i], add_squares, &(square_sums){&out[i], lstm_tensor_size(&parts[i])});
+        out[i] = sqrt(out[i]);
+    }
+    const size_t shape[H5_MAX_DIMS] = {n};
+    lstm_error err;
+    return lua_handle_done(L, h5log_array(log, series, step, shape, out, &err), &err);
+}
+
+/* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below `low`,
+ * by unit, to the series `above` and `below` */
+static int log_tails(lua_State *L)
+{
+    h5log *log = lua_log_check(L);
+    const char *series[] = {luaL_checkstring(L, 5), luaL_checkstring(L, 2)};
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    const double low = luaL_checknumber(L, 6), high = luaL_checknumber(L, 7);
+    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
+    const size_t n = check_parts(L, 4, "tails", parts), units = parts[0].axis[parts[0].ndim - 1].size;
+    double *out = new_record(L, 2 * n * units, 0);
     for (size_t i = 0; i < n; i++) {
         const size_t size = lstm_tensor_size(&parts[i]);
+        double *below = out + i * units, *above = below + n * units;
         luaL_argcheck(L, parts[i].axis[parts[i].ndim - 1].size == units && size >= units, 4,
                       "tensors of the same number of units expected");
-        each_element(&parts[i], below ? add_below : add_above,
-                     &(sums){.out = out + i * units, .inner = units, .bound = bound});
-        for (size_t u = 0; u < units; u++)
-            out[i * units + u] /= (double)(size / units);
+        each_chunk(&parts[i], add_tails, &(tails){below, above, units, low, high});
+        for (size_t u = 0; u < units; u++) {
+            below[u] /= (double)(size / units);
+            above[u] /= (double)(size / units);
+        }
     }
-    return log_plane(L, log, step, n, units, out);
+    const size_t shape[H5_MAX_DIMS] = {n, units};
+    lstm_error err;
+    int result = 0;
+    for (size_t k = 0; k < 2 && !result; k++)
+        result = h5log_array(log, series[k], step, shape, out + k * n * units, &err);
+    return lua_handle_done(L, result, &err);
 }
 
 /* log:histograms(series, step, list of tensors, bins, lows, highs): counts in `bins` equal bins from low to high */
@@ -304,16 +478,27 @@ static int log_histograms(lua_State *L)
         lua_geti(L, 7, (lua_Integer)i + 1);
         const double low = luaL_checknumber(L, -2), high = luaL_checknumber(L, -1);
         lua_pop(L, 2);
-        each_element(&parts[i], add_bin,
-                     &(sums){.out = out + i * (size_t)bins,
-                             .low = low,
-                             .scale = high > low ? (double)bins / (high - low) : 0,
-                             .bins = (size_t)bins});
+        each_chunk(&parts[i], add_bins,
+                   &(histogram){.out = out + i * (size_t)bins,
+                                .low = low,
+                                .scale = high > low ? (double)bins / (high - low) : 0,
+                                .bins = (size_t)bins});
     }
     return log_plane(L, log, step, n, (size_t)bins, out);
 }
 
 const luaL_Reg lua_watch_methods[] = {
-    {"announce", log_announce}, {"tensors", log_tensors}, {"numbers", log_numbers},       {"ids", log_ids},
-    {"norms", log_norms},       {"share", log_share},     {"histograms", log_histograms}, {NULL, NULL},
+    {"announce", log_announce},
+    {"tensors", log_tensors},
+    {"numbers", log_numbers},
+    {"ids", log_ids},
+    {"dense", log_dense},
+    {"text", log_text},
+    {"texts", log_texts},
+    {"probabilities", log_probabilities},
+    {"norms", log_norms},
+    {"total_norms", log_total_norms},
+    {"tails", log_tails},
+    {"histograms", log_histograms},
+    {NULL, NULL},
 };

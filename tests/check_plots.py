@@ -150,7 +150,7 @@ def check_sentences():
         ([bare, "memory", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
         ([watched, "memory", "--row", "2", "-o", out], 2, "--row 2: " + watched + " has 0 to 1"),
         ([bare, "heatmap", "-o", out], 1, f"{bare} has no activations; run with activations.every=100"),
-        ([bare, "saturation", "-o", out], 1, f"{bare} has no saturation; run with activations.every=100"),
+        ([bare, "saturation", "-o", out], 1, f"{bare} has no saturation; run with saturation.every=100"),
         ([bare, "gradients", "-o", out], 1, f"{bare} has no gradients; run with gradients.every=100"),
         ([bare, "parameters", "-o", out], 1, f"{bare} has no parameters; run with parameters.every=100"),
         ([bare, "histograms", "-o", out], 1, f"{bare} has no parameters; run with parameters.every=100"),
@@ -192,7 +192,7 @@ def check_sentences():
 
 
 def check_files():
-    """What happens to files: none is spoilt, the same figure is the same file, logs may lack their checkpoints."""
+    """What happens to files: none is spoilt, the same figure is the same file, a log alone will do."""
     with open(at("keep.png"), "w") as f:
         f.write("mine")
     draw(at("bare"), "gates", "-o", at("keep.png"))
@@ -201,9 +201,12 @@ def check_files():
     ok(read("again.svg") == read("loss.svg"), "the same figure is the same file")
     os.mkdir(at("alone"))
     shutil.copy(at("watched/log.h5"), at("alone"))
-    status, said = draw(at("alone"), "heatmap", "-o", at("alone.svg"))
-    ok(status == 0 and "drawn without the text" in said and "time step" in svg_texts("alone.svg"),
-       "heatmap without a checkpoint: drawn without the text, which is said")
+    draw(at("alone"), "heatmap", "--time", "0:20", "--step", "2", "-o", at("alone.svg"))
+    ok(svg_texts("alone.svg") == svg_texts("text.svg").replace("watched", "alone"), "heatmap of a log without the rest")
+    with h5py.File(at("alone/log.h5"), "r+") as f:
+        del f["vocabulary"]
+    ok(draw(at("alone"), "heatmap", "-o", at("alone.svg")) == (0, "") and "time step" in svg_texts("alone.svg")
+       and "token" not in svg_texts("alone.svg"), "heatmap of a network that read no text")
     done = subprocess.run([sys.executable, program, at("bare"), "gates", "-o", at("x.png")], capture_output=True,
                           text=True)
     ok(done.returncode == 1 and done.stdout == "" and done.stderr.startswith("lstmplot: ")

@@ -22,7 +22,7 @@ def ok(condition, text):
 
 
 def close(got, want):
-    return np.linalg.norm(np.asarray(got) - want) <= 1e-12 * max(np.linalg.norm(want), 1e-30)
+    return np.linalg.norm(np.asarray(got) - np.asarray(want)) <= 1e-12 * max(np.linalg.norm(want), 1e-30)
 
 
 def sigmoid(x):
@@ -48,28 +48,32 @@ def forward(p, L, x, h0, c0):
     return {k: np.array(v) for k, v in keep.items()}, x @ p["head.weight"].T + p["head.bias"]
 
 
-def backward(p, L, a, c0, dlogits):
-    """dL/dh, dL/dc and dL/d(gates) by plain backpropagation through time, [L,T,B,H] each."""
-    T = dlogits.shape[0]
-    out = {k: np.zeros_like(a["h"]) for k in ("dh", "dc", "di", "df", "dg", "do")}
+def backward(p, a, x, h0, c0, dlogits):
+    """By plain backpropagation through time: dL/dh, dL/dc and dL/d(gates), [L,T,B,H] each; dL/dx; of the parameters."""
+    L, T, B, H = a["h"].shape
+    out = {k: np.zeros((L, T, B, H)) for k in ("dh", "dc", "di", "df", "dg", "do")}
+    grad = {"head.weight": np.einsum("tbv,tbh->vh", dlogits, a["h"][-1]), "head.bias": dlogits.sum((0, 1))}
     above = dlogits @ p["head.weight"]
     for l in reversed(range(L)):
-        dh_next, dc_next = np.zeros_like(above[0]), np.zeros_like(above[0])
-        below = [None] * T
+        dh_next, dc_next, dz = np.zeros((B, H)), np.zeros((B, H)), [None] * T
         for t in reversed(range(T)):
             i, f, g, o, c = (a[k][l, t] for k in "ifgoc")
             before = a["c"][l, t - 1] if t else c0[l]
             dh = above[t] + dh_next
             dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)
-            dz = {"di": dc * g * i * (1 - i), "df": dc * before * f * (1 - f), "dg": dc * i * (1 - g * g),
-                  "do": dh * np.tanh(c) * o * (1 - o)}
-            stacked = np.concatenate([dz[k] for k in ("di", "df", "dg", "do")], axis=1)
-            dh_next, dc_next = stacked @ p[f"lstm.weight_hh_l{l}"], dc * f
-            below[t] = stacked @ p[f"lstm.weight_ih_l{l}"]
-            for k, v in {"dh": dh, "dc": dc, **dz}.items():
+            gates = {"di": dc * g * i * (1 - i), "df": dc * before * f * (1 - f), "dg": dc * i * (1 - g * g),
+                     "do": dh * np.tanh(c) * o * (1 - o)}
+            dz[t] = np.concatenate([gates[k] for k in ("di", "df", "dg", "do")], axis=1)
+            dh_next, dc_next = dz[t] @ p[f"lstm.weight_hh_l{l}"], dc * f
+            for k, v in {"dh": dh, "dc": dc, **gates}.items():
                 out[k][l, t] = v
-        above = below
-    return out
+        dz, fed = np.array(dz), a["h"][l - 1] if l else x
+        h_before = np.concatenate([h0[l][None], a["h"][l, :-1]])
+        grad[f"lstm.weight_ih_l{l}"] = np.einsum("tbz,tbx->zx", dz, fed)
+        grad[f"lstm.weight_hh_l{l}"] = np.einsum("tbz,tbh->zh", dz, h_before)
+        grad[f"lstm.bias_l{l}"] = dz.sum((0, 1))
+        above = dz @ p[f"lstm.weight_ih_l{l}"]
+    return out, above, grad
 
 
 def check_lstm(path):
@@ -77,8 +81,7 @@ def check_lstm(path):
         a, g, par = f["activations"], f["gradients"], f["parameters"]
         R, L, T, B, H = a["h"].shape
         V = par["head.bias"].shape[1]
-        names = [n for n in par if n.startswith(("lstm.", "head.")) and par[n].ndim in (2, 3) and "." in n
-                 and not n.endswith((".row", ".column"))]
+        names = list(par["parameter"].asstr()[:])
         ok((L, T, B, H) == (2, 5, 3, 7) and R == 6, "a record of every step, layer, time step, row and unit")
         for r in range(1, R):
             p = {n: par[n][r - 1] for n in names}  # what step r arrived at is what step r+1 starts from
@@ -86,7 +89,8 @@ def check_lstm(path):
             reset = int(a["step"][r]) == 1
             h0 = np.zeros((L, B, H)) if reset else a["h"][r - 1][:, -1]
             c0 = np.zeros((L, B, H)) if reset else a["c"][r - 1][:, -1]
-            want, logits = forward(p, L, np.eye(V)[tokens], h0, c0)
+            x = p["embedding.weight"][tokens]
+            want, logits = forward(p, L, x, h0, c0)
             ok(all(close(a[k][r], want[k]) for k in "ifgoch"), f"step {r + 1}: gates and states")
             ok(close(f["mine/logits"][r], logits), f"step {r + 1}: a tensor the script named")
             if r + 1 < R:  # targets are the next tokens: the last is the next step's first
@@ -95,23 +99,38 @@ def check_lstm(path):
                 prob /= prob.sum(-1, keepdims=True)
                 loss = -np.log(np.take_along_axis(prob, targets[..., None], -1)).mean()
                 ok(abs(loss - f["metrics/loss"][r]) < 1e-12 * loss, f"step {r + 1}: loss")
-                d = backward(p, L, want, c0, (prob - np.eye(V)[targets]) / (T * B))
+                d, dx, grad = backward(p, want, x, h0, c0, (prob - np.eye(V)[targets]) / (T * B))
+                grad["embedding.weight"] = np.zeros_like(p["embedding.weight"])
+                np.add.at(grad["embedding.weight"], tokens, dx)
+                ok(close(g["dx"][r], dx), f"step {r + 1}: gradient with respect to the input")
+                ok(sorted(grad) == sorted(names) and all(close(f["parameter_gradients"][n][r], grad[n]) for n in grad),
+                   f"step {r + 1}: gradients of the parameters")
                 ok(all(close(g[k][r], d[k]) for k in d), f"step {r + 1}: dL/dh, dL/dc and dL/d(gates)")
                 ok(all(close(g[k + "_norm"][r], np.sqrt((d[k] ** 2).sum((2, 3)))) for k in d),
                    f"step {r + 1}: their norms by layer and time step")
                 low = (want["f"] < 0.1).mean((1, 2))
-                ok(np.array_equal(f["saturation/f_low"][r], low), f"step {r + 1}: saturation")
-        order = [n.decode() for n in par["parameter"][:]]
+                high = (want["o"] > 0.9).mean((1, 2))
+                ok(np.array_equal(f["saturation/f_low"][r], low) and np.array_equal(f["saturation/o_high"][r], high),
+                   f"step {r + 1}: saturation by layer and unit")
+                ok(close(a["probability"][r], prob), f"step {r + 1}: probabilities of the next token")
         last = R - 1
-        ok(close(par["mean"][last], np.array([par[n][last].mean() for n in order])) and
-           close(par["norm"][last], np.array([np.linalg.norm(par[n][last]) for n in order])) and
-           np.array_equal(par["max"][last], [par[n][last].max() for n in order]), "statistics of the parameters")
-        ok(np.array_equal(par["histogram"][last].sum(1), [par[n][last].size for n in order]),
-           "histograms count every element")
-        norms = [np.linalg.norm(f["parameter_gradients"][n][last]) for n in order]
+        for what in "mean", "std", "min", "max", "norm":
+            function = np.linalg.norm if what == "norm" else getattr(np, what)
+            ok(close(par[what][last], [function(par[n][last]) for n in names]), f"{what} of the parameters")
+        ok(all(np.array_equal(par["histogram"][last, k], np.histogram(par[n][last], 64)[0])
+               for k, n in enumerate(names)), "histograms of the parameters")
+        first = [f["parameter_gradients"][n][0] for n in names]  # Adam's moments begin at 0; its betas are 0.9 and 0.999
+        ok(close(par["moment1_norm"][0], [0.1 * np.linalg.norm(v) for v in first]) and
+           close(par["moment2_norm"][0], [0.001 * np.linalg.norm(v ** 2) for v in first]), "norms of the moments")
+        norms = [np.linalg.norm(f["parameter_gradients"][n][last]) for n in names]
         ok(close(g["norm"][last], np.array(norms)), "norms of the parameters' gradients")
         ok(abs(np.linalg.norm(norms) - f["metrics/grad_norm"][last]) < 1e-9 * np.linalg.norm(norms),
            "which add up to the gradient's norm")
+        symbols = f["vocabulary/symbol"].asstr()[:]
+        ok(list(symbols) == list(a["class"].asstr()[:]) == sorted(set("to be or not to be, that is the question; ")),
+           "the vocabulary")
+        ok(all("".join(symbols[a["token"][r, :, row]]) == f["inputs/text"].asstr()[r, row]
+               for r in range(R) for row in range(B)), "the text fed in, which is that of the tokens")
         ok([d[0].name.split("/")[-1] for d in a["f"].dims] == ["record", "layer", "time", "batch", "unit"],
            "dimensions have names")
         name, x = (f["mine/table"].dims[k][0] for k in (1, 2))
@@ -123,12 +142,14 @@ def check_lstm(path):
 def check_rnn(path):
     with h5py.File(path, "r") as f:
         h, token = f["activations/h"], f["activations/token"]
-        p = {n: f["parameters"][n][1] for n in f["parameters"] if n.startswith("rnn.weight") or n.startswith("rnn.bias")}
-        x = np.eye(p["rnn.weight_ih_l0"].shape[1])[token[2]]
+        p = {n: f["parameters"][n][1] for n in f["parameters/parameter"].asstr()[:]}
+        x = p["embedding.weight"][token[2]]
         state = h[1][0, -1]
         for t in range(x.shape[0]):
             state = np.tanh(x[t] @ p["rnn.weight_ih_l0"].T + state @ p["rnn.weight_hh_l0"].T + p["rnn.bias_l0"])
             ok(close(h[2][0, t], state), f"rnn: hidden state at time {t}")
+        logits = h[2][-1] @ p["head.weight"].T + p["head.bias"]
+        ok(close(f["activations/logits"][2], logits), "rnn: logits")
         ok("f" not in f["activations"] and "dg_norm" in f["gradients"], "rnn: no gates")
 
 

@@ -124,6 +124,10 @@ run tiny.lua --help
 prints "preset"; prints "short, wide"
 run tiny.lua log.on_error=ignore
 exits 2 "a wrong way of taking errors of the log"; says "must be stop or continue, got 'ignore'"
+run tiny.lua activations.every=1 activations.of=f,x
+exits 2 "a state there is not"; says "option 'activations.of' must name some of i,f,g,o,c,h, got 'x'"
+run tiny.lua watch.keepbits=23
+exits 2 "more bits than there are"; says "option 'watch.keepbits' must be 0 to 22, got 23"
 (ulimit -f 400; "$program" tiny.lua steps=80 activations.every=1 watch.rows=0 log.deflate=0 log.on_error=continue --out=nolog) \
     >out 2>err
 status=$?

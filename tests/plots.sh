@@ -17,7 +17,7 @@ train() {
     ./lstmrun "${srcdir:-.}/experiments/shakespeare.lua" --quiet data="$work/text" prime=Line batch=4 seq=20 \
         hidden=12 steps=8 eval_every=4 "$@"
 }
-if train --out="$work/watched" activations.every=2 gradients.every=2 parameters.every=2 watch.rows=2 &&
+if train --out="$work/watched" activations.every=2 saturation.every=2 gradients.every=2 parameters.every=2 watch.rows=2 &&
         train --out="$work/bare" layers=1; then
     "$python" "${srcdir:-.}/tests/check_plots.py" "${srcdir:-.}/src/lstmplot.py" "$work"
 else

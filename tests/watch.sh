@@ -7,9 +7,9 @@ set -u
 find_python h5py || skip_all "no Python with h5py"
 watch() {
     ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$work/$1" cell="$1" activations.every=1 gradients.every=1 \
-        gradients.full=true parameters.every=1 parameters.full=true
+        gradients.full=true parameters.every=1 parameters.full=true saturation.every=1 activations.output="$2"
 }
-if watch lstm && watch rnn; then
+if watch lstm probabilities && watch rnn logits; then
     "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5"
 else
     bail_out "the run failed"

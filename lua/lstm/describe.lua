@@ -19,6 +19,19 @@ function describe.text(text)
     format.plural(#text.vocab, "symbol"), table.concat(parts, ", "))
 end
 
+--- The symbols of a vocabulary as valid UTF-8: bytes of one that is not as \x00.
+function describe.symbols(vocab)
+  local list = {}
+  for id = 0, #vocab - 1 do
+    local symbol = vocab:symbol(id)
+    if not utf8.len(symbol) or symbol:find "\0" then
+      symbol = symbol:gsub(".", function(byte) return ("\\x%02x"):format(byte:byte()) end)
+    end
+    list[id + 1] = symbol
+  end
+  return list
+end
+
 local function init_name(init)
   if init == nil then return "uniform_hidden" end
   if type(init) == "string" then return init end

@@ -90,6 +90,11 @@ function methods:describe(environment, set, cfg)
   return ok, reason
 end
 
+--- Keeps the symbols of the token ids.
+function methods:vocabulary(symbols)
+  return self.log:texts("vocabulary", "symbol", symbols)
+end
+
 -- The columns: the usual ones, those announced, those of the first step, and what tells of time.
 local function columns_of(self, row)
   local known, columns, extra = {}, {}, {}

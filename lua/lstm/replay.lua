@@ -213,7 +213,7 @@ end
 local function refuse(description, name)
   if description.options.named[name] then
     fault.stop(("option '%s' cannot change in a replay: it would be another run. What is recorded can: " ..
-      "activations.*, gradients.*, parameters.*, watch.*, log.*; and data, to say where the text is"):format(name),
+      "activations.*, saturation.*, gradients.*, parameters.*, watch.*, log.*; and data, to say where the text is"):format(name),
       fault.USAGE)
   end
   fault.stop(("%s has no option '%s'%s"):format(description.name, name, options.suggestion(name,
@@ -227,13 +227,6 @@ local function find_data(self, cfg)
   if sys.kind(home .. "/" .. text) then cfg.data = home .. "/" .. text end
 end
 
--- In a stretch that somebody wants to see, `gradients.full=true` alone means: of every step.
-local function imply_every(cfg)
-  for _, group in ipairs { "gradients", "parameters" } do
-    if cfg[group].full and cfg[group].every == 0 then cfg[group].every = 1 end
-  end
-end
-
 --- The configuration of the steps to be replayed; what the command line changes of it must only add recording.
 function methods:configure(description, overrides)
   local set, cfg = description.options, description.options:defaults()
@@ -245,7 +238,7 @@ function methods:configure(description, overrides)
     local ok, problem = set:assign(cfg, name, value)
     if not ok then fault.stop(problem, fault.USAGE) end
   end
-  imply_every(cfg)
+  watch.imply_every(set, cfg)
   if description.name ~= self.run.environment.experiment and not self.script_given then
     fault.stop(("%s is a run of experiment '%s', not of '%s'"):format(self.run.path, self.run.environment.experiment,
       description.name))

@@ -129,7 +129,8 @@ local function origin(self)
     { "experiment", self.description.name }, { "script", host.script },
     { "script_path", path and sys.realpath(path) }, { "script_sha256", path and script.hash(path) },
     { "modules", modules and json.encode(modules) }, { "command_line", host.command_line },
-    { "ranks", ranks.size }, { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path }, { "data_sha256", text and text.sha256 },
+    { "ranks", ranks.size }, { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path },
+    { "data_sha256", text and text.sha256 },
     { self.saved and self.saved.in_place and "resumed" or "started", os.date "!%Y-%m-%dT%H:%M:%SZ" },
   }
 end
@@ -147,6 +148,8 @@ local function describe_run(self, before)
   end
   for _, pair in ipairs(environment) do now[pair[1]] = pair[2] end
   must(self, self.logs:describe(environment, self.description.options, self.cfg))
+  local vocab = self:vocabulary()
+  if vocab then must(self, self.logs:vocabulary(describe.symbols(vocab))) end
   if self.replay then self.replay:compare_environment(now) end
   if before then note_differences(self, before, now) end
 end
@@ -182,7 +185,7 @@ end
 -- Rank 0 has the files; the others know where they are.
 local function open_files(self)
   for _, check in ipairs { logs.check, watch.check, diverge.check } do
-    local sound, problem = check(function(name) return self:option(name) end)
+    local sound, problem = check(function(name) return self:option(name) end, self.fit)
     if not sound then fault.stop(problem, fault.USAGE) end
   end
   local before

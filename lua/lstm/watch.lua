@@ -2,9 +2,12 @@
 --
 -- watch.lua - what of the network's inside a run logs, by the options of every experiment:
 --
---     activations.every=N    gates i f g o and states c h of every layer, time step and unit, the tokens beside them,
---                            and how often each gate is below 0.1 or above 0.9
+--     activations.every=N    gates i f g o and states c h of every layer, time step and unit, and what was fed in
+--     activations.of=f,h     only these of them
+--     activations.output=X   and the network's output: logits or probabilities
+--     saturation.every=N     how often each gate is below 0.1 or above 0.9, by layer and unit
 --     gradients.every=N      norms: of each parameter's gradient, and of dL/dh, dL/dc and dL/d(gates) by layer and time
+--     gradients.of=dh,dc     only these of the latter
 --     gradients.full=true    and these themselves, for every unit; and the gradient with respect to the input
 --     parameters.every=N     mean, std, min, max, norm and histogram of each parameter, norms of its moments
 --     parameters.full=true   and the parameters and their gradients themselves
@@ -13,16 +16,23 @@
 --
 -- Series and dimensions are described in docs/files.md. Functions return true, or nil and a sentence.
 
+local describe = require "lstm.describe"
+
 local watch = {}
 local methods = {}
 local meta = { __index = methods }
 
 local BINS = 64
-local SATURATED = { { "low", "below", 0.1 }, { "high", "above", 0.9 } }
+local LOW, HIGH = 0.1, 0.9 -- gates below and above are nearly closed, nearly open
+local STATES, SLOPES = { "i", "f", "g", "o", "c", "h" }, { "dh", "dc", "di", "df", "dg", "do" }
 
 watch.options = {
-  { "activations.every", 0, "steps from one record of all gates and states to the next; 0: none" },
+  { "activations.every", 0, "steps from one record of gates and states to the next; 0: none" },
+  { "activations.of", {}, "which of i,f,g,o,c,h; none named: all" },
+  { "activations.output", "none", "record the network's output, too: logits or probabilities" },
+  { "saturation.every", 0, "steps from one record of how often gates are nearly closed or open to the next; 0: none" },
   { "gradients.every", 0, "steps from one record of gradient norms to the next; 0: none" },
+  { "gradients.of", {}, "which of dh,dc,di,df,dg,do; none named: all" },
   { "gradients.full", false, "record dL/dh, dL/dc and dL/dgates of every unit, too" },
   { "parameters.every", 0, "steps from one record of the parameters' statistics to the next; 0: none" },
   { "parameters.full", false, "record parameters and their gradients themselves, too" },
@@ -30,38 +40,116 @@ watch.options = {
   { "watch.keepbits", 0, "bits of mantissa to keep in such records; 0: all" },
 }
 
---- Whether the options' values make sense: true, or nil and a sentence. get: a function, the value of an option.
-function watch.check(get)
-  for _, group in ipairs { "gradients", "parameters" } do
-    if get(group .. ".full") and get(group .. ".every") == 0 then
-      return nil, ("option '%s.full' records nothing while %s.every is 0; give %s.every=N, too"):format(group, group,
-        group)
+-- What the cell has of gates and states, and of gradients with respect to them.
+local function names_of(config)
+  if config.cell == "lstm" then return STATES, SLOPES end
+  return { "h" }, { "dh", "dg" }
+end
+
+local function check_names(option, names, known)
+  local is_known = {}
+  for _, name in ipairs(known) do is_known[name] = true end
+  for _, name in ipairs(names) do
+    if not is_known[name] then
+      return nil, ("option '%s' must name some of %s, got '%s'"):format(option, table.concat(known, ","), name)
     end
   end
-  for _, name in ipairs { "activations.every", "gradients.every", "parameters.every", "watch.rows" } do
+  return true
+end
+
+-- Options that say what is recorded of a group: the group of one that is set though the group is not recorded, and its
+-- name; or nil.
+local function without_interval(get)
+  local set = { ["activations.of"] = #get "activations.of" > 0,
+    ["activations.output"] = get "activations.output" ~= "none", ["gradients.of"] = #get "gradients.of" > 0,
+    ["gradients.full"] = get "gradients.full", ["parameters.full"] = get "parameters.full" }
+  for option, is_set in pairs(set) do
+    local group = option:match "^%w+"
+    if is_set and get(group .. ".every") == 0 then return group, option end
+  end
+end
+
+--- In a stretch that somebody wants to see, `gradients.full=true` alone means: of every step.
+function watch.imply_every(set, cfg)
+  local group = without_interval(function(name) return set:get(cfg, name) end)
+  if not group then return end
+  cfg[group].every = 1
+  watch.imply_every(set, cfg)
+end
+
+local function check_values(get)
+  for _, name in ipairs { "activations.every", "saturation.every", "gradients.every", "parameters.every", "watch.rows" } do
     if get(name) < 0 then return nil, ("option '%s' must be at least 0, got %d"):format(name, get(name)) end
   end
-  local keepbits = get "watch.keepbits"
+  local output, keepbits = get "activations.output", get "watch.keepbits"
+  if output ~= "none" and output ~= "logits" and output ~= "probabilities" then
+    return nil, ("option 'activations.output' must be none, logits or probabilities, got '%s'"):format(output)
+  end
   if keepbits < 0 or keepbits > 22 then
     return nil, "option 'watch.keepbits' must be 0 to 22, got " .. keepbits
   end
   return true
 end
 
---- cfg: the options' values; fit: the trainer. nil when nothing is to be watched.
+local function check_network(get, config)
+  local states, slopes = names_of(config)
+  local ok, problem = check_names("activations.of", get "activations.of", states)
+  if ok then ok, problem = check_names("gradients.of", get "gradients.of", slopes) end
+  if not ok then return nil, problem end
+  if config.output and get "activations.output" == "probabilities" then
+    return nil, "option 'activations.output': this network puts out numbers, not probabilities of classes; take logits"
+  end
+  if config.precision == "double" and get "watch.keepbits" > 0 then
+    return nil, "option 'watch.keepbits' is for networks of precision float, this one's is double"
+  end
+  return true
+end
+
+-- The longest interval; 0: nothing is recorded.
+local function longest(get)
+  return math.max(get "activations.every", get "saturation.every", get "gradients.every", get "parameters.every")
+end
+
+--- Whether the options' values make sense for this trainer, which may be nil: true, or nil and a sentence. get: a
+-- function, the value of an option.
+function watch.check(get, fit)
+  local ok, problem = check_values(get)
+  if not ok then return nil, problem end
+  local group, option = without_interval(get)
+  if group then
+    return nil, ("option '%s' records nothing while %s.every is 0; give %s.every=N, too"):format(option, group, group)
+  end
+  if fit then return check_network(get, fit.model.config) end
+  if longest(get) > 0 then
+    return nil, "the experiment gives run:steps no trainer, whose inside activations.every and the like could record"
+  end
+  return true
+end
+
+-- Those of the names that the option asks for, which asks for all when it is empty.
+local function chosen(names, of)
+  local asked, list = {}, {}
+  for _, name in ipairs(of) do asked[name] = true end
+  for _, name in ipairs(names) do
+    if #of == 0 or asked[name] then list[#list + 1] = name end
+  end
+  return list
+end
+
+--- cfg: the options' values, checked; fit: the trainer. nil when nothing is to be watched.
 function watch.new(cfg, fit)
-  local every = { activations = cfg.activations.every, gradients = cfg.gradients.every,
-    parameters = cfg.parameters.every }
-  if not fit or every.activations + every.gradients + every.parameters == 0 then return nil end
+  local every = { activations = cfg.activations.every, saturation = cfg.saturation.every,
+    gradients = cfg.gradients.every, parameters = cfg.parameters.every }
+  if math.max(every.activations, every.saturation, every.gradients, every.parameters) == 0 then return nil end
   local config = fit.model.config
+  local states, slopes = names_of(config)
   local rows = cfg.watch.rows
-  if rows < 1 or rows > fit.batch then rows = fit.batch end
+  if rows == 0 or rows > fit.batch then rows = fit.batch end
   return setmetatable({
     fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits,
     full = { gradients = cfg.gradients.full, parameters = cfg.parameters.full },
-    config = config, type = config.precision, is_lstm = config.cell == "lstm",
-    states = config.cell == "lstm" and { "i", "f", "g", "o", "c", "h" } or { "h" },
-    slopes = config.cell == "lstm" and { "dh", "dc", "di", "df", "dg", "do" } or { "dh", "dg" },
+    config = config, type = config.precision, is_lstm = config.cell == "lstm", output = cfg.activations.output,
+    states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
     names = {}, announced = {},
   }, meta)
 end
@@ -110,6 +198,22 @@ end
 local titles = { i = "input gate", f = "forget gate", g = "candidate", o = "output gate", c = "cell state",
   h = "hidden state" }
 
+-- What the network put out, by class (for a network that chooses among classes) or number.
+local function output(self, log)
+  local fit, vocab = self.fit, self.fit.model.vocab
+  local tensor = some_rows(self, whole(self, fit:activation "logits"))
+  local size = tensor.shape[3]
+  local class = self.config.output and { "component", size } or { "class", size, vocab and #vocab == size and
+    describe.symbols(vocab) or nil }
+  local dims = { { "time", fit.seq }, { "batch", self.rows }, class }
+  if self.config.output or self.output == "logits" then
+    local name = self.config.output and "output" or "logits"
+    put(self, log, "activations/" .. name, self.type, dims, name, "tensors", tensor)
+  else
+    put(self, log, "activations/probability", self.type, dims, "probability of each class", "probabilities", tensor)
+  end
+end
+
 local function activations(self, log)
   local fit, config = self.fit, self.config
   for _, name in ipairs(self.states) do
@@ -120,14 +224,26 @@ local function activations(self, log)
     put(self, log, "activations/token", "int32", { { "time", fit.seq }, { "batch", self.rows } }, "token fed in",
       "ids", fit, self.rows)
   end
+  if fit.model.vocab then -- in a group of its own, since Octave cannot load one with texts in it
+    put(self, log, "inputs/text", "text", { { "batch", self.rows } }, "text fed in", "text", fit, self.rows,
+      fit.model.vocab)
+  end
+  if config.input then
+    put(self, log, "inputs/x", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
+      "numbers fed in", "dense", fit, self.rows)
+  end
+  if self.output ~= "none" then output(self, log) end
+end
+
+local function saturation(self, log)
+  local fit, config = self.fit, self.config
+  local dims = { { "layer", config.layers }, { "unit", config.hidden } }
   for _, gate in ipairs(self.is_lstm and { "i", "f", "o" } or {}) do
-    local parts = layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end)
-    for _, end_ in ipairs(SATURATED) do
-      local name, side, bound = table.unpack(end_)
-      put(self, log, ("saturation/%s_%s"):format(gate, name), "double",
-        { { "layer", config.layers }, { "unit", config.hidden } },
-        ("share of %s values %s %g"):format(titles[gate], side, bound), "share", parts, side, bound)
-    end
+    local low, high = ("saturation/%s_low"):format(gate), ("saturation/%s_high"):format(gate)
+    local share = "share of " .. titles[gate] .. " values "
+    if not self.failed then self.failed = select(2, series(self, log, low, "double", dims, share .. "below " .. LOW)) end
+    put(self, log, high, "double", dims, share .. "above " .. HIGH, "tails",
+      layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH)
   end
 end
 
@@ -150,8 +266,8 @@ end
 
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
-  put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient", "numbers",
-    map(names, function(name) return fit:gradient(name):norm() end))
+  put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient", "total_norms",
+    map(names, function(name) return fit:gradient(name) end))
   for _, name in ipairs(self.slopes) do
     local parts = layers(self, function(layer) return whole(self, fit:gradient(name, layer)) end)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
@@ -163,7 +279,7 @@ local function gradients(self, log)
   end
   local width = config.embed or config.input
   if self.full.gradients and math.type(width) == "integer" and width > 0 then
-    put(self, log, "gradients/input", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
+    put(self, log, "gradients/dx", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
       "dL/d(input of the first layer)", "tensors", some_rows(self, whole(self, fit:gradient "input")))
   end
 end
@@ -188,8 +304,8 @@ local function parameters(self, log)
     "counts in equal bins from min to max", "histograms", tensors, BINS, measured.min, measured.max)
   for moment = 1, 2 do
     put(self, log, ("parameters/moment%d_norm"):format(moment), "double", parameter_dims(self),
-      ("L2 norm of the optimiser's moment %d"):format(moment), "numbers",
-      map(names, function(name) return fit:moment(moment, name):norm() end))
+      ("L2 norm of the optimiser's moment %d"):format(moment), "total_norms",
+      map(names, function(name) return fit:moment(moment, name) end))
   end
   for k, name in ipairs(self.full.parameters and names or {}) do
     put(self, log, "parameters/" .. name, self.type, own_dims(name, tensors[k]), name, "tensors", tensors[k])
@@ -198,13 +314,13 @@ local function parameters(self, log)
   end
 end
 
-local recorders = { activations = activations, gradients = gradients, parameters = parameters }
+local recorders = { activations = activations, saturation = saturation, gradients = gradients, parameters = parameters }
 
 --- Records what is due after a step of training: activations and gradients are those of the step, parameters those that
 -- it arrived at. log: the log of lua_run.c.
 function methods:record(log, step)
   self.step = step
-  for _, what in ipairs { "activations", "gradients", "parameters" } do
+  for _, what in ipairs { "activations", "saturation", "gradients", "parameters" } do
     local every = self.every[what]
     if every > 0 and step % every == 0 then recorders[what](self, log) end
   end
