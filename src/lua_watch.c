@@ -78,8 +78,8 @@ static void check_dim(lua_State *L, h5log_dim *dim)
     lua_pop(L, 1);
 }
 
-/* log:announce { name = "group/series", type = "float"|"double"|"int32"|"text", dims = { { name, size [, coordinates] }, ...
- * }, keepbits = , units = , title = } */
+/* log:announce { name = "group/series", type = "float"|"double"|"int32"|"text",
+ * dims = { { name, size [, coordinates] }, ... }, keepbits = , units = , title = } */
 static int log_announce(lua_State *L)
 {
     h5log *log = lua_log_check(L);
@@ -257,7 +257,7 @@ static void softmax(double *x, size_t n)
         x[k] /= sum;
 }
 
-/* log:probabilities(series, step, logits [T, rows, O]): their softmax over the last axis, to a series of the same type */
+/* log:probabilities(series, step, logits [T, rows, O]): softmax over the last axis, to a series of the same type */
 static int log_probabilities(lua_State *L)
 {
     h5log *log = lua_log_check(L);
@@ -431,8 +431,8 @@ static int log_total_norms(lua_State *L)
     return lua_handle_done(L, h5log_array(log, series, step, shape, out, &err), &err);
 }
 
-/* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below `low`,
- * by unit, to the series `above` and `below` */
+/* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below
+ * `low`, by unit, to the series `above` and `below` */
 static int log_tails(lua_State *L)
 {
     h5log *log = lua_log_check(L);

@@ -119,7 +119,7 @@ def check_lstm(path):
             ok(close(par[what][last], [function(par[n][last]) for n in names]), f"{what} of the parameters")
         ok(all(np.array_equal(par["histogram"][last, k], np.histogram(par[n][last], 64)[0])
                for k, n in enumerate(names)), "histograms of the parameters")
-        first = [f["parameter_gradients"][n][0] for n in names]  # Adam's moments begin at 0; its betas are 0.9 and 0.999
+        first = [f["parameter_gradients"][n][0] for n in names]  # Adam's moments are 0 before; betas 0.9, 0.999
         ok(close(par["moment1_norm"][0], [0.1 * np.linalg.norm(v) for v in first]) and
            close(par["moment2_norm"][0], [0.001 * np.linalg.norm(v ** 2) for v in first]), "norms of the moments")
         norms = [np.linalg.norm(f["parameter_gradients"][n][last]) for n in names]

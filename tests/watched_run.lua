@@ -5,8 +5,10 @@
 local lstm = require "lstm"
 
 local function train(cfg, run)
-  local text = assert(lstm.corpus { text = ("to be or not to be, that is the question; "):rep(20), split = { 0.9, 0.1 } })
-  local model <close> = lstm.model { vocab = text.vocab, embed = 4, hidden = 7, layers = 2, precision = "double", cell = cfg.cell }
+  local words = ("to be or not to be, that is the question; "):rep(20)
+  local text = assert(lstm.corpus { text = words, split = { 0.9, 0.1 } })
+  local model <close> = lstm.model { vocab = text.vocab, embed = 4, hidden = 7, layers = 2, precision = "double",
+    cell = cfg.cell }
   local fit <close> = model:trainer { batch = 3, seq = 5, lr = 0.05 }
   for step in run:steps(cfg.steps, fit, text) do
     run:log(step, fit:step(text))

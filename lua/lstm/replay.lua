@@ -213,8 +213,8 @@ end
 local function refuse(description, name)
   if description.options.named[name] then
     fault.stop(("option '%s' cannot change in a replay: it would be another run. What is recorded can: " ..
-      "activations.*, saturation.*, gradients.*, parameters.*, watch.*, log.*; and data, to say where the text is"):format(name),
-      fault.USAGE)
+      "activations.*, saturation.*, gradients.*, parameters.*, watch.*, log.*; and data, to say where the text is")
+      :format(name), fault.USAGE)
   end
   fault.stop(("%s has no option '%s'%s"):format(description.name, name, options.suggestion(name,
     description.options:names())), fault.USAGE)

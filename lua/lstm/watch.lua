@@ -78,7 +78,8 @@ function watch.imply_every(set, cfg)
 end
 
 local function check_values(get)
-  for _, name in ipairs { "activations.every", "saturation.every", "gradients.every", "parameters.every", "watch.rows" } do
+  for _, name in ipairs { "activations.every", "saturation.every", "gradients.every", "parameters.every",
+    "watch.rows" } do
     if get(name) < 0 then return nil, ("option '%s' must be at least 0, got %d"):format(name, get(name)) end
   end
   local output, keepbits = get "activations.output", get "watch.keepbits"
@@ -241,7 +242,8 @@ local function saturation(self, log)
   for _, gate in ipairs(self.is_lstm and { "i", "f", "o" } or {}) do
     local low, high = ("saturation/%s_low"):format(gate), ("saturation/%s_high"):format(gate)
     local share = "share of " .. titles[gate] .. " values "
-    if not self.failed then self.failed = select(2, series(self, log, low, "double", dims, share .. "below " .. LOW)) end
+    local ok, reason = series(self, log, low, "double", dims, share .. "below " .. LOW)
+    if not ok then self.failed = self.failed or reason end
     put(self, log, high, "double", dims, share .. "above " .. HIGH, "tails",
       layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH)
   end
@@ -266,8 +268,8 @@ end
 
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
-  put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient", "total_norms",
-    map(names, function(name) return fit:gradient(name) end))
+  put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
+    "total_norms", map(names, function(name) return fit:gradient(name) end))
   for _, name in ipairs(self.slopes) do
     local parts = layers(self, function(layer) return whole(self, fit:gradient(name, layer)) end)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
