@@ -250,15 +250,15 @@ static int sys_hdf5_version(lua_State *L)
 
 /* ---- signals ----------------------------------------------------------------------------------------------------
  *
- * Ways to treat the signals that ask a program to stop (INT, TERM, USR1, HUP):
+ * Ways to treat the signals that ask a program to stop (INT, TERM, USR1, USR2, HUP):
  *   "raise"      an error "interrupted" at the next Lua instruction
  *   "interrupt"  the same for INT, the system's default for the others
  *   "note"       stop_signal() tells; a second signal ends the process at once
  * A signal that was ignored when the program began (nohup) stays ignored. */
 
-enum { SIGNALS = 4 };
-static const int signals[SIGNALS] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
-static const char *const signal_names[SIGNALS] = {"INT", "TERM", "USR1", "HUP"};
+enum { SIGNALS = 5 };
+static const int signals[SIGNALS] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP};
+static const char *const signal_names[SIGNALS] = {"INT", "TERM", "USR1", "USR2", "HUP"};
 
 static volatile sig_atomic_t noted; /* the signal that came, 0: none */
 static lua_State *volatile raise_in;
@@ -314,7 +314,7 @@ static int sys_on_signal(lua_State *L)
     return 0;
 }
 
-/* stop_signal() -> "INT", "TERM", "USR1", "HUP" and the exit status that goes with it; nil when none came */
+/* stop_signal() -> "INT", "TERM", "USR1", "USR2", "HUP" and the exit status that goes with it; nil when none came */
 static int sys_stop_signal(lua_State *L)
 {
     for (int k = 0; k < SIGNALS; k++) {

@@ -280,8 +280,8 @@ done
 rm -rf part
 SIGNALS=TERM run tiny.lua --json --out=part stop_at=5
 cp out part-1.json
-SIGNALS=USR1 run tiny.lua --json --resume=part stop_at=9
-exits 75 "resumed and stopped again, by SIGUSR1"
+SIGNALS=USR2 run tiny.lua --json --resume=part stop_at=9
+exits 75 "resumed and stopped again, by SIGUSR2"
 cp out part-2.json
 run tiny.lua --json --resume=part/checkpoint-latest.h5 stop_at=0 --threads=1
 exits 0 "  and again, with other threads"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Several processes train one model, over MPI: the same losses as one process has, the same bits each time, one log and
-# one checkpoint for all; and what happens when one of them fails. Speaks TAP.
+# mpirun: several processes share a sweep's trials; or train one model, over MPI: the same losses as one process has, the
+# same bits each time, one log and one checkpoint for all; and what happens when one of them fails. Speaks TAP.
 # LSTMRUN names the program (default: ./lstmrun), MPIRUN what starts several (default: mpirun).
 set -u
 if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
@@ -14,7 +14,6 @@ mpirun=${MPIRUN:-mpirun}
 . "${srcdir:-.}/tests/tap.sh"
 [ "${SANITIZER:-no}" = no ] || skip_all "MPI libraries keep memory that the sanitizer would count as lost"
 command -v "$mpirun" >/dev/null 2>&1 || skip_all "no $mpirun"
-"$program" --version | grep '^mpi ' | grep -q 'Open MPI\|MPICH\|Intel' || skip_all "lstmrun was built without MPI"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA LSTMRUN_MPI
 export HOME="$work" OMP_NUM_THREADS=1
@@ -34,6 +33,44 @@ alone() { "$program" "$@" >out 2>err; status=$?; }
 said() { [ "$(grep -cF -e "$2" err)" -eq "$1" ]; result $? "  said $1 times: $2"; }
 run 2 --version
 [ "$status" -eq 0 ] || skip_all "$mpirun does not start processes here: $(head -1 err)"
+
+# ---- a sweep, for which lstmrun needs no MPI ------------------------------------------------------------------------
+
+cat >sweep.lua <<'END'
+local lstm = require "lstm"
+local function train(cfg, run)
+  for step in run:steps(3) do
+    if cfg.x == cfg.bad then error "mine" end
+    run:log(step, 1 / (step + cfg.x))
+    run:evaluate(step, 1 / (step + cfg.x))
+  end
+end
+local plain = lstm.experiment { name = "plain", run = train, options = { { "x", 1, "x" }, { "bad", 0, "x that fails" } } }
+return lstm.sweep { name = "few", experiment = plain, params = { x = { 1, 2, 3, 4, 5, 6, 7 } } }
+END
+results() { cut -d, -f1-5 "$1/sweep.csv"; }
+alone sweep.lua --out=few-one
+run 3 sweep.lua --out=few
+exits 0 "three ranks share a sweep"; prints "1 at a time on each of 3 ranks, 1 thread each"; prints "over    7 done"
+[ ! -s err ]; result $? "  no complaint"
+[ "$(grep -c 'done 0:00$' out)" -eq 7 ]; result $? "  one of them tells of all trials"
+[ "$(ls few/trials/*/claim-1 | wc -l)" -eq 7 ] && ! ls few/trials/*/claim-2 >/dev/null 2>&1
+result $? "  each is run once"
+results few >few-results && results few-one | cmp - few-results
+result $? "  as by one process"
+run 2 sweep.lua bad=3 --out=bad
+exits 1 "a trial that fails"; prints "over    6 done, 1 failed"
+said 1 "failed: $(basename "$(dirname "$(grep -l '"status": *"failed"' bad/trials/*/status.json)")") (x=3"
+run 2 sweep.lua --trial=1 --out=few
+exits 2 "one trial"; said 1 "start it without mpirun"
+run 2 sweep.lua --list --out=few
+[ "$(grep -c 'trials in few: 7 done$' out)" -eq 1 ]; result $? "one list"
+
+if ! "$program" --version | grep '^mpi ' | grep -q 'Open MPI\|MPICH\|Intel'; then
+    skip "training over MPI" "lstmrun was built without it"
+    done_testing
+    exit
+fi
 
 # ---- material -------------------------------------------------------------------------------------------------------
 

@@ -152,7 +152,8 @@ program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists
   if #names > 0 then print("\nExperiments that came with it: " .. table.concat(names, ", ")) end
   print [[
 
-Ctrl-C, SIGTERM and SIGUSR1 let the step finish, write a checkpoint and say how to go on; a second one quits at once.
+Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 let the step finish, write a checkpoint and say how to go on; a second one quits
+at once.
 Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130 interrupted.]]
 end
 
@@ -289,7 +290,7 @@ local function make_host(given, program, name, path, args)
     program = program, script = name, script_path = path, command_line = program .. " " .. table.concat(words, " "),
     runs = "runs", out = given.out and (given.out:gsub("(.)/+$", "%1")), init_from = given["init-from"],
     dry_run = given["dry-run"] and require "lstm.dryrun",
-    progress = progress.kind(given.json, given.quiet, sys.isatty(1) and ranks.size == 1), -- mpirun's is no terminal
+    progress = progress.kind(given.json, given.quiet, sys.isatty(1) and not ranks.launched()), -- mpirun's is none
   }
 end
 

@@ -14,20 +14,29 @@ local ranks = { rank = 0, size = 1 }
 
 -- Where launchers tell their processes which and how many they are: Open MPI, MPICH and Slurm's PMI, MVAPICH, PMIx.
 local launchers = {
-  { "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE" }, { "PMI_RANK", "PMI_SIZE" },
-  { "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE" }, { "PMIX_RANK", "SLURM_STEP_NUM_TASKS" },
+  { "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE" },
+  { "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS" },
+  { "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE" },
+  { "PMIX_RANK", "SLURM_STEP_NUM_TASKS" },
 }
-local signals = { "INT", "TERM", "USR1", "HUP" }
+local signals = { "INT", "TERM", "USR1", "USR2", "HUP" }
 
 local mpi, group -- the module lstm.mpi and what it started
 
---- Rank and size as the launcher tells them; nil when this process was started alone. LSTMRUN_MPI=no: it was.
-function ranks.launched()
+local function read_launcher()
   if os.getenv "LSTMRUN_MPI" == "no" then return nil end
   for _, names in ipairs(launchers) do
     local rank, size = math.tointeger(os.getenv(names[1])), math.tointeger(os.getenv(names[2]))
-    if rank and size and size > 1 then return rank, size end
+    if rank and size and size > 1 then return rank, size, math.tointeger(os.getenv(names[3] or "")) or size end
   end
+end
+
+local launched = { read_launcher() } -- now: children may be told otherwise
+
+--- Rank, size, and how many of these are on this machine, at most, as the launcher tells them; nil when this process
+-- was started alone. LSTMRUN_MPI=no: it was.
+function ranks.launched()
+  return table.unpack(launched)
 end
 
 -- The module lstm.mpi; nil and a sentence when there is none.
@@ -113,9 +122,9 @@ function ranks.stop_signal()
   return signal, signal and (signal == "INT" and fault.INTERRUPTED or fault.RESUMABLE)
 end
 
---- What stands before the program's name in a command that starts so many ranks.
-function ranks.command()
-  return ranks.size > 1 and ("mpirun -n %d "):format(ranks.size) or ""
+--- What stands before the program's name in a command that starts so many processes.
+function ranks.command(size)
+  return (size or ranks.size) > 1 and ("mpirun -n %d "):format(size or ranks.size) or ""
 end
 
 -- ---- the end ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 local plan = require "lstm.sweep_plan"
+local ranks = require "lstm.ranks"
 local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
 local trial_run = require "lstm.trial_run"
@@ -56,6 +57,18 @@ local function shard(list, text)
     if (trial.index - 1) % n == i - 1 then part[#part + 1] = trial end
   end
   return part
+end
+
+-- The order in which one of several processes that mpirun started goes through the trials: its own part of them, then
+-- the others' parts from the end, the next one's first, so that no two of them long for the same trial at a time.
+local function deal(list, rank, size)
+  local order = {}
+  for k = rank + 1, #list, size do order[#order + 1] = list[k] end
+  for other = rank + 1, rank + size - 1 do
+    local first = other % size + 1
+    for k = #list - (#list - first) % size, first, -size do order[#order + 1] = list[k] end
+  end
+  return order
 end
 
 local function by_beginning(list, word)
@@ -128,9 +141,12 @@ end
 
 -- How many trials at a time, and how many threads each: small models train fastest with one thread a trial, as long as
 -- there are trials for all cores.
+-- Each of the processes that mpirun started runs one.
 local function split_cores(given, trials_left)
-  local cores = process.cores()
-  local jobs = whole_number(given, "jobs", 1)
+  local rank, _, here = ranks.launched()
+  local cores, _, _, all = process.cores(), sys.machine()
+  if rank then cores = math.max(1, math.min(cores, all // here)) end
+  local jobs = whole_number(given, "jobs", 1) or rank and 1
   local threads = whole_number(given, "threads-per-trial", 1) or whole_number(given, "threads", 1)
   jobs = jobs or math.max(1, math.min(trials_left, cores // (threads or 1)))
   return jobs, threads or math.max(1, cores // jobs)
@@ -221,9 +237,13 @@ local function announce(show, sweep, list, directory, jobs, threads)
   local left = left_of(list)
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
     sweep.experiment.name, directory, #list - left))
-  if left > 0 then show:print(("        %d at a time, %s each"):format(jobs, format.plural(threads, "thread"))) end
+  local _, size = ranks.launched()
+  if left > 0 then
+    show:print(("        %d at a time%s, %s each"):format(jobs, size and (" on each of %d ranks"):format(size) or "",
+      format.plural(threads, "thread")))
+  end
   show:event("sweep_start", { name = sweep.name, trials = #list, done = #list - left, jobs = jobs, threads = threads,
-    directory = directory })
+    ranks = size or 1, directory = directory })
 end
 
 local function tell_failures(show, list, host, directory)
@@ -255,6 +275,20 @@ end
 
 local early = { failed = "a trial failed (--fail-fast)", time = "its budget of time is used up" }
 
+local function exit_early(why)
+  local _, status = sys.stop_signal()
+  fault.stop(nil, why == "failed" and fault.ERROR or status or fault.RESUMABLE)
+end
+
+-- The end of a process whose work rank 0 tells of.
+local function finish_quietly(show, list, host, directory, why)
+  if why == "failed" then -- mpirun is about to end the others
+    show.silent = false
+    tell_failures(show, list, host, directory)
+  end
+  if why then exit_early(why) end
+end
+
 local function finish(show, sweep, list, host, directory, why)
   show:finish()
   for _, trial in ipairs(list) do trial.status = trials.status(trial) end
@@ -264,9 +298,10 @@ local function finish(show, sweep, list, host, directory, why)
   show:print(("over    %s"):format(text))
   gather(show, sweep, directory)
   if why then
-    show:say(("stopped: %s. Go on with:  %s"):format(early[why] or "SIG" .. why, command_line(host, directory)))
-    local _, status = sys.stop_signal()
-    fault.stop(nil, why == "failed" and fault.ERROR or status or fault.RESUMABLE)
+    local _, size = ranks.launched()
+    show:say(("stopped: %s. Go on with:  %s%s"):format(early[why] or "SIG" .. why, ranks.command(size),
+      command_line(host, directory)))
+    exit_early(why)
   end
   for _, trial in ipairs(list) do
     if trial.status.status == "failed" and trial.status.exit ~= fault.DIVERGED then fault.stop(nil, fault.ERROR) end
@@ -274,16 +309,21 @@ local function finish(show, sweep, list, host, directory, why)
 end
 
 local function run_all(sweep, directory, list, given, host)
+  local rank, size = ranks.launched()
   local jobs, threads = split_cores(given, math.max(1, left_of(list)))
   for _, trial in ipairs(list) do trials.create(trial) end
-  local show = display.new { kind = host.progress, sweep = sweep, list = list }
+  local silent = rank ~= nil and rank > 0
+  local show = display.new { kind = silent and "quiet" or host.progress, silent = silent, sweep = sweep, list = list }
   announce(show, sweep, list, directory, jobs, threads)
   local program = program_path(host)
-  local work = runner.new { sweep = sweep, list = list, directory = directory, jobs = jobs, display = show,
-    fail_fast = given["fail-fast"], retry = given.retry, command = function(trial)
+  local work = runner.new { sweep = sweep, list = rank and deal(list, rank, size) or list, directory = directory,
+    jobs = jobs, display = show, fail_fast = given["fail-fast"], retry = given.retry, reports = rank == 0,
+    command = function(trial)
       return { program, host.script, "--trial=" .. trial.id, "--out=" .. directory, "--threads=" .. threads }
     end }
-  finish(show, sweep, list, host, directory, work:run())
+  local why = work:run()
+  if silent then return finish_quietly(show, list, host, directory, why) end
+  finish(show, sweep, list, host, directory, why)
 end
 
 -- ---- the whole ----------------------------------------------------------------------------------------------------
@@ -295,6 +335,7 @@ local function follow_runner()
 end
 
 local function run_one(sweep, directory, given, host, run_experiment)
+  if ranks.launched() then usage "option '--trial' runs one trial, in one process: start it without mpirun" end
   local trial = find_trial(sweep, directory, given.trial)
   local followed = follow_runner()
   if sweep.timeout and not followed then
@@ -323,6 +364,7 @@ function sweep_command.run(sweep, given, host, run_experiment)
   if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
   local list = trials.all(sweep, directory)
   if given.shard then list = shard(list, given.shard) end
+  if (given.list or given.collect or given["dry-run"]) and (ranks.launched() or 0) > 0 then return end
   if given.list then return print_list(sweep, directory, list, host) end
   if given.collect then return collect(sweep, directory, list, host) end
   if given["dry-run"] then return dry_run(sweep, list, directory, given, host) end

@@ -72,7 +72,7 @@ end
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
 --- kind: "terminal", "lines", "json" or "quiet" (progress.kind); sweep, list; rerun: function from a trial to the
--- command that runs just that one.
+-- command that runs just that one; silent: nothing is said on standard error, either.
 function display.new(settings)
   local self = setmetatable({ drawn = 0, next_draw = 0, units = 0, begun = {}, live = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
@@ -103,6 +103,7 @@ end
 
 --- Something the person must know, whatever the manner of display.
 function methods:say(text)
+  if self.silent then return end
   clear(self)
   io.stderr:write(text, "\n")
 end

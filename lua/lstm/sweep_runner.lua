@@ -24,7 +24,7 @@ local signal_names = { [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "S
 
 --- settings: sweep, list (of trials), directory, command (function: trial -> { program, argument, ... }), jobs,
 -- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
--- ones, too).
+-- ones, too), reports (boolean: the display is told of what other runners' trials come to).
 function runner.new(settings)
   local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {}, families = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
@@ -34,6 +34,11 @@ function runner.new(settings)
   end
   self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
   return self
+end
+
+--- Whether a status is one that a sweep ends with.
+function runner.is_over(status)
+  return status.status == "done" or status.status == "failed" or status.status == "pruned"
 end
 
 -- ---- which trial is next ------------------------------------------------------------------------------------------
@@ -50,11 +55,21 @@ local function is_open(self, status)
   return status.status == "failed" and (self.retry or may_retry(self, status))
 end
 
--- Looks at a trial: whether it is to be started. What others are at is kept, to be looked at again.
+-- Reads how a trial stands. What others are at is kept, to be looked at again; what they brought to its end is told of.
+local function see(self, trial)
+  local was_over = trial.status and runner.is_over(trial.status)
+  trial.status = trials.status(trial)
+  if self.running[trial.id] then return end
+  self.others[trial.id] = trial.status.status == "running" and trial or nil
+  if self.reports and not was_over and runner.is_over(trial.status) then
+    self.display:ended({ trial = trial }, false)
+  end
+end
+
+-- Looks at a trial: whether it is to be started.
 local function look(self, trial)
   if trial.status and trial.status.status == "done" then return false end
-  trial.status = trials.status(trial)
-  self.others[trial.id] = trial.status.status == "running" and not self.running[trial.id] and trial or nil
+  see(self, trial)
   return is_open(self, trial.status)
 end
 
@@ -93,6 +108,17 @@ local function next_trial(self)
     self.changed = false
   end
   return from_list(self) or due and from_others(self) or nil
+end
+
+-- What has become of the trials that other runners are at: not more often than costs a fiftieth of the time.
+local function report_others(self)
+  local now = sys.clock()
+  if not self.reports or now < (self.next_report or 0) then return end
+  for _, trial in ipairs(self.list) do
+    if not self.running[trial.id] and not runner.is_over(trial.status) then see(self, trial) end
+  end
+  local after = sys.clock()
+  self.next_report = after + math.max(look_again, 50 * (after - now))
 end
 
 -- ---- starting and ending ------------------------------------------------------------------------------------------
@@ -193,6 +219,7 @@ end
 local function wait(self)
   local pids, by_pid, seconds = {}, {}, self.display:patience()
   local now = sys.clock()
+  if next(self.others) then seconds = math.min(seconds, look_again) end
   for _, job in pairs(self.running) do
     pids[#pids + 1], by_pid[job.pid] = job.pid, job
     if job.deadline then seconds = math.min(seconds, math.max(0, job.deadline - now) + 0.01) end
@@ -242,6 +269,7 @@ function methods:run()
     if busy or waits then
       wait(self)
       enforce_timeouts(self)
+      report_others(self)
       self.display:tick(self.running)
     end
   until not busy and not waits
