@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
 --
--- A vanilla RNN, h_t = tanh(W x_t + U h_(t-1) + b), and backpropagation through time (Werbos 1990): states; the gradient
--- that arrives at each step from a loss at the last, and how it vanishes on the way (Hochreiter 1991; Bengio, Simard &
--- Frasconi 1994); clipping by the global norm (Pascanu, Mikolov & Bengio 2013).
+-- A vanilla RNN, h_t = tanh(W x_t + U h_(t-1) + b), and backpropagation through time (Werbos 1990): states; the
+-- gradient that arrives at each step from a loss at the last, and how it vanishes on the way (Hochreiter 1991; Bengio,
+-- Simard & Frasconi 1994); clipping by the global norm (Pascanu, Mikolov & Bengio 2013).
 --
 --     lstmrun experiments/bptt.lua --out=bptt
---     lstmplot bptt heatmap --what h -o states.png
+--     lstmplot bptt heatmap --what h -o states.png      # or: bptt gradients
 --     lstmplot bptt curves --what vanishing --log -o vanishing.png
 
 local lstm = require "lstm"
 local show, tensor = lstm.show, lstm.tensor
 
 local function new_model(cfg)
-  return lstm.model { cell = "rnn", input = cfg.input, hidden = cfg.hidden, output = 1, init = cfg.init, seed = cfg.seed,
-                      precision = "double" }
+  return lstm.model { cell = "rnn", input = cfg.input, hidden = cfg.hidden, output = 1, init = cfg.init,
+                      seed = cfg.seed, precision = "double" }
 end
 
 local function new_batch(cfg, T) -- any input; the output is wanted to be 0
@@ -75,6 +75,6 @@ return lstm.experiment {
   options = {
     { "seq", 20, "time steps" }, { "lengths", { 10, 25, 50, 100 }, "time steps to vanish over" },
     { "input", 10, "width of the input" }, { "hidden", 20, "units" }, { "init", "xavier_normal", "how weights begin" },
-    { "activations.every", 1, "record the states" },
+    { "activations.every", 1, "record the states" }, { "gradients.every", 1, "record the gradients" },
   },
 }

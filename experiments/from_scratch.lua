@@ -48,7 +48,7 @@ local function train(cfg, run)
 end
 
 return lstm.experiment {
-  help = "An LSTM from scratch on Shakespeare: 1000 units, batch 1, until the smoothed loss of 28 characters is below 46.",
+  help = "An LSTM from scratch on Shakespeare: 1000 units, batch 1, until the smoothed loss is below 46.",
   run = train,
   options = {
     { "data", "", "text to learn (default: Shakespeare, found or downloaded)" },

@@ -40,7 +40,8 @@ local function demonstrate(cfg, run)
     rows[step] = { T }
     for k, network in ipairs(networks) do
       local mean = retained(cfg, network, T)
-      metrics[network.metric], gradient[k][step], rows[step][k + 1] = mean, mean, ("%.2e"):format(mean)
+      gradient[k][step], rows[step][k + 1] = mean, ("%.2e"):format(mean)
+      metrics["log10_" .. network.metric] = math.log(mean, 10)
     end
     run:log(step, metrics)
     if step == #cfg.lengths then

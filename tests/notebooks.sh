@@ -176,4 +176,19 @@ done
 demonstrate retention_sweep --out=retention-sweep init=orthogonal --jobs=1
 prints "5 done"
 
+# ---- memory: the same criteria, over fewer steps --------------------------------------------------------------------
+
+for seed in 1 2 3; do
+    demonstrate remember --out=adding-$seed seed=$seed T=20 hidden=32 steps=600 --threads=1
+    matches "^adding, lstm: solved at step [0-9]+, loss 0\.00"
+done
+demonstrate remember --out=adding-rnn cell=rnn T=60 hidden=32 steps=300 --threads=1
+prints "adding, rnn: not solved at step 300"
+demonstrate remember --out=copy preset=copy T=5 length=2 hidden=32 steps=1000 --threads=1
+matches "^copy, lstm: solved at step [0-9]+, loss 0\.0[0-9]+, (99|100)\.[0-9]% right"
+demonstrate remember --out=reber preset=reber T=20 length=9 hidden=32 steps=1000 --threads=1
+matches "^reber, lstm: solved at step [0-9]+, loss 0\.[0-9]+, 100\.0% right"
+demonstrate remember --out=reber-rnn preset=reber cell=rnn T=20 length=9 hidden=32 steps=100 --threads=1
+prints "reber, rnn: not solved at step 100"
+
 done_testing
