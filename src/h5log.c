@@ -237,6 +237,8 @@ static int check_series(const h5log_series *c, const char **slash, lstm_error *e
         return lstm_fail(err, "type", "series '%s': float32, float64, int32, int64 or text expected", c->name);
     if (c->ndim < 0 || c->ndim > H5_MAX_DIMS)
         return lstm_fail(err, "dim", "series '%s': 0 to %d dimensions expected, got %d", c->name, H5_MAX_DIMS, c->ndim);
+    if (c->deflate < H5LOG_PLAIN || c->deflate > 9)
+        return lstm_fail(err, "deflate", "series '%s': H5LOG_PLAIN or 0 to 9 expected, got %d", c->name, c->deflate);
     if (c->keepbits < 0 || c->keepbits > 22 || (c->keepbits && c->type != H5_F32))
         return lstm_fail(err, "keepbits", "series '%s': 1 to 22 expected, for float32 only, got %d", c->name,
                          c->keepbits);

@@ -72,12 +72,15 @@ typedef struct h5log_dim {
     const char *const *labels; /* size of them, or NULL */
 } h5log_dim;
 
+#define H5LOG_PLAIN (-1)
+
 typedef struct h5log_series {
     const char *name; /* "group/dataset", as "activations/f" */
     h5type type;      /* H5_F32, H5_F64, H5_I32, H5_I64 or H5_TEXT */
     int ndim;         /* 0 .. H5_MAX_DIMS, without the record dimension, which is added in front */
     h5log_dim dim[H5_MAX_DIMS];
     int keepbits;     /* float32: keep so many bits of the mantissa, 1 .. 22; 0: all */
+    int deflate;      /* compression level 1 .. 9; 0: as in h5log_options; H5LOG_PLAIN: none */
     const char *units, *title; /* attributes "units" and "long_name"; may be NULL */
 } h5log_series;
 /* Dimensions of one name must agree within a group: they share coordinates. */

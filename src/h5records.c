@@ -332,7 +332,9 @@ static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_e
     hid_t text = c->type == H5_TEXT ? h5_text_type() : -1;
     h5dataset_config dc = {c->type == H5_TEXT ? text : h5_type_in_file(c->type),
                            c->type == H5_TEXT ? text : h5_type_in_memory(c->type), c->ndim, s->shape, fill[c->type],
-                           g->deflate};
+                           c->deflate ? c->deflate : g->deflate};
+    if (c->deflate == H5LOG_PLAIN)
+        dc.deflate = 0;
     int result = dc.file_type < 0 || h5dataset_create(&s->data, g->group, s->name, &dc) ||
                  attach_dimensions(g, s, c, err) || describe_plot(g, c, s->data.id);
     h5_close(text);

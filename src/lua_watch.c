@@ -13,7 +13,6 @@
 #include <lua.h>
 
 #include <math.h>
-#include <string.h>
 
 #define MAX_PARTS 256 /* tensors in one record: layers, or parameters */
 #define MAX_NAMES 1024
@@ -79,7 +78,7 @@ static void check_dim(lua_State *L, h5log_dim *dim)
 }
 
 /* log:announce { name = "group/series", type = "float"|"double"|"int32"|"text",
- * dims = { { name, size [, coordinates] }, ... }, keepbits = , units = , title = } */
+ * dims = { { name, size [, coordinates] }, ... }, keepbits = , deflate = (nil: as the log's), units = , title = } */
 static int log_announce(lua_State *L)
 {
     h5log *log = lua_log_check(L);
@@ -92,6 +91,10 @@ static int log_announce(lua_State *L)
     series.title = text_field(L, 2, "title");
     lua_getfield(L, 2, "keepbits");
     series.keepbits = (int)luaL_optinteger(L, -1, 0);
+    if (lua_getfield(L, 2, "deflate") != LUA_TNIL) {
+        series.deflate = (int)luaL_checkinteger(L, -1);
+        series.deflate = series.deflate ? series.deflate : H5LOG_PLAIN;
+    }
     lua_getfield(L, 2, "dims");
     luaL_argcheck(L, series.name != NULL, 2, "field 'name' expected");
     luaL_argcheck(L, lua_istable(L, -1) && luaL_len(L, -1) <= H5_MAX_DIMS, 2, "field 'dims': at most 5 expected");
@@ -332,19 +335,38 @@ static double square_sum(const double *values, size_t n)
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-typedef struct square_sums {
-    double *out;
-    size_t inner; /* elements of one index of the first axis */
-} square_sums;
-
-static void add_squares(void *state, size_t first, size_t n, const double *values)
+/* Sum of the squares of elements [first, first+count). */
+static double range_squares(const lstm_tensor *t, size_t first, size_t count)
 {
-    const square_sums *s = state;
-    for (size_t k = 0, part; k < n; k += part) {
-        const size_t left = s->inner - (first + k) % s->inner;
-        part = left < n - k ? left : n - k;
-        s->out[(first + k) / s->inner] += square_sum(values + k, part);
+    double values[CHUNK], sum = 0;
+    for (size_t k = 0; k < count; k += CHUNK) {
+        const size_t n = count - k < CHUNK ? count - k : CHUNK;
+        lua_tensor_read(t, first + k, n, values);
+        sum += square_sum(values, n);
     }
+    return sum;
+}
+
+/* Sums of the squares of `parts` equal ranges of the tensor, the last of which may be shorter. As they are summed one
+ * by one, threads change nothing. */
+static void squares_of_parts(const lstm_tensor *t, size_t parts, double *out)
+{
+    const size_t size = lstm_tensor_size(t), each = (size + parts - 1) / parts;
+    const int threads = size < 1 << 16 ? 1 : lstm_threads();
+    (void)threads;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (size_t k = 0; k < parts; k++)
+        out[k] = k * each < size ? range_squares(t, k * each, size - k * each < each ? size - k * each : each) : 0;
+}
+
+static double tensor_norm(const lstm_tensor *t)
+{
+    enum { PARTS = 64 };
+    double part[PARTS], sum = 0;
+    squares_of_parts(t, PARTS, part);
+    for (size_t k = 0; k < PARTS; k++)
+        sum += part[k];
+    return sqrt(sum);
 }
 
 typedef struct tails {
@@ -405,8 +427,7 @@ static int log_norms(lua_State *L)
     for (size_t i = 0; i < n; i++) {
         const size_t T = parts[i].axis[0].size;
         luaL_argcheck(L, parts[i].ndim >= 1 && T >= 1 && T <= most, 4, "tensors with a time axis expected");
-        memset(out + i * most, 0, T * sizeof *out);
-        each_chunk(&parts[i], add_squares, &(square_sums){out + i * most, lstm_tensor_size(&parts[i]) / T});
+        squares_of_parts(&parts[i], T, out + i * most);
         for (size_t t = 0; t < T; t++)
             out[i * most + t] = sqrt(out[i * most + t]);
     }
@@ -422,10 +443,8 @@ static int log_total_norms(lua_State *L)
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
     const size_t n = check_parts(L, 4, "total_norms", parts);
     double *out = new_record(L, n, 0);
-    for (size_t i = 0; i < n; i++) {
-        each_chunk(&parts[i], add_squares, &(square_sums){&out[i], lstm_tensor_size(&parts[i])});
-        out[i] = sqrt(out[i]);
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = tensor_norm(&parts[i]);
     const size_t shape[H5_MAX_DIMS] = {n};
     lstm_error err;
     return lua_handle_done(L, h5log_array(log, series, step, shape, out, &err), &err);

@@ -65,25 +65,61 @@ void lstm_tensor_set(const lstm_tensor *t, size_t flat, double value)
         ((float *)t->data)[at] = (float)value;
 }
 
-/* Of the axis's elements from index on: how many lie at one stride, at least 1. */
-static size_t run_length(const lstm_axis *a, size_t index)
+/* Where an index of an axis lies: what axis_offset computes, but moved on without a division. */
+typedef struct axis_place {
+    size_t group_at, block_at; /* offsets of its group, and of its block in that */
+    size_t in_group, in_block;
+} axis_place;
+
+static axis_place place_of(const lstm_axis *a, size_t index)
 {
-    const size_t in_group = index % a->group, in_block = in_group % a->block;
-    size_t n = a->block - in_block;
-    if (n > a->group - in_group)
-        n = a->group - in_group;
-    return n < a->size - index ? n : a->size - index;
+    const size_t rest = index % a->group;
+    return (axis_place){index / a->group * a->group_stride, rest / a->block * a->block_stride, rest, rest % a->block};
+}
+
+/* How many of the next `most` elements lie at one stride, at least 1. */
+static size_t run_length(const lstm_axis *a, const axis_place *p, size_t most)
+{
+    size_t n = a->block - p->in_block;
+    if (n > a->group - p->in_group)
+        n = a->group - p->in_group;
+    return n < most ? n : most;
+}
+
+/* Moves on by a run. */
+static void move_on(const lstm_axis *a, axis_place *p, size_t n)
+{
+    p->in_block += n;
+    p->in_group += n;
+    if (p->in_group == a->group) {
+        p->group_at += a->group_stride;
+        p->block_at = p->in_group = p->in_block = 0;
+    } else if (p->in_block == a->block) {
+        p->block_at += a->block_stride;
+        p->in_block = 0;
+    }
+}
+
+/* One element of a size that the compiler knows, which makes it one load and one store. */
+static inline void copy_one(char *to, const char *from, size_t esize)
+{
+    if (esize == sizeof(float))
+        memcpy(to, from, sizeof(float));
+    else
+        memcpy(to, from, sizeof(double));
 }
 
 /* n elements that lie at a stride, to or from dense ones. */
 static void copy_run(char *view, size_t stride, char *dense, size_t n, size_t esize, bool to_view)
 {
-    if (stride == 1) {
+    if (stride == 1)
         memcpy(to_view ? view : dense, to_view ? dense : view, n * esize);
-        return;
-    }
-    for (size_t i = 0; i < n; i++, dense += esize, view += stride * esize)
-        memcpy(to_view ? view : dense, to_view ? dense : view, esize);
+    else if (to_view)
+        for (size_t i = 0; i < n; i++)
+            copy_one(view + i * stride * esize, dense + i * esize, esize);
+    else
+        for (size_t i = 0; i < n; i++)
+            copy_one(dense + i * esize, view + i * stride * esize, esize);
 }
 
 /* Copies run by run along the last axis; `to_view` says which way. */
@@ -96,9 +132,12 @@ static void copy_rows(const lstm_tensor *t, size_t first, size_t count, char *de
     while (count) {
         const size_t from = first % row, to = from + (row - from < count ? row - from : count);
         char *base = (char *)t->data + (lstm_tensor_offset(t, first) - axis_offset(last, from)) * esize;
+        axis_place at = place_of(last, from);
         for (size_t i = from, n; i < to; i += n, dense += n * esize) {
-            n = run_length(last, i) < to - i ? run_length(last, i) : to - i;
-            copy_run(base + axis_offset(last, i) * esize, last->stride, dense, n, esize, to_view);
+            n = run_length(last, &at, to - i);
+            copy_run(base + (at.group_at + at.block_at + at.in_block * last->stride) * esize, last->stride, dense, n,
+                     esize, to_view);
+            move_on(last, &at, n);
         }
         first += to - from;
         count -= to - from;

@@ -2,12 +2,14 @@
 --
 -- What logging costs: training with and without, block by block in turns, in one process.
 --
---     lstmrun tests/bench_log.lua [hidden=128] [layers=2] [batch=50] [seq=50] [seconds=2] [rounds=5]
+--     lstmrun tests/bench_log.lua [KIND ...] [hidden=128] [layers=2] [batch=50] [seq=50] [seconds=2] [rounds=5]
 --
--- Kinds of logging: "metrics" is what every run logs; "one row" and "all rows" add, at every step, a full record of
--- gates, states and dL/dh of one row of the batch, or of all. A block takes about so many seconds and ends when all it
+-- KIND: some of the kinds of logging, as they are called in the table; else all. "metrics" is what every run logs; "one
+-- row" and "all rows" add, at every step, a full record of gates, states and dL/dh of one row of the batch, or of all;
+-- "deflate" is watch.deflate=1, "keepbits" watch.keepbits=7. A block takes about so many seconds and ends when all it
 -- has logged is on the disk. Each is set against the blocks without logging just before and after it; of the rounds'
--- ratios the median is printed, with the smallest and the largest. TMPDIR says on which disk.
+-- ratios the median is printed, with the smallest and the largest; "calls" is the share of the time that was spent in the
+-- calls that log, before the writing thread takes over. TMPDIR says on which disk.
 
 local lstm = require "lstm"
 local core = require "lstm.core"
@@ -16,22 +18,38 @@ local watch = require "lstm.watch"
 
 local sys = core.sys
 local asked = { hidden = 128, layers = 2, batch = 50, seq = 50, seconds = 2, rounds = 5 }
-for _, word in ipairs(arg) do
-  local name, value = word:match "^(%w+)=([%d.]+)$"
-  if not asked[name] then error("one of hidden=, layers=, batch=, seq=, seconds=, rounds= expected, got " .. word, 0) end
-  asked[name] = math.tointeger(tonumber(value)) or tonumber(value)
-end
 
-local inside = { ["activations.every"] = 1, ["gradients.every"] = 1, ["gradients.full"] = true }
+local inside = { ["activations.every"] = 1, ["gradients.every"] = 1, ["gradients.of"] = { "dh" },
+  ["gradients.full"] = true }
 local kinds = {
   { "metrics", {} },
   { "one row", inside },
-  { "one row, log.deflate=0", inside, { ["log.deflate"] = 0 } },
-  { "one row, watch.keepbits=7", inside, { ["watch.keepbits"] = 7 } },
+  { "one row, deflate", inside, { ["watch.deflate"] = 1 } },
+  { "one row, deflate, keepbits", inside, { ["watch.deflate"] = 1, ["watch.keepbits"] = 7 } },
   { "all rows", inside, { ["watch.rows"] = 0 } },
-  { "all rows, log.deflate=0", inside, { ["watch.rows"] = 0, ["log.deflate"] = 0 } },
+  { "all rows, deflate", inside, { ["watch.rows"] = 0, ["watch.deflate"] = 1 } },
 }
 
+local function kind_named(word)
+  for _, kind in ipairs(kinds) do
+    if kind[1] == word then return kind end
+  end
+  error(("a kind of logging, or one of hidden=, layers=, batch=, seq=, seconds=, rounds= expected, got '%s'")
+    :format(word), 0)
+end
+
+-- The arguments: numbers into `asked`; of the kinds those that are named, or all.
+local function read_arguments()
+  local chosen = {}
+  for _, word in ipairs(arg) do
+    local name, value = word:match "^(%w+)=([%d.]+)$"
+    if asked[name] then asked[name] = math.tointeger(tonumber(value)) or tonumber(value)
+    else chosen[#chosen + 1] = kind_named(word) end
+  end
+  return #chosen > 0 and chosen or kinds
+end
+
+kinds = read_arguments()
 local directory = os.tmpname()
 os.remove(directory)
 assert(sys.make_directory(directory))
@@ -67,7 +85,7 @@ local function open(kind, k)
   local folder = directory .. "/" .. k
   assert(sys.make_directory(folder))
   kind.logs = assert(logs.open(folder, nil, {}, cfg))
-  kind.watch, kind.step, kind.ratios, kind.seconds = watch.new(cfg, fit), 0, {}, 0
+  kind.watch, kind.step, kind.ratios, kind.seconds, kind.calls = watch.new(cfg, fit), 0, {}, 0, 0
   kind.file = folder .. "/log.h5"
 end
 
@@ -88,7 +106,11 @@ local function block(kind, steps)
   local start = sys.clock()
   for _ = 1, steps do
     local loss, statistics = fit:step(text)
-    if kind then log_step(kind, loss, statistics) end
+    if kind then
+      local called = sys.clock()
+      log_step(kind, loss, statistics)
+      kind.calls = kind.calls + sys.clock() - called
+    end
   end
   if kind then
     assert(kind.logs:flush())
@@ -117,7 +139,7 @@ end
 
 print(("%dx%d, batch %d, seq %d, %s, %d threads: %.1f ms a step, %d blocks of %d steps each"):format(asked.layers,
   asked.hidden, asked.batch, asked.seq, core.kernel(), core.threads(), 1e3 * median(plain), asked.rounds, steps))
-print(("%-28s %7s %18s %11s %11s %9s"):format("", "cost", "", "MB a step", "MB/s", "on disk"))
+print(("%-28s %7s %18s %9s %11s %9s %9s"):format("", "cost", "", "calls", "MB a step", "MB/s", "on disk"))
 for _, kind in ipairs(kinds) do
   local bytes = kind.logs.log:stats().bytes
   assert(kind.logs:close())
@@ -125,8 +147,8 @@ for _, kind in ipairs(kinds) do
   local size = file:seek "end"
   file:close()
   local middle = median(kind.ratios)
-  print(("%-28s %6.1f%% %8.1f%% ..%5.1f%% %11.2f %11.1f %8.0f%%"):format(kind[1], 100 * (middle - 1),
-    100 * (kind.ratios[1] - 1), 100 * (kind.ratios[#kind.ratios] - 1), bytes / kind.step / 1e6,
-    bytes / kind.seconds / 1e6, 100 * size / bytes))
+  print(("%-28s %6.1f%% %8.1f%% ..%5.1f%% %8.1f%% %11.2f %9.1f %8.0f%%"):format(kind[1], 100 * (middle - 1),
+    100 * (kind.ratios[1] - 1), 100 * (kind.ratios[#kind.ratios] - 1), 100 * kind.calls / kind.seconds,
+    bytes / kind.step / 1e6, bytes / kind.seconds / 1e6, 100 * size / bytes))
 end
 os.execute("rm -rf '" .. directory .. "'")

@@ -12,7 +12,8 @@
 --     parameters.every=N     mean, std, min, max, norm and histogram of each parameter, norms of its moments
 --     parameters.full=true   and the parameters and their gradients themselves
 --     watch.rows=N           rows of the batch in what is logged unit by unit; 0: all
---     watch.keepbits=N       bits of mantissa kept of what is logged unit by unit, for smaller files; 0: all
+--     watch.deflate=N        compression of what is logged unit by unit, 1 to 9; 0: none
+--     watch.keepbits=N       bits of mantissa kept of it, for smaller files; 0: all
 --
 -- Series and dimensions are described in docs/files.md. Functions return true, or nil and a sentence.
 
@@ -23,6 +24,7 @@ local methods = {}
 local meta = { __index = methods }
 
 local BINS = 64
+local REAL = "real" -- series of the network's own numbers, unit by unit
 local LOW, HIGH = 0.1, 0.9 -- gates below and above are nearly closed, nearly open
 local STATES, SLOPES = { "i", "f", "g", "o", "c", "h" }, { "dh", "dc", "di", "df", "dg", "do" }
 
@@ -37,7 +39,8 @@ watch.options = {
   { "parameters.every", 0, "steps from one record of the parameters' statistics to the next; 0: none" },
   { "parameters.full", false, "record parameters and their gradients themselves, too" },
   { "watch.rows", 1, "rows of the batch that are recorded unit by unit; 0: all" },
-  { "watch.keepbits", 0, "bits of mantissa to keep in such records; 0: all" },
+  { "watch.deflate", 0, "compression of such records, which takes long and gains a fifth; 9 most, 0 none" },
+  { "watch.keepbits", 0, "bits of mantissa to keep in such records, for watch.deflate to gain more; 0: all" },
 }
 
 -- What the cell has of gates and states, and of gradients with respect to them.
@@ -82,12 +85,16 @@ local function check_values(get)
     "watch.rows" } do
     if get(name) < 0 then return nil, ("option '%s' must be at least 0, got %d"):format(name, get(name)) end
   end
-  local output, keepbits = get "activations.output", get "watch.keepbits"
+  local output, keepbits, deflate = get "activations.output", get "watch.keepbits", get "watch.deflate"
   if output ~= "none" and output ~= "logits" and output ~= "probabilities" then
     return nil, ("option 'activations.output' must be none, logits or probabilities, got '%s'"):format(output)
   end
   if keepbits < 0 or keepbits > 22 then
     return nil, "option 'watch.keepbits' must be 0 to 22, got " .. keepbits
+  end
+  if deflate < 0 or deflate > 9 then return nil, "option 'watch.deflate' must be 0 to 9, got " .. deflate end
+  if keepbits > 0 and deflate == 0 then
+    return nil, "option 'watch.keepbits' makes nothing smaller while watch.deflate is 0; give watch.deflate=1, too"
   end
   return true
 end
@@ -147,7 +154,7 @@ function watch.new(cfg, fit)
   local rows = cfg.watch.rows
   if rows == 0 or rows > fit.batch then rows = fit.batch end
   return setmetatable({
-    fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits,
+    fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
     full = { gradients = cfg.gradients.full, parameters = cfg.parameters.full },
     config = config, type = config.precision, is_lstm = config.cell == "lstm", output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
@@ -160,8 +167,9 @@ end
 -- The first use of a series announces it.
 local function series(self, log, name, type, dims, title)
   if self.announced[name] then return true end
-  local ok, reason = log:announce { name = name, type = type, dims = dims, title = title,
-    keepbits = type == "float" and self.keepbits or 0 }
+  local config = { name = name, type = type, dims = dims, title = title }
+  if type == REAL then config.type, config.keepbits, config.deflate = self.type, self.keepbits, self.deflate end
+  local ok, reason = log:announce(config)
   self.announced[name] = ok
   return ok, reason
 end
@@ -209,16 +217,16 @@ local function output(self, log)
   local dims = { { "time", fit.seq }, { "batch", self.rows }, class }
   if self.config.output or self.output == "logits" then
     local name = self.config.output and "output" or "logits"
-    put(self, log, "activations/" .. name, self.type, dims, name, "tensors", tensor)
+    put(self, log, "activations/" .. name, REAL, dims, name, "tensors", tensor)
   else
-    put(self, log, "activations/probability", self.type, dims, "probability of each class", "probabilities", tensor)
+    put(self, log, "activations/probability", REAL, dims, "probability of each class", "probabilities", tensor)
   end
 end
 
 local function activations(self, log)
   local fit, config = self.fit, self.config
   for _, name in ipairs(self.states) do
-    put(self, log, "activations/" .. name, self.type, unit_dims(self), titles[name], "tensors",
+    put(self, log, "activations/" .. name, REAL, unit_dims(self), titles[name], "tensors",
       layers(self, function(layer) return some_rows(self, whole(self, fit:activation(name, layer))) end))
   end
   if config.vocab then
@@ -230,7 +238,7 @@ local function activations(self, log)
       fit.model.vocab)
   end
   if config.input then
-    put(self, log, "inputs/x", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
+    put(self, log, "inputs/x", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
       "numbers fed in", "dense", fit, self.rows)
   end
   if self.output ~= "none" then output(self, log) end
@@ -275,13 +283,13 @@ local function gradients(self, log)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
       "L2 norm of dL/d" .. name:sub(2) .. " at each time step", "norms", parts, fit.seq)
     if self.full.gradients then
-      put(self, log, "gradients/" .. name, self.type, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
+      put(self, log, "gradients/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
         layers(self, function(layer) return some_rows(self, parts[layer + 1]) end))
     end
   end
   local width = config.embed or config.input
   if self.full.gradients and math.type(width) == "integer" and width > 0 then
-    put(self, log, "gradients/dx", self.type, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
+    put(self, log, "gradients/dx", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
       "dL/d(input of the first layer)", "tensors", some_rows(self, whole(self, fit:gradient "input")))
   end
 end
@@ -310,8 +318,8 @@ local function parameters(self, log)
       map(names, function(name) return fit:moment(moment, name) end))
   end
   for k, name in ipairs(self.full.parameters and names or {}) do
-    put(self, log, "parameters/" .. name, self.type, own_dims(name, tensors[k]), name, "tensors", tensors[k])
-    put(self, log, "parameter_gradients/" .. name, self.type, own_dims(name, tensors[k]), "gradient of " .. name,
+    put(self, log, "parameters/" .. name, REAL, own_dims(name, tensors[k]), name, "tensors", tensors[k])
+    put(self, log, "parameter_gradients/" .. name, REAL, own_dims(name, tensors[k]), "gradient of " .. name,
       "tensors", fit:gradient(name))
   end
 end
