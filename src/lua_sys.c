@@ -253,7 +253,8 @@ static int sys_hdf5_version(lua_State *L)
  * Ways to treat the signals that ask a program to stop (INT, TERM, USR1, USR2, HUP):
  *   "raise"      an error "interrupted" at the next Lua instruction
  *   "interrupt"  the same for INT, the system's default for the others
- *   "note"       stop_signal() tells; a second signal ends the process at once
+ *   "note"       stop_signal() tells; a second signal ends the process at once. Batch systems tell every process of a
+ *                job and its leader tells them again: TERM, USR1 and HUP within some seconds are the same request
  * A signal that was ignored when the program began (nohup) stays ignored. */
 
 enum { SIGNALS = 5 };
@@ -282,13 +283,26 @@ static void on_raise(int signal_number)
     lua_sethook(raise_in, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+#define SAME_REQUEST 5 /* seconds */
+
+static time_t seconds_now(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 static void on_note(int signal_number)
 {
+    static volatile time_t noted_at;
+    if (noted && signal_number != SIGINT && seconds_now() - noted_at < SAME_REQUEST)
+        return;
     if (noted) {
         ssize_t ignored = write(STDERR_FILENO, "\n", 1);
         (void)ignored;
         _exit(exit_status(signal_number));
     }
+    noted_at = seconds_now();
     noted = signal_number;
 }
 

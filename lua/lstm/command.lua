@@ -65,11 +65,23 @@ local function is_resume_value(word, before_script)
     or sys.kind(word) == "directory"
 end
 
+-- After --slurm, options that are none of lstmrun's are for sbatch: --time=10, -p cpu.
+local function read_sbatch_option(args, i, given)
+  local list = given.sbatch or {}
+  given.sbatch = list
+  list[#list + 1] = args[i]
+  local value = args[i + 1]
+  if not value or args[i]:find "=" or value:find "^%-" or value:find "=" then return i + 1 end
+  list[#list + 1] = value
+  return i + 2
+end
+
 -- Reads args[i], an option of lstmrun, into `given`; returns the index of the next argument.
 local function read_option(args, i, given, before_script)
   local name, value = args[i]:match "^%-%-([%w-]+)=(.*)$"
   name = name or args[i]:match "^%-%-([%w-]+)$" or ({ ["-h"] = "help", ["-q"] = "quiet" })[args[i]]
   local option = host_named[name]
+  if not option and given.slurm then return read_sbatch_option(args, i, given) end
   if not option then
     usage(("unknown option '%s'%s"):format(args[i], options.suggestion(name or args[i], host_names, "--")))
   end

@@ -12,6 +12,7 @@ local plan = require "lstm.sweep_plan"
 local ranks = require "lstm.ranks"
 local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
+local slurm = require "lstm.slurm"
 local trial_run = require "lstm.trial_run"
 local trials = require "lstm.trials"
 
@@ -24,6 +25,8 @@ sweep_command.options = {
   { "threads-per-trial", "needed", "=N", "threads of each (default: the cores divided by the jobs)" },
   { "list", "none", "", "the trials and how they stand" },
   { "trial", "needed", "=ID", "run just this one: its id, the id's beginning, or its number in the list" },
+  { "queued", "none", "", "with --trial: as a task of a queue, which waits, tries again and ends with 75 to be resumed" },
+  { "slurm", "none", "", "submit the trials to Slurm as a job array; further options are sbatch's" },
   { "shard", "needed", "=I/N", "only the I-th of N parts of the trials" },
   { "fail-fast", "none", "", "stop everything when a trial has failed" },
   { "collect", "none", "", "only gather what the trials have found so far" },
@@ -266,10 +269,12 @@ local function gather(show, sweep, directory)
   for _, remark in ipairs(remarks) do show:print("        " .. remark) end
 end
 
-local function collect(sweep, directory, list, host)
+local function collect(sweep, directory, list, given, host)
   if not sys.kind(directory .. "/trials") then fault.stop(("there are no trials in %s"):format(directory)) end
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
   show:print(("sweep   %s: %s"):format(sweep.name, (counts(list))))
+  local line = given.slurm and slurm.line(directory)
+  if line then show:print(line) end
   gather(show, sweep, directory)
 end
 
@@ -289,14 +294,14 @@ local function finish_quietly(show, list, host, directory, why)
   if why then exit_early(why) end
 end
 
-local function finish(show, sweep, list, host, directory, why)
+local function finish(show, sweep, list, given, host, directory, why)
   show:finish()
   for _, trial in ipairs(list) do trial.status = trials.status(trial) end
   local text, count = counts(list)
   show:event("sweep_end", { directory = directory, counts = count, reason = why })
   tell_failures(show, list, host, directory)
   show:print(("over    %s"):format(text))
-  gather(show, sweep, directory)
+  if not given.queued then gather(show, sweep, directory) end
   if why then
     local _, size = ranks.launched()
     show:say(("stopped: %s. Go on with:  %s%s"):format(early[why] or "SIG" .. why, ranks.command(size),
@@ -323,7 +328,7 @@ local function run_all(sweep, directory, list, given, host)
     end }
   local why = work:run()
   if silent then return finish_quietly(show, list, host, directory, why) end
-  finish(show, sweep, list, host, directory, why)
+  finish(show, sweep, list, given, host, directory, why)
 end
 
 -- ---- the whole ----------------------------------------------------------------------------------------------------
@@ -338,11 +343,31 @@ local function run_one(sweep, directory, given, host, run_experiment)
   if ranks.launched() then usage "option '--trial' runs one trial, in one process: start it without mpirun" end
   local trial = find_trial(sweep, directory, given.trial)
   local followed = follow_runner()
-  if sweep.timeout and not followed then
-    trial.status, trial.index, given.retry = trials.status(trial), trial.index or 1, "any"
+  if (sweep.timeout or given.queued) and not followed then
+    trial.status, trial.index = trials.status(trial), trial.index or 1
+    if not given.queued then given.retry = "any" end
     return run_all(sweep, directory, { trial }, given, host)
   end
   trial_run.run(sweep, directory, trial, host, run_experiment)
+end
+
+-- ---- Slurm ----------------------------------------------------------------------------------------------------------
+
+local function submit(sweep, directory, list, given, host)
+  local open = {}
+  for _, trial in ipairs(list) do
+    if runner.is_open({ sweep = sweep, retry = given.retry }, trial.status) then open[#open + 1] = trial end
+  end
+  local show = display.new { kind = host.progress, sweep = sweep, list = list }
+  show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
+    sweep.experiment.name, directory, #list - left_of(list)))
+  if not host.dry_run then
+    for _, trial in ipairs(open) do trials.create(trial) end
+  end
+  slurm.submit { sweep = sweep, directory = directory, list = open, pairs = given, words = given.sbatch or {},
+    jobs = whole_number(given, "jobs", 1), dry_run = host.dry_run, host = host,
+    threads = whole_number(given, "threads-per-trial", 1) or whole_number(given, "threads", 1) or 1,
+    show = function(line) show:print(line) end, command = command_line(host, directory) }
 end
 
 local refused = { "resume", "init-from", "seed", "print-config" }
@@ -366,7 +391,8 @@ function sweep_command.run(sweep, given, host, run_experiment)
   if given.shard then list = shard(list, given.shard) end
   if (given.list or given.collect or given["dry-run"]) and (ranks.launched() or 0) > 0 then return end
   if given.list then return print_list(sweep, directory, list, host) end
-  if given.collect then return collect(sweep, directory, list, host) end
+  if given.collect then return collect(sweep, directory, list, given, host) end
+  if given.slurm then return submit(sweep, directory, list, given, host) end
   if given["dry-run"] then return dry_run(sweep, list, directory, given, host) end
   return run_all(sweep, directory, list, given, host)
 end

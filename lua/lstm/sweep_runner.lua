@@ -48,12 +48,14 @@ local function may_retry(self, status)
   return status.failures <= self.sweep.retries
 end
 
+--- Whether a trial that stands so is to be run. self: settings as for runner.new.
 local function is_open(self, status)
   if status.status == "pending" or status.status == "stopped" then return true end
   if status.status == "pruned" and not self.families[status.family] then return true end -- by another rule, or none now
   if self.retry == "any" then return status.status == "failed" or status.status == "pruned" end
   return status.status == "failed" and (self.retry or may_retry(self, status))
 end
+runner.is_open = is_open
 
 -- Reads how a trial stands. What others are at is kept, to be looked at again; what they brought to its end is told of.
 local function see(self, trial)
@@ -192,7 +194,7 @@ end
 local function ended(self, job, how, code)
   local trial = job.trial
   self.running[trial.id], self.changed = nil, true
-  local stopping = self.stopping and how == "signal"
+  local stopping = self.stopping and (how == "signal" or code == fault.RESUMABLE or code == fault.INTERRUPTED)
   trial.status = stopping and trials.status(trial) or status_after(self, job, how, code)
   local status = trial.status
   self.others[trial.id] = status.status == "running" and trial or nil
