@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# mpirun: several processes share a sweep's trials; or train one model, over MPI: the same losses as one process has, the
-# same bits each time, one log and one checkpoint for all; and what happens when one of them fails. Speaks TAP.
+# mpirun: several processes share a sweep's trials; or train one model, over MPI: the same losses as one process has,
+# the same bits each time, one log and one checkpoint for all; and what happens when one of them fails. Speaks TAP.
 # LSTMRUN names the program (default: ./lstmrun), MPIRUN what starts several (default: mpirun).
 set -u
 if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
@@ -45,7 +45,8 @@ local function train(cfg, run)
     run:evaluate(step, 1 / (step + cfg.x))
   end
 end
-local plain = lstm.experiment { name = "plain", run = train, options = { { "x", 1, "x" }, { "bad", 0, "x that fails" } } }
+local plain = lstm.experiment { name = "plain", run = train,
+  options = { { "x", 1, "x" }, { "bad", 0, "x that fails" } } }
 return lstm.sweep { name = "few", experiment = plain, params = { x = { 1, 2, 3, 4, 5, 6, 7 } } }
 END
 results() { cut -d, -f1-5 "$1/sweep.csv"; }
@@ -180,6 +181,10 @@ options="accumulate=2 steps=20"
 alone tiny.lua $options --out=a-one
 run 2 tiny.lua $options --out=a-two
 agrees a-one a-two 1e-5 "the same curves with accumulated gradients"
+run 2 replay a-two --from=2 --to=19
+exits 0 "two ranks replay what two did"; prints "are the logged ones, bit for bit"
+alone replay a-two --from=2 --to=19
+exits 1 "one cannot"; says "What is different: ranks 1, was 2"
 run 2 tiny.lua $options --out=part stop_at=7 what=USR1
 exits 75 "a signal to the last rank"; said 1 "stopped at step 7, checkpoint written. Go on with:  mpirun -n 2 "
 cp -r part half; cp -r part single; cp -r part three

@@ -103,6 +103,25 @@ do
   end
 end
 
+-- ---- one process alone: tests/mpi.sh has more of them ------------------------------------------------------------
+
+do
+  local model <close> = lstm.model { vocab = 5, hidden = 4, seed = 3 }
+  local same <close> = lstm.model { vocab = 5, hidden = 4, seed = 3 }
+  local other <close> = lstm.model { vocab = 5, hidden = 4, seed = 4 }
+  local function fingerprint(m)
+    local fit <close> = m:trainer { batch = 2, seq = 3 }
+    return fit:fingerprint()
+  end
+  tap.is(fingerprint(model), fingerprint(same), "equal parameters have one fingerprint")
+  tap.ok(fingerprint(model) ~= fingerprint(other), "others have another")
+  local fit <close> = model:trainer { batch = 2, seq = 3 }
+  fit:forward { ids = { { 1, 2 }, { 3, 4 }, { 0, 1 } } }
+  local h = fit:activation("h", 1)
+  tap.is(fit.rows, 2, "all rows are its own")
+  tap.ok(fit:whole(h) == h, "what it has is the whole")
+end
+
 -- ---- state: split sequence = whole sequence -----------------------------------------------------------------------
 
 do
