@@ -117,7 +117,7 @@ do
   tap.ok(fingerprint(model) ~= fingerprint(other), "others have another")
   local fit <close> = model:trainer { batch = 2, seq = 3 }
   fit:forward { ids = { { 1, 2 }, { 3, 4 }, { 0, 1 } } }
-  local h = fit:activation("h", 1)
+  local h = fit:activation("h", 0)
   tap.is(fit.rows, 2, "all rows are its own")
   tap.ok(fit:whole(h) == h, "what it has is the whole")
 end
