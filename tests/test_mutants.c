@@ -6,7 +6,10 @@
  *
  * Mutants are read in a child, which goes through them until one kills it; then another child goes on behind that one.
  *
- * LSTM_TORTURE=N: 40 N mutants instead of 400 (make torture: N = 500).
+ * Then the header alone: it is changed at random and its checksum left as it is, or put right half of the time, which
+ * reaches all that is checked before libhdf5 is.
+ *
+ * LSTM_TORTURE=N: 40 N mutants and 2,000 N headers instead of 400 and 5,000 (make torture: N = 500).
  */
 #define _GNU_SOURCE
 #include "h5checkpoint.h"
@@ -205,11 +208,52 @@ static void run_child(const unsigned char *good, size_t size, long mutants, prog
     _exit(0);
 }
 
-static long mutants_wanted(void)
+/* ---- headers ---------------------------------------------------------------------------------------------------- */
+
+/* A change of the trailer's 64 bytes. It is never the good one. */
+static void make_header(const unsigned char *good, size_t size, unsigned char *mutant, long number)
+{
+    unsigned char *trailer = mutant + size - TRAILER;
+    random_state = (uint64_t)number * 2654435761u + 1;
+    memcpy(trailer, good + size - TRAILER, TRAILER);
+    for (size_t n = 1 + below(3); n > 0; n--)
+        change(trailer, TRAILER);
+    if (number % 2 && memcmp(trailer, good + size - TRAILER, 32) != 0)
+        put_checksum(mutant, size);
+    if (memcmp(trailer, good + size - TRAILER, TRAILER) == 0)
+        trailer[below(TRAILER)] ^= 1;
+}
+
+static void test_headers(const unsigned char *good, size_t size, long headers)
+{
+    const char *path = in_dir("mutant.h5");
+    unsigned char *mutant = malloc(size);
+    long taken = 0, unclear = 0;
+    memcpy(mutant, good, size);
+    spill(path, good, size);
+    FILE *file = fopen(path, "rb+");
+    if (!mutant || !file)
+        abort();
+    for (long k = 0; k < headers; k++) {
+        make_header(good, size, mutant, k);
+        if (pwrite(fileno(file), mutant + size - TRAILER, TRAILER, (off_t)(size - TRAILER)) != TRAILER)
+            abort();
+        h5checkpoint *cp = h5checkpoint_read(path, &err);
+        taken += cp != NULL;
+        unclear += !cp && !strstr(err.message, path);
+        h5checkpoint_free(cp);
+    }
+    fclose(file);
+    free(mutant);
+    tap_ok(!taken && !unclear, "%ld wrong headers are refused, each with its path", headers);
+}
+
+/* N of LSTM_TORTURE=N; without it another number. */
+static long torture(long otherwise)
 {
     const char *text = getenv("LSTM_TORTURE");
     long n = text ? atol(text) : 0;
-    return n > 0 ? 40 * n : 400;
+    return n > 0 ? n : otherwise;
 }
 
 int main(void)
@@ -222,7 +266,7 @@ int main(void)
     write_good(in_dir("good.h5"));
     unsigned char *good = slurp(in_dir("good.h5"), &size);
     find_pieces(good, size - TRAILER);
-    long mutants = mutants_wanted(), deaths = 0;
+    long mutants = torture(10) * 40, deaths = 0;
     while (p->at < mutants) {
         int status = 0;
         fflush(stdout);
@@ -240,6 +284,7 @@ int main(void)
     tap_ok(p->refused > 0 && p->unclear == 0, "%ld refused, each with its path", p->refused);
     tap_ok(p->taken > 0 && p->partial == 0, "%ld taken; all that is in them can be read (%ld not)", p->taken,
            p->partial);
+    test_headers(good, size, torture(0) ? torture(0) * 2000 : 5000);
     free(good);
     unlink(in_dir("good.h5"));
     unlink(in_dir("mutant.h5"));

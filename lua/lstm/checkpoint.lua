@@ -101,7 +101,9 @@ end
 local function elsewhere(directory)
   local kept = checkpoint.kept(directory)
   local last = kept[#kept]
-  return last and ("; there is %s still: --resume=%s"):format(checkpoint.kept_name(last.step), last.path)
+  local name = last and checkpoint.kept_name(last.step) or checkpoint.best
+  local path = last and last.path or directory .. "/" .. name
+  return exists(path) and ("; there is %s still: --resume=%s"):format(name, path)
 end
 
 local function in_directory(directory)
