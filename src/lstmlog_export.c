@@ -550,14 +550,18 @@ static void print_word(FILE *f, const char *symbol, size_t size)
     }
 }
 
+/* Of the run's checkpoint. A replay has none, but lies in the run that it repeats. */
 static lstm_vocab *read_vocabulary(const h5read *r, lstm_error *err)
 {
     char latest[PATH_MAX], previous[PATH_MAX];
     const char *log = h5read_path(r);
     int folder = (int)(h5read_leaf(log) - log);
+    char *original = h5read_attribute(r, "environment", "replay_of");
+    const char *up = original ? "../" : "";
     size_t size;
-    if (snprintf(latest, sizeof latest, "%.*scheckpoint-latest.h5", folder, log) >= PATH_MAX ||
-        snprintf(previous, sizeof previous, "%.*scheckpoint-previous.h5", folder, log) >= PATH_MAX) {
+    free(original);
+    if (snprintf(latest, sizeof latest, "%.*s%scheckpoint-latest.h5", folder, log, up) >= PATH_MAX ||
+        snprintf(previous, sizeof previous, "%.*s%scheckpoint-previous.h5", folder, log, up) >= PATH_MAX) {
         lstm_fail(err, "", "the path is too long");
         return NULL;
     }
