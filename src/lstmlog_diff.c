@@ -203,19 +203,29 @@ static bool is_series(const h5read_item *item, const char *group)
 
 static bool is_alike(const h5read_item *x, const h5read_item *y)
 {
-    if (x->is_text || y->is_text)
-        return x->is_text && y->is_text && x->ndim == 1 && y->ndim == 1;
-    return x->type == y->type && x->ndim == y->ndim &&
+    return x->is_text == y->is_text && (x->is_text || x->type == y->type) && x->ndim == y->ndim &&
            memcmp(x->shape + 1, y->shape + 1, (size_t)(x->ndim - 1) * sizeof *x->shape) == 0;
+}
+
+/* Whether n texts are the same, whatever the room that each has. */
+static bool same_texts(const char *u, size_t u_width, const char *v, size_t v_width, size_t n)
+{
+    for (size_t k = 0; k < n; k++, u += u_width, v += v_width) {
+        size_t length = strnlen(u, u_width);
+        if (strnlen(v, v_width) != length || memcmp(u, v, length) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* Whether record k of the first is record m of the second: 1, 0, or -1 and a sentence. */
 static int same_record(const series *s, const pair *p, size_t k, size_t m, lstm_error *err)
 {
-    char *u = p->room, *v = p->room + p->size_x + 1;
+    char *u = p->room, *v = p->room + p->size_x;
     if (h5read_rows(s->a, p->x, k, 1, p->x->type, u, err) || h5read_rows(s->b, p->y, m, 1, p->y->type, v, err))
         return -1;
-    return p->x->is_text ? strcmp(u, v) == 0 : memcmp(u, v, p->size_x) == 0;
+    return p->x->is_text ? same_texts(u, p->x->width, v, p->y->width, (size_t)h5read_row_elements(p->x))
+                         : memcmp(u, v, p->size_x) == 0;
 }
 
 /* Step of the first record that differs; INT64_MAX: none does; -1 and a sentence. */
@@ -255,7 +265,7 @@ static int diff_datasets(job *j, series *s, const h5read_item *x, const h5read_i
     }
     if (x->shape[0] != s->na || y->shape[0] != s->nb)
         return complain(j, "/%s is not as long as its steps; see lstmlog verify", x->path);
-    p.room = calloc(p.size_x + p.size_y + 2, 1);
+    p.room = malloc(p.size_x + p.size_y + 1);
     if (!p.room)
         return complain(j, "out of memory for /%s", x->path);
     int64_t step = first_difference(s, &p, &err);

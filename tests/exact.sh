@@ -61,7 +61,7 @@ END2
 
 all="activations.every=2 gradients.every=2 gradients.full=true parameters.every=3 parameters.full=true watch.rows=0 \
 log.deflate=0"
-groups="metrics samples activations saturation gradients parameters parameter_gradients"
+groups="metrics samples activations gradients parameters parameter_gradients"
 
 # train DIRECTORY [OPTION...], by $by
 by=$program

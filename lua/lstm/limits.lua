@@ -30,13 +30,14 @@ function limits.apply(text)
   if not bytes then
     fault.stop(("option 'max_memory' must be a size such as 500M or 4G, got '%s'"):format(text), fault.USAGE)
   end
-  core.max_memory(bytes)
   limits.set = text
+  core.max_memory(bytes)
 end
 
---- Lua's own message, which does not know of the limit.
+--- Lua's own message, which does not know of the limit. The program is about to end, and there must be room to say so.
 function limits.explain(message)
   if message ~= "not enough memory" or not limits.set then return message end
+  core.max_memory(math.maxinteger)
   return message .. ": max_memory=" .. limits.set
 end
 
