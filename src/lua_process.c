@@ -194,7 +194,10 @@ static int process_kill(lua_State *L)
     return done(L, "kill", kill((pid_t)pid, number) != 0 ? errno : 0);
 }
 
-/* follow(pid): when that process, which must be the parent, ends, this one gets SIGTERM. Whether it still is. */
+static _Atomic pid_t followed; /* 0: nobody */
+
+/* follow(pid): when that process, which must be the parent, ends, this one gets SIGTERM; if it does not heed that and
+ * has a heartbeat, it is killed after some minutes. Whether that process is the parent still. */
 static int process_follow(lua_State *L)
 {
     const lua_Integer parent = luaL_checkinteger(L, 1);
@@ -202,6 +205,8 @@ static int process_follow(lua_State *L)
     if (getppid() == parent)
         prctl(PR_SET_PDEATHSIG, SIGTERM);
 #endif
+    if (getppid() == parent)
+        followed = (pid_t)parent;
     lua_pushboolean(L, getppid() == parent);
     return 1;
 }
@@ -301,11 +306,24 @@ static struct {
     struct timespec period;
 } heart = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A trial that hangs would outlive the sweep that was killed, and its heart would beat for ever. */
+static void end_as_orphan(void)
+{
+    static const time_t patience = 300; /* seconds for the step in hand and a checkpoint */
+    static time_t alone;
+    if (!followed || getppid() == followed)
+        return;
+    alone += heart.period.tv_sec;
+    if (alone > patience)
+        kill(getpid(), SIGKILL);
+}
+
 static void *beat(void *unused)
 {
     (void)unused;
     for (;;) {
         nanosleep(&heart.period, NULL);
+        end_as_orphan();
         pthread_mutex_lock(&heart.lock);
         utimensat(AT_FDCWD, heart.path, NULL, 0); /* a file that is gone has nobody who looks at it */
         pthread_mutex_unlock(&heart.lock);

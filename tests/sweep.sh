@@ -20,6 +20,7 @@ silent() { [ ! -s err ]; result $? "  no complaint"; }
 # A trial of 60 steps that takes half a second, and fails as it is told to.
 cat >tiny.lua <<'END'
 local lstm = require "lstm"
+local function sleep(seconds) require "lstm.core".process.wait({}, seconds) end -- for a child, of which there is none
 local function train(cfg, run)
   local model <close> = lstm.model { input = 3, hidden = cfg.hidden, output = 2, seed = cfg.seed }
   local fit <close> = model:trainer { batch = 4, seq = 8, lr = cfg.lr }
@@ -33,7 +34,7 @@ local function train(cfg, run)
     if cfg.fault == "nan" and step == 7 then run:log(step, 0 / 0) end
     if cfg.fault == "kill" and step == 7 then io.popen "kill -9 $PPID":close() end
     if cfg.fault == "hang" and step == 7 then while true do end end
-    if cfg.pause > 0 then os.execute("sleep " .. cfg.pause) end
+    if cfg.pause > 0 then sleep(cfg.pause) end
   end
 end
 return lstm.experiment { run = train, options = {
@@ -95,10 +96,24 @@ run plain.lua --out=other --json
 exits 0 "--json"; prints '"event": "sweep_start"'; prints '"event": "trial_end"'; prints '"event": "sweep_end"'
 final_table plain.lua runs/plain >table-1 && final_table plain.lua other >table-2 && cmp table-1 table-2 && [ -s table-1 ]
 result $? "  the table is the same, run whole or in parts"
+sweep plain 'params = { hidden = { 3, 5 }, lr = { 0.01, 0.1 } }, fixed = { steps = 12 }, seeds = 2, metric = "loss",
+  table = { "lr", "hidden" }'
+id=$(run plain.lua --list --json; sed -n '1s/.*"id": "\([0-9a-f]*\)".*/\1/p' out)
+least=$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "loss") k = i } NR > 1 && $k != "" { print $k }' \
+    runs/plain/trials/$id/metrics.csv | sort -g | head -1)
+run plain.lua --list --json
+grep -q "\"best\": $least" out; result $? "another metric is read from the logs of what is done"
+run plain.lua
+matches "^ +lr +hidden=3 +hidden=5$"; matches "^ +0\.1 +[0-9.e-]+ \+- "
 run tiny.lua --jobs=2
 exits 2 "a sweep's option for an experiment"; says "option '--jobs' is for sweeps, tiny.lua is none"
 run plain.lua --resume
 exits 2 "an experiment's option for a sweep"; says "option '--resume' is for experiments, plain.lua is a sweep"
+run plain.lua --help
+exits 0 "--help"; prints "hidden=3,5"; prints "steps=12"; prints "--shard=I/N"
+run plain.lua --dry-run lr=0.01 hidden=3,1000000000 --out=planned
+exits 0 "--dry-run"; prints "4 trials (2 configurations, 2 seeds)"; prints "memory  at most"; prints "time    about"
+[ ! -e planned ]; result $? "  makes nothing"
 run plain.lua hiden=3
 exits 2 "an option mistyped"; says "no option 'hiden' (did you mean 'hidden'?)"
 
@@ -136,6 +151,7 @@ run long.lua --jobs=2 --out=whole
 exits 0 "a sweep that nobody disturbs"
 final_table long.lua whole >table-1
 
+children() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3; }
 # of every trial that is done: its attempts, and when its status was written
 done_ones() {
     for f in "$1"/trials/*/status.json; do
@@ -149,7 +165,7 @@ while [ $k -lt "$kills" ]; do
     "$program" long.lua --jobs=2 --out=killed >out 2>err &
     pid=$!
     sleep 0.$((10 + (k * 37) % 60))
-    [ $((k % 2)) -eq 0 ] || kill -9 $(pgrep -P $pid | head -1) 2>/dev/null # a trial
+    [ $((k % 2)) -eq 0 ] || kill -9 $(children $pid | head -1) 2>/dev/null # a trial
     sleep 0.$((5 + (k * 23) % 30))
     kill -9 $pid 2>/dev/null # the sweep
     wait $pid 2>/dev/null
@@ -194,10 +210,11 @@ cmp table-1 table-2; result $? "  to the same table"
 sweep halving 'method = "asha", params = { lr = { 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5 } },
   fixed = { steps = 45, hidden = 6 }, budget = { min_steps = 5 }'
 run halving.lua --jobs=1
-exits 0 "successive halving"; prints "pruned"; matches "pruned: rung 1, step 5: [0-9]+\. of [0-9]+"
+exits 0 "successive halving"; prints "pruned"; matches "paused: rung 1, step 5: [0-9]+\. of [0-9]+"
 run halving.lua --list
 matches "45/45 .* done"; matches " 5/45 .* pruned"
-run halving.lua --out=full lr=0.0001,0.0003,0.001,0.003,0.01,0.03,0.1,0.3,0.5 # the same list: the same ids
+run halving.lua --no-prune --jobs=2
+exits 0 "--no-prune"; prints "9 done"; [ "$(grep -c pruned out)" -eq 0 ]; result $? "  goes on with what was stopped"
 sweep medians 'params = { lr = { 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001 } }, prune = "median",
   fixed = { steps = 40, hidden = 6 }'
 run medians.lua --jobs=1
@@ -224,6 +241,18 @@ run plain.lua --list
 matches "stopped: its status.json is damaged"
 run plain.lua
 exits 0 "a damaged status"; prints "7 done before"; prints "8 done"
+echo one >text
+sweep texts 'params = { hidden = { 3 } }, fixed = { steps = 12 }, data = "text"'
+run texts.lua --list --json
+id=$(sed -n '1s/.*"id": "\([0-9a-f]*\)".*/\1/p' out)
+run texts.lua
+echo two >text
+run texts.lua --list
+prints "1 trial in runs/texts: 1 pending"
+rm runs/texts/trials/$id/status.json
+run texts.lua --trial=$id
+exits 1 "a trial of other data"; says "was planned for other data: 'text' is not what it was then"
+id=$("$program" plain.lua --list --json | sed -n '1s/.*"id": "\([0-9a-f]*\)".*/\1/p')
 # A process of another machine, whose clock is wrong, and which is gone since an hour by the file system's clock.
 rm runs/plain/trials/$id/claim-2
 sed -i 's/"machine": "[^"]*"/"machine": "elsewhere"/' runs/plain/trials/$id/claim-1

@@ -27,7 +27,7 @@ local fields = {
   method = { "string" }, metric = { "table", "string" }, params = { "table" }, fixed = { "table" },
   derive = { "function" }, seeds = { "integer", "table" }, seed = { "integer" }, trials = { "integer" },
   budget = { "table" }, prune = { "string" }, retries = { "integer" }, timeout = { "number" }, data = { "string" },
-  help = { "string" },
+  help = { "string" }, table = { "table" },
 }
 local field_names = {}
 for name in pairs(fields) do field_names[#field_names + 1] = name end
@@ -152,7 +152,8 @@ local function wrap(run, given)
     elseif given.method == "list" then for name, each in pairs(value) do add(name, each) end
     elseif type(value) == "table" then add(value[1], default_of(value[2])) end
   end
-  return experiment { run = run, options = entries, name = given.name }
+  local metric = make_metric(given.metric).name
+  return experiment { run = run, options = entries, name = given.name, metrics = { metric } }
 end
 
 local function find(name)
@@ -266,6 +267,31 @@ local function make_fixed(self, given)
   end
 end
 
+local function known_names(self, params)
+  local known = {}
+  for _, entry in ipairs(self.spaces or {}) do known[entry.name] = true end
+  for _, entry in ipairs(self.derived) do known[entry.name] = true end
+  for _, values in ipairs(self.points == "list" and params or {}) do
+    for name in pairs(values) do known[name] = true end
+  end
+  local names = {}
+  for name in pairs(known) do names[#names + 1] = name end
+  table.sort(names)
+  return names, known
+end
+
+-- table = { rows, columns }: names of parameters, the second may be left out.
+local function check_table(self, given, params)
+  if not given then return end
+  if #given < 1 or #given > 2 then wrong("table", "{ \"rows\", \"columns\" } expected") end
+  local names, known = known_names(self, params)
+  for _, name in ipairs(given) do
+    if not known[name] then
+      wrong("table", "no parameter '%s'%s", tostring(name), options.suggestion(tostring(name), names))
+    end
+  end
+end
+
 -- ---- the whole ----------------------------------------------------------------------------------------------------
 
 local function is_finite(params)
@@ -292,14 +318,17 @@ local function new(given)
     metric = make_metric(given.metric), seeds = make_seeds(given.seeds), seed = given.seed or 1,
     trials = given.trials, budget = make_budget(given.budget), retries = given.retries or 1, timeout = given.timeout,
     prune = given.prune and one_of("prune", given.prune, prune_names) or method == "asha" and "asha" or nil,
-    derive = given.derive, data = given.data, help = given.help or "", fixed = {}, list = {}, derived = {},
+    derive = given.derive, data = given.data, help = given.help or "",
+    table = given.table, fixed = {}, list = {}, derived = {},
   }, meta)
   if (self.points == "random" or self.points == "halton" or self.points == "optuna") and not self.trials then
     wrong("trials", "method '%s' needs a number of them", method)
   end
+  self.shuffled = self.prune ~= nil and (self.points == "grid" or self.points == "list")
   self.experiment = make_experiment(given)
   if self.points == "list" then make_list(self, given.params) else make_params(self, given.params) end
   make_fixed(self, given.fixed)
+  check_table(self, given.table, given.params)
   return self
 end
 
@@ -446,8 +475,17 @@ local function sampled(self, visit)
   end
 end
 
+-- Whoever comes first is compared with nobody: in the order of a grid, from the smallest value to the largest, successive
+-- halving would stop all, or none. A point's place depends on the point alone, so that others can be added.
+local function shuffle(self, list)
+  local keys = {}
+  for _, point in ipairs(list) do keys[point] = space.random(self.seed, 0, json.encode { point }) end
+  table.sort(list, function(a, b) return keys[a] < keys[b] end)
+  return list
+end
+
 --- The configurations to try, each a list of { name, value }: the parameters in order, then what is derived. Two that
--- are equal are one. None for method "optuna", which finds them one by one.
+-- are equal are one. Where trials are stopped early a grid or list is in random order. None for method "optuna", which finds them one by one.
 function methods:configurations()
   local list, known = {}, {}
   local function visit(point)
@@ -458,7 +496,7 @@ function methods:configurations()
   if self.points == "grid" then walk_grid(self, 1, {}, function(point) visit(derive(self, point)) end)
   elseif self.points == "list" then for _, values in ipairs(self.list) do visit(derive(self, listed_point(values))) end
   elseif self.points ~= "optuna" then sampled(self, visit) end
-  return list
+  return self.shuffled and shuffle(self, list) or list
 end
 
 return setmetatable(sweep, { __call = function(_, given) return new(given) end })

@@ -13,6 +13,7 @@ local ranks = require "lstm.ranks"
 local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
 local slurm = require "lstm.slurm"
+local sweep_table = require "lstm.sweep_table"
 local trial_run = require "lstm.trial_run"
 local trials = require "lstm.trials"
 
@@ -30,6 +31,7 @@ sweep_command.options = {
   { "shard", "needed", "=I/N", "only the I-th of N parts of the trials" },
   { "fail-fast", "none", "", "stop everything when a trial has failed" },
   { "collect", "none", "", "only gather what the trials have found so far" },
+  { "no-prune", "none", "", "run every trial to its end, even where the sweep would stop some early" },
   { "retry", "none", "", "try failed trials again, however often they failed" },
 }
 
@@ -264,7 +266,9 @@ local function gather(show, sweep, directory)
   local list = trials.all(sweep, directory)
   local remarks, reason = results.write(sweep, list, directory)
   if not remarks then fault.stop(reason) end
-  for _, line in ipairs(results.summary(sweep, list)) do show:print(line) end
+  for _, lines in ipairs { results.summary(sweep, list), sweep_table.lines(sweep, list) } do
+    for _, line in ipairs(lines) do show:print(line) end
+  end
   show:print(("files   %s/sweep.h5, sweep.csv"):format(directory))
   for _, remark in ipairs(remarks) do show:print("        " .. remark) end
 end
@@ -324,7 +328,8 @@ local function run_all(sweep, directory, list, given, host)
   local work = runner.new { sweep = sweep, list = rank and deal(list, rank, size) or list, directory = directory,
     jobs = jobs, display = show, fail_fast = given["fail-fast"], retry = given.retry, reports = rank == 0,
     command = function(trial)
-      return { program, host.script, "--trial=" .. trial.id, "--out=" .. directory, "--threads=" .. threads }
+      return { program, host.script, "--trial=" .. trial.id, "--out=" .. directory, "--threads=" .. threads,
+        given["no-prune"] and "--no-prune" }
     end }
   local why = work:run()
   if silent then return finish_quietly(show, list, host, directory, why) end
@@ -383,6 +388,7 @@ function sweep_command.run(sweep, given, host, run_experiment)
     if not changed then usage(problem) end
     sweep = changed
   end
+  if given["no-prune"] then sweep.prune = nil end
   host.default_out = host.runs .. "/" .. sweep.name
   local directory = host.out or host.default_out
   if given.help then return print_help(sweep, host) end

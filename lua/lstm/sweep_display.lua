@@ -222,7 +222,8 @@ local function note(self, job, retry)
     return ("done%s"):format(status.seconds and " " .. format.duration(status.seconds) or "")
   end
   local reason = status.reason and ": " .. status.reason or ""
-  return status.status .. reason .. (retry and "; once more" or "")
+  local word = status.status == "pruned" and self.sweep.prune == "asha" and "paused" or status.status
+  return word .. reason .. (retry and "; once more" or "")
 end
 
 local function print_row(self, text)

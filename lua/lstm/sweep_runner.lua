@@ -89,12 +89,14 @@ local function from_others(self)
   end
 end
 
-local function promoted(self)
+-- A paused trial that may go on. Those that had not begun or were done are not read again, but for `all`.
+local function promoted(self, all)
   local list = {}
   for _, trial in ipairs(self.list) do
-    local status = trials.status(trial)
-    trial.status, status.id = status, trial.id
-    if self.families[status.family] then list[#list + 1] = status end
+    local known = trial.status and trial.status.status
+    if all or known ~= "pending" and known ~= "done" then see(self, trial) end
+    trial.status.id = trial.id
+    if self.families[trial.status.family] then list[#list + 1] = trial.status end
   end
   return self.by_id[asha.next(list, self.sweep.metric, self.sweep.budget.eta)]
 end
@@ -105,7 +107,8 @@ local function next_trial(self)
   local due = now >= self.next_look and next(self.others)
   if due then self.next_look = now + look_again end
   if self.sweep.prune == "asha" and (self.changed or due) then
-    local trial = promoted(self)
+    local trial = promoted(self, due or not self.looked)
+    self.looked = true
     if trial then return trial end
     self.changed = false
   end
