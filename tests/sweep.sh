@@ -194,7 +194,11 @@ result $((1 - shares)) "  and both did some"
 
 "$program" long.lua --jobs=2 --out=stopped >out 2>err &
 pid=$!
-sleep 0.6
+tries=0 # a slow machine may take its time until a trial is at work
+until grep -q '"status": "running"' stopped/trials/*/status.json 2>/dev/null || [ $tries -eq 300 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
 kill -TERM $pid
 wait $pid; status=$?
 exits 75 "SIGTERM"; says "stopped: SIGTERM. Go on with:"
