@@ -33,7 +33,7 @@ local function train(cfg, run)
     if cfg.fault == "raise" and step == 7 then print "what it said before" error "no way" end
     if cfg.fault == "nan" and step == 7 then run:log(step, 0 / 0) end
     if cfg.fault == "kill" and step == 7 then io.popen "kill -9 $PPID":close() end
-    if cfg.fault == "hang" and step == 7 then while true do end end
+    if cfg.fault == "hang" and step == 7 then while true do sleep(60) end end
     if cfg.pause > 0 then sleep(cfg.pause) end
   end
 end
@@ -136,9 +136,9 @@ sh -c "$command" >out 2>err
 says "tiny.lua:"; result 0 "  the command that is shown runs just that one"
 LSTMRUN_GRACE=0.2 run faults.lua fault=raise,hang --fail-fast --jobs=2 --out=fast
 exits 1 "--fail-fast"; says "stopped: a trial failed (--fail-fast). Go on with:"
-sweep hangs 'params = { fault = { "hang", "" } }, fixed = { steps = 12 }, timeout = 0.7, retries = 0'
+sweep hangs 'params = { fault = { "hang", "" } }, fixed = { steps = 12 }, timeout = 4, retries = 0'
 LSTMRUN_GRACE=0.3 run hangs.lua --jobs=2
-exits 1 "a trial that hangs"; matches "failed: took longer than timeout=0.7 seconds"; prints "1 done"
+exits 1 "a trial that hangs"; matches "failed: took longer than timeout=4 seconds"; prints "1 done"
 sweep diverges 'params = { fault = { "", "nan" } }, fixed = { steps = 12 }'
 run diverges.lua
 exits 0 "a trial that diverges is a result, not an error"; prints "1 failed"
