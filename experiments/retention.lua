@@ -4,7 +4,7 @@
 -- an LSTM, and of an LSTM whose forget gates begin open (bias 1: Gers, Schmidhuber & Cummins 2000).
 --
 --     lstmrun experiments/retention.lua --out=retention
---     lstmplot retention curves --what retention --log -o retention.png
+--     lstmplot retention curves --what gradient --log -o retention.png
 
 local lstm = require "lstm"
 local show, tensor = lstm.show, lstm.tensor
@@ -45,7 +45,7 @@ local function demonstrate(cfg, run)
     end
     run:log(step, metrics)
     if step == #cfg.lengths then
-      run:tensor(step, "retention/gradient", gradient, { { "network", names }, { "T", cfg.lengths } })
+      run:tensor(step, "gradient/retained", gradient, { { "network", names }, { "T", cfg.lengths } })
     end
   end
   run:print(("mean |dL/dx_1| over %d seeds, %s"):format(cfg.seeds, cfg.init))

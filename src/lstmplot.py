@@ -94,7 +94,7 @@ class Run:
             raise Trouble(f"{path} is not the log of a run: it has no /metrics and /config")
         self.name = os.path.basename(os.path.abspath(self.directory))
         experiment = self.log["environment"].attrs.get("experiment", "") if "environment" in self.log else ""
-        self.title = plain(" ".join(filter(None, [text(experiment), self.name])))
+        self.title = plain(" ".join(dict.fromkeys(filter(None, [text(experiment), self.name]))))
 
     def metric(self, name):
         """(steps, values) of a metric where it was logged; both empty when it never was."""

@@ -153,7 +153,7 @@ matches "^iteration +[0-9]+  smoothed loss +45\.9"
 
 # ---- backpropagation through time, vanishing gradients --------------------------------------------------------------
 
-for seed in 1 2 3 4 5; do
+for seed in 1 2 3; do
     demonstrate bptt --out=bptt-$seed seed=$seed
     prints "h [20, 1, 20]"
     [ "$(grep -cE '^[0-9]+ +[0-9.]+ +[0-9.]+e[+-][0-9]+$' out)" = 20 ]; result $? "  a gradient at each of 20 steps"
@@ -182,8 +182,8 @@ for seed in 1 2 3; do
     demonstrate remember --out=adding-$seed seed=$seed T=20 hidden=32 steps=600 --threads=1
     matches "^adding, lstm: solved at step [0-9]+, loss 0\.00"
 done
-demonstrate remember --out=adding-rnn cell=rnn T=60 hidden=32 steps=300 --threads=1
-prints "adding, rnn: not solved at step 300"
+demonstrate remember --out=adding-rnn cell=rnn T=30 hidden=32 steps=200 --threads=1
+prints "adding, rnn: not solved at step 200"
 demonstrate remember --out=copy preset=copy T=5 length=2 hidden=32 steps=1000 --threads=1
 matches "^copy, lstm: solved at step [0-9]+, loss 0\.0[0-9]+, (99|100)\.[0-9]% right"
 demonstrate remember --out=reber preset=reber T=20 length=9 hidden=32 steps=1000 --threads=1
