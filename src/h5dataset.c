@@ -7,10 +7,13 @@
  * ones several share a chunk, but fewer bytes: the last chunk is compressed anew at every commit. */
 #define CHUNK_BYTES (1024 * 1024)
 #define SHARED_CHUNK_BYTES (256 * 1024)
+#define PLAIN_CHUNK_BYTES (64 * 1024) /* not compressed: it takes its room from its first record on */
 #define SHARED_CHUNK_ROWS 2048
 
-static void choose_chunk(size_t element, int ndim, const size_t *shape, hsize_t chunk[1 + H5_MAX_DIMS])
+static void choose_chunk(size_t element, const h5dataset_config *c, hsize_t chunk[1 + H5_MAX_DIMS])
 {
+    const int ndim = c->ndim;
+    const size_t *shape = c->shape, shared = c->deflate ? SHARED_CHUNK_BYTES : PLAIN_CHUNK_BYTES;
     size_t bytes = element;
     for (int d = 0; d < ndim; d++) {
         chunk[1 + d] = shape[d] ? shape[d] : 1;
@@ -21,7 +24,7 @@ static void choose_chunk(size_t element, int ndim, const size_t *shape, hsize_t 
         chunk[1 + d] = one < CHUNK_BYTES ? CHUNK_BYTES / one : 1;
         bytes = one * chunk[1 + d];
     }
-    chunk[0] = bytes < SHARED_CHUNK_BYTES ? SHARED_CHUNK_BYTES / bytes : 1;
+    chunk[0] = bytes < shared ? shared / bytes : 1;
     if (chunk[0] > SHARED_CHUNK_ROWS)
         chunk[0] = SHARED_CHUNK_ROWS;
 }
@@ -68,7 +71,7 @@ static hid_t create(hid_t group, const char *name, const h5dataset_config *c)
     size_t element = H5Tget_size(c->file_type);
     for (int d = 0; d < c->ndim; d++)
         size[1 + d] = most[1 + d] = c->shape[d];
-    choose_chunk(element, c->ndim, c->shape, chunk);
+    choose_chunk(element, c, chunk);
     hid_t space = H5Screate_simple(1 + c->ndim, size, most);
     hid_t link = H5Pcreate(H5P_LINK_CREATE);
     hid_t creation = creation_properties(c, chunk);

@@ -54,10 +54,17 @@ static const char *status_of(const h5read *r, int64_t step)
     return strcmp(turn, "diverged") == 0 ? "diverged" : done ? "done" : "stopped";
 }
 
-/* When the log was made, as far as the file system knows. */
-static time_t start_of(const char *path)
+/* When the run began; for a log that does not say, when the file was made, as far as the file system knows. */
+static time_t start_of(const h5read *r)
 {
     struct stat st;
+    struct tm tm = {0};
+    const char *path = h5read_path(r);
+    char *text = h5read_attribute(r, "environment", "started");
+    bool is_known = text && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    free(text);
+    if (is_known)
+        return timegm(&tm);
 #ifdef STATX_BTIME
     struct statx more;
     if (statx(AT_FDCWD, path, 0, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME))
@@ -69,7 +76,7 @@ static time_t start_of(const char *path)
 int summarize(const h5read *r, summary *s, lstm_error *err)
 {
     size_t n, nloss, nval;
-    *s = (summary){.step = -1, .best_step = -1, .loss = NAN, .best = NAN, .start = start_of(h5read_path(r))};
+    *s = (summary){.step = -1, .best_step = -1, .loss = NAN, .best = NAN, .start = start_of(r)};
     int64_t *steps = read_integers(r, "metrics/step", &n, err);
     if (!steps)
         return -1;

@@ -8,7 +8,7 @@
 -- row" and "all rows" add, at every step, a full record of gates, states and dL/dh of one row of the batch, or of all;
 -- "deflate" is watch.deflate=1, "keepbits" watch.keepbits=7. A block takes about so many seconds and ends when all it
 -- has logged is on the disk. Each is set against the blocks without logging just before and after it; of the rounds'
--- ratios the median is printed, with the smallest and the largest; "calls" is the share of the time that was spent in the
+-- ratios the median is printed, with the smallest and the largest; "calls" is the share of time that was spent in the
 -- calls that log, before the writing thread takes over. TMPDIR says on which disk.
 
 local lstm = require "lstm"

@@ -28,6 +28,7 @@ local progress = require "lstm.progress"
 local ranks = require "lstm.ranks"
 local saves = require "lstm.saves"
 local script = require "lstm.script"
+local storm = require "lstm.storm"
 local watch = require "lstm.watch"
 
 local sys = core.sys
@@ -44,7 +45,7 @@ function run.new(settings)
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
     replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
-    step = 0, best = nil, smoothed = nil, rollbacks = 0,
+    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {},
   }, meta)
 end
 
@@ -603,6 +604,8 @@ function methods:log(step, loss, statistics)
     row.seconds, self.row_time = self:seconds(), now
   end
   write_row(self, step, row)
+  local clipping = storm.notice(self.clipping, step, row)
+  if clipping then must(self, self.logs:event(step, "clipping", clipping)) end
   local info = self.info
   info.smoothed, info.lr, info.grad_norm = self.smoothed, row.lr or info.lr, row.grad_norm or info.grad_norm
   local problem = diverge.problem(row)

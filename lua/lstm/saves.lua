@@ -21,7 +21,7 @@ local function snapshot(run)
   local cursors, fit = {}, run.fit
   for i, stream in ipairs(run.streams) do cursors[i] = stream:cursor() end
   return {
-    step = run.step, seconds = run:seconds(), best = run.best, smoothed = run.smoothed,
+    step = run.step, seconds = run:seconds(), best = run.best, smoothed = run.smoothed, clipping = run.clipping,
     val = run.info.val, val_is_best = run.info.val_is_best,
     lr = fit and fit.lr, lr_at_start = run.lr_at_start, lr_scale = fit and fit.lr_scale, rollbacks = run.rollbacks,
     counters = fit and fit:counters(), cursor = fit and fit:stream_cursor(), cursors = cursors,
@@ -128,7 +128,7 @@ local function refill(own, from)
 end
 
 local function restore_numbers(run, state)
-  run.step, run.smoothed = state.step, state.smoothed
+  run.step, run.smoothed, run.clipping = state.step, state.smoothed, state.clipping or {}
   run.info.val, run.info.val_is_best = state.val, state.val_is_best
   refill(run.state, state.own or {})
   if run.host.trial then run.host.trial:restore(state.trial, run.step) end
