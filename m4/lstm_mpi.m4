@@ -32,7 +32,7 @@ AC_ARG_VAR([MPI_LIBS], [linker flags for MPI])
 AC_ARG_VAR([MPICC], [MPI's compiler wrapper, asked for the library's place])
 lstm_have_mpi=no
 AS_IF([test "x$with_mpi" != xno],
-    [AC_PATH_PROGS([MPICC], [mpicc])
+    [AC_CHECK_PROGS([MPICC], [mpicc])
      AC_MSG_CHECKING([for MPI])
      AS_IF([test "x$MPI_CFLAGS$MPI_LIBS" != x],
          [LSTM_MPI_TRY([$MPI_CFLAGS], [$MPI_LIBS])],

@@ -50,7 +50,7 @@ end
 --- Which MPI lstmrun was built with, or why there is none.
 function ranks.library()
   local module, reason = load_mpi()
-  return module and module.library() or reason
+  return module and module.library():gsub("%s+", " ") or reason
 end
 
 -- Numbers of math.random must be those of rank 0 everywhere.
@@ -68,12 +68,13 @@ function ranks.start(threads_given)
     fault.stop(("mpirun started %d processes, but %s; install an MPI (Debian: libopenmpi-dev), configure and make " ..
       "again, or set LSTMRUN_MPI=no to let each run by itself"):format(launched, reason), fault.USAGE)
   end
-  group, ranks.rank, ranks.size = module.start()
-  mpi = module
-  if ranks.size == 1 then
+  local rank, size
+  group, rank, size = module.start()
+  if size == 1 then
     fault.stop(("mpirun started %d processes, but the MPI of this lstmrun (%s) sees only one: use the mpirun that " ..
-      "belongs to it"):format(launched, module.library()), fault.USAGE)
+      "belongs to it"):format(launched, module.library():match "^[^,]*"), fault.USAGE)
   end
+  mpi, ranks.rank, ranks.size = module, rank, size
   core.join(group)
   if not threads_given and not os.getenv "OMP_NUM_THREADS" then core.threads(module.threads()) end
   share_random()
