@@ -27,7 +27,7 @@ local fields = {
   method = { "string" }, metric = { "table", "string" }, params = { "table" }, fixed = { "table" },
   derive = { "function" }, seeds = { "integer", "table" }, seed = { "integer" }, trials = { "integer" },
   budget = { "table" }, prune = { "string" }, retries = { "integer" }, timeout = { "number" }, data = { "string" },
-  help = { "string" }, table = { "table" },
+  help = { "string" }, optuna = { "table" }, table = { "table" },
 }
 local field_names = {}
 for name in pairs(fields) do field_names[#field_names + 1] = name end
@@ -124,6 +124,19 @@ local function make_budget(given)
   end
   if budget.eta <= 1 then wrong("budget", "'eta' must be more than 1, got %s", tostring(budget.eta)) end
   return budget
+end
+
+-- { sampler = name, option = value, ... } of Optuna.
+local function make_sampler(given, method)
+  if given and method ~= "optuna" then wrong("optuna", "only for method 'optuna'") end
+  local sampler = { name = "TPESampler", options = {} }
+  for name, value in pairs(given or {}) do
+    if type(name) ~= "string" then wrong("optuna", "{ sampler = \"name\", option = value, ... } expected") end
+    if name ~= "sampler" then sampler.options[name] = value
+    elseif type(value) ~= "string" then wrong("optuna", "'sampler' must be a name, got %s", type(value))
+    else sampler.name = value end
+  end
+  return sampler
 end
 
 -- ---- the experiment -----------------------------------------------------------------------------------------------
@@ -318,7 +331,7 @@ local function new(given)
     metric = make_metric(given.metric), seeds = make_seeds(given.seeds), seed = given.seed or 1,
     trials = given.trials, budget = make_budget(given.budget), retries = given.retries or 1, timeout = given.timeout,
     prune = given.prune and one_of("prune", given.prune, prune_names) or method == "asha" and "asha" or nil,
-    derive = given.derive, data = given.data, help = given.help or "",
+    sampler = make_sampler(given.optuna, method), derive = given.derive, data = given.data, help = given.help or "",
     table = given.table, fixed = {}, list = {}, derived = {},
   }, meta)
   if (self.points == "random" or self.points == "halton" or self.points == "optuna") and not self.trials then
@@ -420,16 +433,24 @@ local function walk_grid(self, k, point, visit)
   end
 end
 
-local function sampled_point(self, i)
+-- A point of values that choose(param, place) returns; nil when it returns nil for a parameter that applies.
+local function assemble(self, choose)
   local point = {}
   for d, param in ipairs(self.spaces) do
     if applies(self, param, point) then
-      local u = self.points == "halton" and space.halton(self.seed, i, d) or space.random(self.seed, i, param.name)
-      local value = check_value(self, "params", param.name, space.at(param.space, u))
-      point[#point + 1] = { param.name, value }
+      local value = choose(param, d)
+      if value == nil then return nil end
+      point[#point + 1] = { param.name, check_value(self, "params", param.name, value) }
     end
   end
   return point
+end
+
+local function sampled_point(self, i)
+  return assemble(self, function(param, d)
+    local u = self.points == "halton" and space.halton(self.seed, i, d) or space.random(self.seed, i, param.name)
+    return space.at(param.space, u)
+  end)
 end
 
 local function listed_point(values)
@@ -460,6 +481,13 @@ end
 --- A configuration from a point { { name, value }, ... } of this sweep's parameters: with what is derived from it.
 function methods:complete(point)
   return derive(self, point)
+end
+
+--- The configuration of values that choose({ name, space }) returns, with what is derived from them; nil when it returns
+-- nil for a parameter that applies.
+function methods:assemble(choose)
+  local point = assemble(self, choose)
+  return point and derive(self, point)
 end
 
 local function sampled(self, visit)

@@ -8,6 +8,7 @@ local dryrun = require "lstm.dryrun"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local optuna = require "lstm.optuna"
 local plan = require "lstm.sweep_plan"
 local ranks = require "lstm.ranks"
 local results = require "lstm.results"
@@ -238,17 +239,16 @@ local function command_line(host, directory, more)
   return ("%s %s%s%s"):format(quoted(host.program), quoted(host.script), out, more or "")
 end
 
-local function announce(show, sweep, list, directory, jobs, threads)
-  local left = left_of(list)
-  show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
-    sweep.experiment.name, directory, #list - left))
-  local _, size = ranks.launched()
+local function announce(show, sweep, size, left, directory, jobs, threads)
+  show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(size, "trial"),
+    sweep.experiment.name, directory, size - left))
+  local _, processes = ranks.launched()
   if left > 0 then
-    show:print(("        %d at a time%s, %s each"):format(jobs, size and (" on each of %d ranks"):format(size) or "",
-      format.plural(threads, "thread")))
+    local where = processes and (" on each of %d ranks"):format(processes) or ""
+    show:print(("        %d at a time%s, %s each"):format(jobs, where, format.plural(threads, "thread")))
   end
-  show:event("sweep_start", { name = sweep.name, trials = #list, done = #list - left, jobs = jobs, threads = threads,
-    ranks = size or 1, directory = directory })
+  show:event("sweep_start", { name = sweep.name, trials = size, done = size - left, jobs = jobs, threads = threads,
+    ranks = processes or 1, directory = directory })
 end
 
 local function tell_failures(show, list, host, directory)
@@ -318,15 +318,20 @@ local function finish(show, sweep, list, given, host, directory, why)
 end
 
 local function run_all(sweep, directory, list, given, host)
-  local rank, size = ranks.launched()
-  local jobs, threads = split_cores(given, math.max(1, left_of(list)))
+  local rank, processes = ranks.launched()
+  local chooser = sweep.points == "optuna" and not given.trial and optuna.new(sweep, directory) or nil
+  local size = math.max(#list, chooser and sweep.trials * #sweep.seeds or 0)
+  local left = size - #list + left_of(list)
+  local jobs, threads = split_cores(given, math.max(1, left))
   for _, trial in ipairs(list) do trials.create(trial) end
   local silent = rank ~= nil and rank > 0
-  local show = display.new { kind = silent and "quiet" or host.progress, silent = silent, sweep = sweep, list = list }
-  announce(show, sweep, list, directory, jobs, threads)
+  local show = display.new { kind = silent and "quiet" or host.progress, silent = silent, sweep = sweep, list = list,
+    expected = size }
+  announce(show, sweep, size, left, directory, jobs, threads)
   local program = program_path(host)
-  local work = runner.new { sweep = sweep, list = rank and deal(list, rank, size) or list, directory = directory,
-    jobs = jobs, display = show, fail_fast = given["fail-fast"], retry = given.retry, reports = rank == 0,
+  local part = rank and not chooser and deal(list, rank, processes) or list
+  local work = runner.new { sweep = sweep, list = part, directory = directory, jobs = jobs, chooser = chooser,
+    display = show, fail_fast = given["fail-fast"], retry = given.retry, reports = rank == 0,
     command = function(trial)
       return { program, host.script, "--trial=" .. trial.id, "--out=" .. directory, "--threads=" .. threads,
         given["no-prune"] and "--no-prune" }
@@ -359,10 +364,7 @@ end
 -- ---- Slurm ----------------------------------------------------------------------------------------------------------
 
 local function submit(sweep, directory, list, given, host)
-  local open = {}
-  for _, trial in ipairs(list) do
-    if runner.is_open({ sweep = sweep, retry = given.retry }, trial.status) then open[#open + 1] = trial end
-  end
+  local open = runner.new { sweep = sweep, list = list, retry = given.retry }:open()
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
     sweep.experiment.name, directory, #list - left_of(list)))
@@ -394,7 +396,10 @@ function sweep_command.run(sweep, given, host, run_experiment)
   if given.help then return print_help(sweep, host) end
   if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
   local list = trials.all(sweep, directory)
-  if given.shard then list = shard(list, given.shard) end
+  if given.shard then
+    if sweep.points == "optuna" then usage "option '--shard' is not for method 'optuna': its trials are not known yet" end
+    list = shard(list, given.shard)
+  end
   if (given.list or given.collect or given["dry-run"]) and (ranks.launched() or 0) > 0 then return end
   if given.list then return print_list(sweep, directory, list, host) end
   if given.collect then return collect(sweep, directory, list, given, host) end

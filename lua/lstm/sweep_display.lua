@@ -71,7 +71,8 @@ end
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
---- kind: "terminal", "lines", "json" or "quiet" (progress.kind); sweep, list; rerun: function from a trial to the
+--- kind: "terminal", "lines", "json" or "quiet" (progress.kind); sweep, list; expected: how long the
+-- list will be, when it grows; rerun: function from a trial to the
 -- command that runs just that one; silent: nothing is said on standard error, either.
 function display.new(settings)
   local self = setmetatable({ drawn = 0, next_draw = 0, units = 0, begun = {}, live = {} }, meta)
@@ -114,6 +115,16 @@ function methods:event(name, fields)
   write(('{"event": "%s", %s\n'):format(name, json.encode(fields):sub(2)))
 end
 
+-- Trials, with those that are still to be chosen.
+local function size(self)
+  return math.max(#self.list, self.expected or 0)
+end
+
+--- The list has become longer.
+function methods:grown()
+  self.columns = display.columns(self.list)
+end
+
 -- ---- the whole ----------------------------------------------------------------------------------------------------
 
 local function share(status)
@@ -148,7 +159,7 @@ local function time_left(self, running)
   if units < 0.02 or elapsed < 1 then return nil end
   local over, busy = survey(self), 0
   for _ in pairs(running) do busy = busy + 1 end
-  missing = missing + math.max(0, #self.list - over - busy)
+  missing = missing + math.max(0, size(self) - over - busy)
   return missing / units * elapsed
 end
 
@@ -156,10 +167,10 @@ local function whole_line(self, running)
   local over = survey(self)
   local parts = {}
   if self.kind == "terminal" then
-    local full = math.floor(over / math.max(1, #self.list) * bar_width)
+    local full = math.floor(over / math.max(1, size(self)) * bar_width)
     parts[1] = "[" .. ("#"):rep(full) .. ("."):rep(bar_width - full) .. "]"
   end
-  parts[#parts + 1] = ("%d of %s over"):format(over, format.plural(#self.list, "trial"))
+  parts[#parts + 1] = ("%d of %s over"):format(over, format.plural(size(self), "trial"))
   for _, name in ipairs { "pruned", "failed" } do
     if self.count[name] > 0 then parts[#parts + 1] = ("%d %s"):format(self.count[name], name) end
   end
@@ -265,7 +276,7 @@ function methods:tick(running)
     self.next_draw = now + periods.terminal
   elseif self.kind ~= "terminal" and self.kind ~= "quiet" and now >= self.next_line then
     look(self, running)
-    self:event("progress", { over = survey(self), trials = #self.list, seconds_left = time_left(self, running) })
+    self:event("progress", { over = survey(self), trials = size(self), seconds_left = time_left(self, running) })
     self:print(whole_line(self, running))
     self.next_line = now + math.max(least_line, math.min(most_line, (now - self.started_at) / 10))
   end

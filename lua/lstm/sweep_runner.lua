@@ -22,16 +22,18 @@ local look_again = 2 -- seconds from one look at what other runners do to the ne
 local signal_names = { [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL", [11] = "SIGSEGV",
   [15] = "SIGTERM", [24] = "SIGXCPU", [25] = "SIGXFSZ" }
 
+local function know(self, trial)
+  self.by_id[trial.id] = trial
+  self.families[trials.family_of(self.sweep, trial)] = self.sweep.prune
+end
+
 --- settings: sweep, list (of trials), directory, command (function: trial -> { program, argument, ... }), jobs,
 -- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
 -- ones, too), reports (boolean: the display is told of what other runners' trials come to).
 function runner.new(settings)
   local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {}, families = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
-  for _, trial in ipairs(self.list) do
-    self.by_id[trial.id] = trial
-    self.families[trials.family_of(self.sweep, trial)] = self.sweep.prune
-  end
+  for _, trial in ipairs(self.list) do know(self, trial) end
   self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
   return self
 end
@@ -48,14 +50,22 @@ local function may_retry(self, status)
   return status.failures <= self.sweep.retries
 end
 
---- Whether a trial that stands so is to be run. self: settings as for runner.new.
+-- Whether a trial that stands so is to be run.
 local function is_open(self, status)
   if status.status == "pending" or status.status == "stopped" then return true end
   if status.status == "pruned" and not self.families[status.family] then return true end -- by another rule, or none now
   if self.retry == "any" then return status.status == "failed" or status.status == "pruned" end
   return status.status == "failed" and (self.retry or may_retry(self, status))
 end
-runner.is_open = is_open
+
+--- The trials that are to be run: a list.
+function methods:open()
+  local list = {}
+  for _, trial in ipairs(self.list) do
+    if is_open(self, trial.status) then list[#list + 1] = trial end
+  end
+  return list
+end
 
 -- Reads how a trial stands. What others are at is kept, to be looked at again; what they brought to its end is told of.
 local function see(self, trial)
@@ -81,6 +91,20 @@ local function from_list(self)
     local trial = self.list[self.cursor]
     if look(self, trial) then return trial end
   end
+end
+
+-- Trials that were not in the list from the beginning.
+local function from_chooser(self)
+  local new = self.chooser and self.chooser:next()
+  if not new then return nil end
+  for _, trial in ipairs(new) do
+    if not self.by_id[trial.id] then
+      self.list[#self.list + 1] = trial
+      know(self, trial)
+    end
+  end
+  self.display:grown()
+  return from_list(self) or from_chooser(self)
 end
 
 local function from_others(self)
@@ -112,7 +136,7 @@ local function next_trial(self)
     if trial then return trial end
     self.changed = false
   end
-  return from_list(self) or due and from_others(self) or nil
+  return from_list(self) or from_chooser(self) or due and from_others(self) or nil
 end
 
 -- What has become of the trials that other runners are at: not more often than costs a fiftieth of the time.

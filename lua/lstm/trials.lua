@@ -13,6 +13,7 @@
 -- heartbeat, the file's time of change, elsewhere) and has not written a final status.
 
 local asha = require "lstm.asha"
+local asked = require "lstm.asked"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
@@ -105,13 +106,20 @@ end
 -- directory, experiment, data_sha256 }. All configurations with the first seed come first.
 function trials.list(sweep, directory)
   local list, known = {}, {}
+  local function add(params, seed)
+    local trial = trials.new(sweep, directory, params, seed, #list + 1)
+    if known[trial.id] == nil then list[#list + 1] = trial end
+    known[trial.id] = true
+  end
+  if sweep.points == "optuna" then -- more are to come: those that are there keep their numbers
+    for _, entry in ipairs(asked.list(sweep, directory)) do
+      for _, seed in ipairs(sweep.seeds) do add(entry.params, seed) end
+    end
+    return list
+  end
   local configurations = sweep:configurations()
   for _, seed in ipairs(sweep.seeds) do
-    for _, params in ipairs(configurations) do
-      local trial = trials.new(sweep, directory, params, seed, #list + 1)
-      if known[trial.id] == nil then list[#list + 1] = trial end
-      known[trial.id] = true
-    end
+    for _, params in ipairs(configurations) do add(params, seed) end
   end
   return list
 end
