@@ -7,7 +7,7 @@
 --           strings with `length` to T + 1 symbols. Solved: 100 strings written, all legal.
 --
 --     lstmrun experiments/remember.lua preset=copy --out=copy-lstm
---     lstmrun experiments/remember.lua preset=copy cell=rnn --out=copy-rnn            # and the others likewise
+--     lstmrun experiments/remember.lua preset=copy cell=rnn lr=3e-3 --out=copy-rnn    # and the others likewise
 --     lstmplot copy-* adding-* reber-* metrics --what right --by task -o right.png
 
 local lstm = require "lstm"
@@ -76,5 +76,5 @@ return lstm.experiment {
     { "lr", 1e-2, "learning rate" }, { "steps", 4000, "at most" }, { "eval_every", 100, "steps between evaluations" },
   },
   presets = { adding = {}, copy = { task = "copy", T = 50, hidden = 128 },
-              reber = { task = "reber", T = 40, length = 18 } },
+              reber = { task = "reber", T = 44, length = 22, steps = 3000 } },
 }

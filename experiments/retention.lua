@@ -31,6 +31,7 @@ local function retained(cfg, network, T)
 end
 
 local function demonstrate(cfg, run)
+  assert(cfg.seeds > 0, "seeds: 1 or more expected")
   local names, headings, rows = {}, { "T" }, {}
   for k, network in ipairs(networks) do names[k], headings[k + 1] = network.name, network.name end
   local gradient = tensor.zeros { #networks, #cfg.lengths }
