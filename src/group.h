@@ -28,9 +28,9 @@ const lstm_group *lstm_mpi_start(void);
 void lstm_mpi_max(int64_t *values, size_t count); /* values[i] := its maximum over the ranks */
 /* Threads that leave every rank of this machine as many processors as any other. */
 size_t lstm_mpi_threads(void);
-/* This rank is at its end: waits until all are, at most so many seconds (< 0: as long as it takes). True: they are,
- * and MPI is finished. */
-bool lstm_mpi_leave(double seconds);
+/* This rank is at its end: waits until all are, at most so many seconds (< 0: as long as it takes). Returns false when
+ * they are not; else MPI is finished, and *failed is the first rank that failed, or their number when none did. */
+bool lstm_mpi_leave(double seconds, bool has_failed, int *failed);
 void lstm_mpi_abort(int status); /* ends all processes */
 
 #endif

@@ -75,10 +75,14 @@ static int threads(lua_State *L)
     return 1;
 }
 
-/* leave(seconds) -> whether all ranks came to their end in that time; < 0: wait for them */
+/* leave(seconds, has_failed) -> the first rank that failed, or the number of ranks when none did; nil when not all ranks
+ * came to their end in that time (< 0: it waits for them) */
 static int leave(lua_State *L)
 {
-    lua_pushboolean(L, lstm_mpi_leave(luaL_checknumber(L, 1)));
+    int failed;
+    if (!lstm_mpi_leave(luaL_checknumber(L, 1), lua_toboolean(L, 2), &failed))
+        return 0;
+    lua_pushinteger(L, failed);
     return 1;
 }
 

@@ -36,6 +36,8 @@ static struct {
     int *got_counts, *got_places;
 } world;
 
+static int first_failed; /* static: what leaving ranks add up must be there as long as MPI works at it */
+
 /* ---- waiting ---------------------------------------------------------------------------------------------------- */
 
 static void sleep_seconds(double seconds)
@@ -218,17 +220,19 @@ size_t lstm_mpi_threads(void)
     return share > 0 ? (size_t)share : 1;
 }
 
-bool lstm_mpi_leave(double seconds)
+bool lstm_mpi_leave(double seconds, bool has_failed, int *failed)
 {
     const double start = MPI_Wtime();
     MPI_Request request;
     int done = 0;
-    MPI_Ibarrier(world.leaving, &request);
+    first_failed = (int)(has_failed ? world.group.rank : world.group.size);
+    MPI_Iallreduce(MPI_IN_PLACE, &first_failed, 1, MPI_INT, MPI_MIN, world.leaving, &request);
     while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) {
         if (seconds >= 0 && MPI_Wtime() - start > seconds)
             return false;
         sleep_seconds(1e-3);
     }
+    *failed = first_failed;
     MPI_Finalize();
     return true;
 }

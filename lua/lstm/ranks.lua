@@ -143,16 +143,16 @@ local function waits_before_start()
 end
 
 --- Leaves the others with this exit status: returns when all leave as well; else ends all of them. tell(rank), if
--- given, says what went wrong: rank 0 always speaks; another one (then its number is given) only when the others did
--- not fail, too.
+-- given, says what went wrong: rank 0 always speaks; another one (then its number is given) only when those before it
+-- did not fail, too.
 function ranks.leave(status, tell)
   if tell and ranks.rank == 0 then tell(waits_before_start()) end
   if not mpi then return end
   local limit = not tell and -1 or status == fault.DIVERGED and longest or patience
-  if mpi.leave(limit) then return end
-  if tell and ranks.rank > 0 then tell(ranks.rank) end
+  local failed = mpi.leave(limit, tell ~= nil)
+  if tell and ranks.rank > 0 and (not failed or failed == ranks.rank) then tell(ranks.rank) end
   io.stdout:flush()
-  mpi.abort(status)
+  if not failed then mpi.abort(status) end
 end
 
 return ranks
