@@ -4,6 +4,7 @@
  * sequence is cut, an evaluation in between, a stop and a restart. All of it to the last bit.
  *
  * usage: test_exact [--hash | --hash-large]      prints hashes of some training runs (used by the test itself, per kernel)
+ *        test_exact --races                      only what threads share out, and few steps of it: for a thread checker
  *
  * With LSTM_TORTURE set (make torture) also 50 steps of the benchmark's configurations B and E, which takes minutes.
  */
@@ -150,9 +151,12 @@ static void thin(recipe *r)
     r->train.seq = 2;
 }
 
+static uint64_t most_steps = UINT64_MAX;
+
 static void check_recipe_threads(const recipe *r, uint64_t steps)
 {
     static const int threads[] = {2, 3, 4, 7};
+    steps = steps < most_steps ? steps : most_steps;
     uint64_t one = run(r, 1, steps);
 
     for (size_t j = 0; j < sizeof threads / sizeof *threads; j++)
@@ -631,8 +635,18 @@ static void check_denormals(void)
     tap_ok(small / 2 > 0, "denormal numbers of the caller are left alone");
 }
 
+/* For a thread checker, under which all is slow: each way of sharing out the work, for a few steps. */
+static int check_races(void)
+{
+    most_steps = 3;
+    check_threads(LSTM_F32);
+    return tap_done();
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "--races"))
+        return check_races();
     if (argc > 1 && !strcmp(argv[1], "--hash"))
         return print_hashes();
     if (argc > 1 && !strcmp(argv[1], "--hash-large"))

@@ -56,7 +56,7 @@ base="src/error.c src/sha256.c src/utf8.c src/fileio.c"
     compile text tests/fuzz/fuzz_text.c $base src/vocab.c src/corpus.c &&
         compile csv tests/fuzz/fuzz_csv.c $base src/csvlog.c &&
         compile journal tests/fuzz/fuzz_journal.c $base src/h5journal.c &&
-        compile checkpoint tests/fuzz/fuzz_checkpoint.c $base src/h5checkpoint.c src/h5probe.c src/h5file.c -- \
+        compile checkpoint tests/fuzz/fuzz_checkpoint.c $base src/h5checkpoint.c src/h5image.c -- .libs/libh5.a \
             .libs/libengine.a $HDF5_LIBS -lgomp -lm &&
         sanitizers=fuzzer compile lua tests/fuzz/fuzz_lua.c -- $LUA_LIBS -rdynamic
 } || exit 1
