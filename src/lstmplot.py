@@ -55,7 +55,7 @@ class Trouble(Exception):
 
 # ---- reading a run --------------------------------------------------------------------------------------------------
 
-def open_log(path):
+def open_log(path, expected="a run's directory or its log.h5"):
     """The log, as of one commit. While a commit is put in place, a live log can't be opened: tries for two seconds."""
     give_up = time.monotonic() + 2
     while True:
@@ -64,7 +64,7 @@ def open_log(path):
                 return h5py.File(path, "r")
             return h5py.File(path, "r", driver="core", backing_store=False)
         except FileNotFoundError:
-            raise Trouble(f"{path}: no such file; give a run's directory or its log.h5") from None
+            raise Trouble(f"{path}: no such file; give {expected}") from None
         except PermissionError:
             raise Trouble(f"{path}: permission denied") from None
         except (OSError, RuntimeError):
@@ -181,6 +181,43 @@ class Run:
     def vocabulary(self):
         """The symbols of the token ids; None without a vocabulary."""
         return self.labels("vocabulary/symbol") if "vocabulary/symbol" in self.log else None
+
+
+def numbers_of(column):
+    """Texts as an array: of numbers where all of them are, so that 20 comes before 100."""
+    texts = [text(v) for v in column]
+    for kind in int, float:
+        try:
+            return np.array([kind(v) for v in texts])
+        except ValueError:
+            continue
+    return np.array(texts)
+
+
+class Sweep:
+    """What a sweep found. path: its directory or its sweep.h5."""
+
+    def __init__(self, path):
+        self.path = path
+        file = open_log(os.path.join(path, "sweep.h5") if os.path.isdir(path) else path, "a sweep's directory or its "
+                        "sweep.h5, which a sweep writes at its end and by --collect")
+        if "trials" not in file or "metric" not in file.attrs:
+            raise Trouble(f"{path} is not what a sweep found: it has no /trials")
+        self.title, self.metric = plain(text(file.attrs["name"])), text(file.attrs["metric"])
+        self.is_loss = text(file.attrs["goal"]) == "min"
+        self.values = file["trials"]["best_" + self.metric][...].astype(float)
+        self.columns = {}
+        for name in text(file.attrs["parameters"]).split():
+            column = file["trials"]["param_" + name if "param_" + name in file["trials"] else name]
+            self.columns[name] = numbers_of(column) if h5py.check_string_dtype(column.dtype) else column[...]
+        self.varied = [name for name, column in self.columns.items() if len(np.unique(column)) > 1]
+        if not np.isfinite(self.values).any():
+            raise Trouble(f"{path}: no trial has a {self.metric} yet")
+
+    def column(self, option, name):
+        if name not in self.columns:
+            raise Trouble(f"--{option} {name}: the parameters of {self.path} are {', '.join(self.columns)}", 2)
+        return self.columns[name]
 
 
 # ---- what figures have in common ------------------------------------------------------------------------------------
@@ -664,6 +701,98 @@ def label_curves(ax, run, name, options):
         (legend_beside if crowded else type(ax).legend)(ax)
 
 
+def sweep(sweeps, options):
+    """the metric of a sweep over one parameter, with the spread over seeds, or over two, as a heat map"""
+    found = one(sweeps, "sweep")
+    varied = [name for name in found.varied if name != options.by] or list(found.columns)
+    names = options.what.split(",") if options.what else varied[:1 if options.by else 2]
+    columns = [found.column("what", name) for name in names]
+    if len(columns) > 2 or len(columns) == 2 and options.by:
+        raise Trouble("--what: expected one parameter, or two for a heat map without --by", 2)
+    draw = draw_sweep_lines if len(columns) == 1 else draw_sweep_map
+    return draw(found, names, columns, options)
+
+
+def cells(found, *columns):
+    """The finite values of the metric for each combination of the columns' values, in order."""
+    result = {}
+    there = np.isfinite(found.values)
+    for *key, value in sorted(zip(*(column[there].tolist() for column in columns), found.values[there])):
+        result.setdefault(tuple(key), []).append(value)
+    return result
+
+
+def places(values):
+    """Where the values of a parameter go on an axis, and whether it is one of numbers."""
+    is_number = np.issubdtype(values.dtype, np.number)
+    return (lambda v: v) if is_number else np.unique(values).tolist().index, is_number
+
+
+def label_parameter(ax, name, values, is_number):
+    ax.set_xlabel(plain(name))
+    if not is_number:
+        ax.set_xticks(range(len(np.unique(values))), [plain(v) for v in np.unique(values)])
+    elif values.min() > 0 and values.max() >= 8 * values.min():
+        ax.set_xscale("log", base=10)
+        if len(np.unique(values)) <= 10:
+            ax.set_xticks(np.unique(values), [f"{v:g}" for v in np.unique(values)])
+            ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
+def draw_sweep_lines(found, names, columns, options):
+    fig, axes = figure(7.5, 4.5, f"Best {plain(found.metric)} of {found.title}")
+    ax, place = axes[0, 0], places(columns[0])
+    lines = found.column("by", options.by) if options.by else np.zeros(len(columns[0]), int)
+    for k, line in enumerate(np.unique(lines).tolist()):
+        of_line = {x: v for (other, x), v in cells(found, lines, columns[0]).items() if other == line}
+        x, colour = [place[0](v) for v in of_line], COLOURS[k % len(COLOURS)]
+        label = plain(f"{options.by} {line:g}" if isinstance(line, float) else f"{options.by} {line}")
+        label = label if options.by else None
+        ax.plot(np.repeat(x, [len(v) for v in of_line.values()]), np.concatenate(list(of_line.values())), "o",
+                color=colour, markersize=4, alpha=0.6, label=None if len(of_line) > 1 else label)
+        if len(of_line) == 1 or len(of_line) > 12 and max(map(len, of_line.values())) == 1:
+            continue  # values drawn at random: points tell more than a line
+        ax.plot(x, [np.mean(v) for v in of_line.values()], color=colour, linewidth=2, label=label)
+        ax.fill_between(x, [min(v) for v in of_line.values()], [max(v) for v in of_line.values()], color=colour,
+                        alpha=0.15, linewidth=0)
+    label_parameter(ax, names[0], columns[0], place[1])
+    ax.set_yscale("log" if options.log else "linear")
+    ax.set_ylabel(f"best {plain(found.metric)}: mean, least to largest")
+    if options.by:
+        legend_beside(ax)
+    return fig
+
+
+def draw_sweep_map(found, names, columns, options):
+    values, (xs, ys) = cells(found, *columns), [np.unique(column).tolist() for column in columns]
+    means = np.full((len(ys), len(xs)), np.nan)
+    for (x, y), v in values.items():
+        means[ys.index(y), xs.index(x)] = np.mean(v)
+    fig, axes = figure(min(max(3 + 0.95 * len(xs), 6), 30), min(max(2.2 + 0.55 * len(ys), 3.6), 20),
+                       f"Best {plain(found.metric)} of {found.title}")
+    ax = axes[0, 0]
+    scale = matplotlib.colors.LogNorm() if options.log and np.nanmin(means) > 0 else None
+    drawn = ax.imshow(means, aspect="auto", cmap="viridis_r" if found.is_loss else "viridis", norm=scale,
+                      origin="lower")
+    ax.set_facecolor("0.85")  # where no trial was
+    ax.grid(False)
+    best = (min if found.is_loss else max)(values, key=lambda key: np.mean(values[key]))
+    for (x, y), v in values.items() if len(xs) <= 14 else ():
+        r, g, b, _ = drawn.cmap(drawn.norm(np.mean(v)))
+        deviation = f"\n\u00b1{np.std(v, ddof=1):.2g}" if len(v) > 1 else ""
+        ax.text(xs.index(x), ys.index(y), f"{np.mean(v):.4g}{deviation}",
+                ha="center", va="center", fontsize=8, fontweight="bold" if (x, y) == best else "normal",
+                color="white" if 0.3 * r + 0.6 * g + 0.1 * b < 0.5 else "black")
+    shown = [[plain(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in axis] for axis in (xs, ys)]
+    ax.set_xticks(range(len(xs)), shown[0], rotation=90 if len(xs) > 14 else 0)
+    ax.set_yticks(range(len(ys)), shown[1])
+    ax.set_xlabel(plain(names[0]))
+    ax.set_ylabel(plain(names[1]))
+    fig.colorbar(drawn, ax=ax, pad=0.02).set_label(f"best {plain(found.metric)}, mean" + (
+        " \u00b1 standard deviation over trials" if max(map(len, values.values())) > 1 else ""))
+    return fig
+
+
 # Each with the options that it has.
 KINDS = {
     "loss": (loss, []),
@@ -676,6 +805,7 @@ KINDS = {
     "saturation": (saturation, ["step", "layer"]),
     "metrics": (metrics, ["what", "by", "log"]),
     "curves": (curves, ["what", "step", "log"]),
+    "sweep": (sweep, ["what", "by", "log"]),
 }
 
 
@@ -697,22 +827,25 @@ def make_parser():
     kinds = "\n".join(f"  {name:<12}{draw.__doc__}\n{'':14}" + " ".join("--" + o for o in names)
                       for name, (draw, names) in KINDS.items())
     parser = Parser(prog="lstmplot", usage="lstmplot RUN... KIND [options] -o FILE.(png|svg|pdf)",
-                    description="Draws a figure of a run, or of several: RUN is a run's directory or its log.h5.",
+                    description="Draws a figure of a run, or of several: RUN is a run's directory or its log.h5, "
+                    "for kind sweep a sweep's directory.",
                     epilog="kinds and their options:\n" + kinds,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="RUN... KIND", help=argparse.SUPPRESS)
     parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
     parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
                         f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
-                        "metrics: names, as in a,b; curves: group or series")
+                        "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b")
     parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
     parser.add_argument("--row", type=int, metavar="N", help="row of the batch, from 0 (default: 0)")
     parser.add_argument("--units", metavar="LIST", help="units, as in 3,8,12 or 0:32 (default: all)")
     parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
-    parser.add_argument("--by", metavar="OPTION", help="metrics: option of the runs that has a panel for each value")
-    parser.add_argument("--log", action="store_true", default=None, help="metrics, curves: logarithmic axis of values")
+    parser.add_argument("--by", metavar="OPTION", help="metrics: option of the runs that has a panel for each value; "
+                        "sweep: parameter that has a line for each value")
+    parser.add_argument("--log", action="store_true", default=None,
+                        help="metrics, curves, sweep: logarithmic axis of values")
     parser.add_argument("--parameter", metavar="NAME", help="parameter, such as lstm.weight_hh_l0")
     return parser
 
@@ -760,7 +893,8 @@ def main(arguments):
     try:
         options = parse(arguments)
         with matplotlib.rc_context(STYLE):
-            save(KINDS[options.kind][0]([Run(path) for path in options.runs], options), options)
+            opened = [(Sweep if options.kind == "sweep" else Run)(path) for path in options.runs]
+            save(KINDS[options.kind][0](opened, options), options)
         return 0
     except Trouble as trouble:
         print(f"lstmplot: {trouble}", file=sys.stderr)

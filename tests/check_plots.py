@@ -74,6 +74,7 @@ FIGURES = {
     "metrics": (["loss, val_loss of shakespeare watched", "training step", "loss", "val_loss"], 2),
     "curves": (["gradients/dh_norm of shakespeare watched", "time", "layer = 0", "layer = 1"], 2),
 }
+FIGURES["sweep"] = (["Best val_loss of widths", "hidden", "lr", "2.05", "\u00b10.071", "standard deviation"], 6)
 ARGUMENTS = {"metrics": ["--what", "loss,val_loss"], "curves": ["--what", "gradients/dh_norm", "--log"]}
 
 
@@ -91,7 +92,8 @@ def check_kinds():
     ok(set(FIGURES) == set(lstmplot.KINDS), "all kinds of figures are tested here")
     for kind, (labels, colours) in FIGURES.items():
         arguments = ARGUMENTS.get(kind, [])
-        results = [draw(at("watched"), kind, *arguments, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
+        source = at("widths" if kind == "sweep" else "watched")
+        results = [draw(source, kind, *arguments, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
         ok(results == [(0, "")] * 3, f"{kind}: drawn as PNG, SVG and PDF, in silence")
         ok(is_drawn(f"{kind}.png", colours), "  the PNG is not empty")
         texts = svg_texts(f"{kind}.svg")
@@ -99,6 +101,31 @@ def check_kinds():
         ok(not missing, "  the SVG has its labels" + (f"; missing: {missing}" if missing else ""))
         pdf = read(f"{kind}.pdf", "rb")
         ok(pdf.startswith(b"%PDF") and pdf.rstrip().endswith(b"%%EOF") and len(pdf) > 5000, "  the PDF is whole")
+
+
+def make_sweep():
+    """What a sweep of hidden and lr with two seeds found, one of which failed; loss 2 + seed/10, 1 less for hidden 32."""
+    os.mkdir(at("widths"))
+    with h5py.File(at("widths/sweep.h5"), "w") as f:
+        f.attrs.update(name="widths", metric="val_loss", goal="min", parameters="hidden lr layers init")
+        trials = [(h, lr, s) for h in (16, 32, 128) for lr in (0.001, 0.01) for s in (0, 1)]
+        columns = {"hidden": [t[0] for t in trials], "lr": [t[1] for t in trials], "layers": [1] * len(trials),
+                   "init": ["100" if t[2] else "20" for t in trials],
+                   "best_val_loss": [np.nan if t == (128, 0.01, 1) else 2 + t[2] / 10 - (t[0] == 32) for t in trials]}
+        for name, values in columns.items():
+            f["trials/" + name] = values
+
+
+def check_sweep():
+    values = lstmplot.Sweep(at("widths"))
+    ok(values.varied == ["hidden", "lr", "init"] and list(values.columns["init"][:2]) == [20, 100],
+       "sweep: the parameters that vary; texts that are numbers are numbers")
+    for arguments, labels in [(["--what", "lr"], ["mean, least to largest"]),
+                              (["--what", "hidden", "--by", "lr"], ["lr 0.001", "lr 0.01"]),
+                              (["--by", "init", "--log"], ["init 20", "init 100", "hidden"])]:
+        result = draw(at("widths/sweep.h5"), "sweep", *arguments, "-o", at("lines.svg"))
+        texts = svg_texts("lines.svg")
+        ok(result == (0, "") and all(label in texts for label in labels), f"sweep {' '.join(arguments)}")
 
 
 def check_options():
@@ -159,6 +186,9 @@ def check_sentences():
         ([watched + "/checkpoint-latest.h5", "loss", "-o", out], 1, "is not the log of a run"),
         ([watched, "gates", "--step", "5", "-o", out], 1, "but not of step 5; the nearest is 4"),
         ([watched, "loss", "-o", at("no/where.png")], 1, "No such file or directory"),
+        ([at("widths"), "sweep", "--what", "size", "-o", out], 2, "--what size: the parameters of"),
+        ([at("widths"), "sweep", "--what", "lr,init", "--by", "hidden", "-o", out], 2, "one parameter, or two"),
+        ([watched, "sweep", "-o", out], 1, "no such file; give a sweep's directory or its sweep.h5"),
         ([], 2, "expected RUN... KIND"),
         (["loss", "-o", out], 2, "expected a run before 'loss'"),
         ([watched, "lost", "-o", out], 2, "'lost' is no kind of figure"),
@@ -215,7 +245,9 @@ def check_files():
     ok(done.returncode == 0 and all(kind in done.stdout for kind in FIGURES), "--help names all kinds")
 
 
+make_sweep()
 check_kinds()
+check_sweep()
 check_options()
 check_sentences()
 check_files()
