@@ -30,7 +30,8 @@ local function of_task(cfg)
   local task = cfg.task == "adding" and lstm.tasks.adding { seq = cfg.seq, seed = cfg.seed }
     or lstm.tasks.copy { delay = cfg.seq - 2 * copied, length = copied, seed = cfg.seed }
   local fields = { input = task.input, output = task.output, vocab = task.vocab, classes = task.classes }
-  return task:train { batch = cfg.batch }, task:val { batch = cfg.batch, batches = 10 }, fields, task.loss_at, task.baseline
+  local held_out = task:val { batch = cfg.batch, batches = 10 }
+  return task:train { batch = cfg.batch }, held_out, fields, task.loss_at, task.baseline
 end
 
 local function train(cfg, run)

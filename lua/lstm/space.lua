@@ -134,12 +134,13 @@ end
 
 --- The whole number from `from` to `to` at which a rising function comes nearest to a target: hidden units for a number
 -- of parameters, for example.
---     space.solve(function(h) return lstm.plan({ vocab = 65, hidden = h }, { batch = 1, seq = 1 }).parameters end, 1e6, 1, 4096)
+--     local function parameters(h) return lstm.plan({ vocab = 65, hidden = h }, { batch = 1, seq = 1 }).parameters end
+--     space.solve(parameters, 1e6, 1, 4096)
 function space.solve(f, target, from, to)
   if type(f) ~= "function" then wrong("solve", 1, "function expected", f) end
   if type(target) ~= "number" then wrong("solve", 2, "number expected", target) end
   if math.type(from) ~= "integer" then wrong("solve", 3, "whole number expected", from) end
-  if math.type(to) ~= "integer" or to < from then wrong("solve", 4, "whole number, not below the first, expected", to) end
+  if math.type(to) ~= "integer" or to < from then wrong("solve", 4, "whole number from the first on expected", to) end
   local low, high = from, to
   while low < high do -- the first at which f is the target or more
     local middle = low + (high - low) // 2

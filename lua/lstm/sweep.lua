@@ -69,7 +69,9 @@ local function check_fields(given)
 end
 
 local function check_name(name)
-  if name == "" or name:find "[%c/]" or name:find "^%." then wrong("name", "a name for a directory expected, got '%s'", name) end
+  if name == "" or name:find "[%c/]" or name:find "^%." then
+    wrong("name", "a name for a directory expected, got '%s'", name)
+  end
 end
 
 local function check_least(field, value, least)
@@ -116,7 +118,9 @@ local function make_budget(given)
   for name, value in pairs(given or {}) do
     local known = false
     for _, each in ipairs(budget_names) do known = known or each == name end
-    if not known then wrong("budget", "unknown '%s'%s", tostring(name), options.suggestion(tostring(name), budget_names)) end
+    if not known then
+      wrong("budget", "unknown '%s'%s", tostring(name), options.suggestion(tostring(name), budget_names))
+    end
     if type(value) ~= "number" or not (value > 0) then
       wrong("budget", "'%s' must be a positive number, got %s", name, tostring(value))
     end
@@ -513,7 +517,8 @@ local function shuffle(self, list)
 end
 
 --- The configurations to try, each a list of { name, value }: the parameters in order, then what is derived. Two that
--- are equal are one. Where trials are stopped early a grid or list is in random order. None for method "optuna", which finds them one by one.
+-- are equal are one. Where trials are stopped early a grid or list is in random order. None for method "optuna", which
+-- finds them one by one.
 function methods:configurations()
   local list, known = {}, {}
   local function visit(point)

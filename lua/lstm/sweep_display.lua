@@ -200,7 +200,13 @@ local function sorted_jobs(running)
   return jobs
 end
 
+local function print_heads(self)
+  if not self.headed then self:print(display.heads(self.columns, self.sweep.metric.name)) end
+  self.headed = true
+end
+
 local function draw(self, running)
+  print_heads(self)
   clear(self)
   local width, lines = (sys.width(1) or 80) - 1, {}
   for _, job in ipairs(sorted_jobs(running)) do
@@ -237,12 +243,6 @@ local function note(self, job, retry)
   return word .. reason .. (retry and "; once more" or "")
 end
 
-local function print_row(self, text)
-  if not self.headed then self:print(display.heads(self.columns, self.sweep.metric.name)) end
-  self.headed = true
-  self:print(text)
-end
-
 -- What an experiment printed before it failed, but for its last words, which are the reason.
 local function print_tail(self, trial)
   local lines = trials.tail(trial, tail_lines + 1)
@@ -258,7 +258,8 @@ function methods:ended(job, retry)
     best_step = status.best_step, seconds = status.seconds, reason = status.reason, retry = retry })
   if self.kind ~= "terminal" and self.kind ~= "lines" then return end
   if status.status == "running" then return end -- somebody else was faster
-  print_row(self, "  " .. display.name_cells(trial, self.columns) .. "  " .. display.state_cells(status) .. "  " ..
+  print_heads(self)
+  self:print("  " .. display.name_cells(trial, self.columns) .. "  " .. display.state_cells(status) .. "  " ..
     note(self, job, retry))
   if status.status == "failed" and status.exit ~= 3 then print_tail(self, trial) end
 end

@@ -31,7 +31,8 @@ end
 -- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
 -- ones, too), reports (boolean: the display is told of what other runners' trials come to).
 function runner.new(settings)
-  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {}, families = {} }, meta)
+  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {},
+    families = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
   for _, trial in ipairs(self.list) do know(self, trial) end
   self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
@@ -120,6 +121,7 @@ local function promoted(self, all)
     local known = trial.status and trial.status.status
     if all or known ~= "pending" and known ~= "done" then see(self, trial) end
     trial.status.id = trial.id
+    if self.running[trial.id] then trial.status.status = "running" end -- whether it has come so far to say so or not
     if self.families[trial.status.family] then list[#list + 1] = trial.status end
   end
   return self.by_id[asha.next(list, self.sweep.metric, self.sweep.budget.eta)]

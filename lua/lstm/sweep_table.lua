@@ -28,23 +28,36 @@ local function values_of(list, name)
   return values
 end
 
--- "1.523 +- 0.004": mean and, of several, standard deviation of the best metric of trials that are done.
-local function cell(list, name_r, label_r, name_c, label_c)
-  local sum, n, squares = 0.0, 0, 0.0
-  local function each(visit)
-    for _, trial in ipairs(list) do
-      local r, c = value_of(trial, name_r), name_c and value_of(trial, name_c)
-      local here = (r == nil and "-" or options.show(r)) == label_r
-        and (not name_c or (c == nil and "-" or options.show(c)) == label_c)
-      if here and trial.status.status == "done" and trial.status.best then visit(trial.status.best) end
-    end
+local function has(trial, name, label)
+  local value = value_of(trial, name)
+  return (value == nil and "-" or options.show(value)) == label
+end
+
+-- "1.523 +- 0.004": mean and, of several, standard deviation of the best metric of trials that are done; "2.427 @60" of
+-- one that was stopped after 60 steps.
+local function cell(list)
+  local sum, squares, n, stopped = 0.0, 0.0, 0, ""
+  for _, trial in ipairs(list) do
+    local status = trial.status
+    if status.status == "done" and status.best then sum, n = sum + status.best, n + 1
+    elseif status.status == "pruned" and status.best then stopped = ("%.4g @%d"):format(status.best, status.step) end
   end
-  each(function(x) sum, n = sum + x, n + 1 end)
-  if n == 0 then return "" end
+  if n == 0 then return stopped end
   local mean = sum / n
-  each(function(x) squares = squares + (x - mean) ^ 2 end)
+  for _, trial in ipairs(list) do
+    if trial.status.status == "done" and trial.status.best then squares = squares + (trial.status.best - mean) ^ 2 end
+  end
   if n == 1 then return ("%.4g"):format(mean) end
   return ("%.4g +- %.2g"):format(mean, math.sqrt(squares / (n - 1)))
+end
+
+-- The trials of a row and column.
+local function those(list, name_r, label_r, name_c, label_c)
+  local some = {}
+  for _, trial in ipairs(list) do
+    if has(trial, name_r, label_r) and (not name_c or has(trial, name_c, label_c)) then some[#some + 1] = trial end
+  end
+  return some
 end
 
 local function aligned(rows, indent)
@@ -70,16 +83,17 @@ function sweep_table.lines(sweep, list)
   for _, value_r in ipairs(values_r) do
     local row = { value_r.label }
     for k, value_c in ipairs(values_c) do
-      row[k + 1] = cell(list, name_r, value_r.label, name_c, value_c.label)
+      row[k + 1] = cell(those(list, name_r, value_r.label, name_c, value_c.label))
       if row[k + 1] ~= "" then done = done + 1 end
     end
     rows[#rows + 1] = row
   end
   if done == 0 then return {} end
-  local of = #sweep.seeds > 1 and (", mean and standard deviation over %s"):format(format.plural(#sweep.seeds, "seed")) or ""
+  local seeds = format.plural(#sweep.seeds, "seed")
+  local of = #sweep.seeds > 1 and ", mean and standard deviation over " .. seeds or ""
   local lines = aligned(rows, "        ")
   table.insert(lines, 1, ("table   best %s%s%s"):format(sweep.metric.name, of,
-    sweep.prune and "; empty: stopped early" or ""))
+    sweep.prune and "; @60: stopped early, at step 60" or ""))
   return lines
 end
 

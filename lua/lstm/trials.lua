@@ -153,11 +153,15 @@ function trials.check_data(sweep, trial)
     data_of(sweep, trial) or ""))
 end
 
+local families = {}
+
 --- Trials whose reports can be compared with each other share a family.
 function trials.family_of(sweep, trial)
   local budget = sweep.budget
-  return core.sha256(json.encode { experiment = trial.experiment, fixed = trial.fixed, goal = sweep.metric.goal,
-    metric = sweep.metric.name, prune = sweep.prune or "", eta = budget.eta, min_steps = budget.min_steps }):sub(1, 12)
+  local key = json.encode { experiment = trial.experiment, fixed = trial.fixed, goal = sweep.metric.goal,
+    metric = sweep.metric.name, prune = sweep.prune or "", eta = budget.eta, min_steps = budget.min_steps }
+  families[key] = families[key] or core.sha256(key):sub(1, 12)
+  return families[key]
 end
 
 --- "hidden=64 lr=0.01": a trial's parameters.
@@ -244,7 +248,9 @@ function trials.measure(trial, metric, last_step)
     local step, value = math.tointeger(tonumber(row[step_at])), tonumber(row[at])
     if step and value and step <= (last_step or step) then
       found.metric = value
-      if not found.best or asha.better(value, found.best, metric.goal) then found.best, found.best_step = value, step end
+      if not found.best or asha.better(value, found.best, metric.goal) then
+        found.best, found.best_step = value, step
+      end
     end
   end
   file:close()
@@ -294,7 +300,9 @@ function trials.status(trial)
   if not (final[status.status] and not damaged and sys.kind(claim_path(trial, n + 1)) == nil) then
     n = last_claim(trial, n)
   end
-  if n > 0 and (n > status.attempt or status.status == "running" or damaged) then status = apply_claim(trial, status, n) end
+  if n > 0 and (n > status.attempt or status.status == "running" or damaged) then
+    status = apply_claim(trial, status, n)
+  end
   measure_again(trial, status)
   status.status, status.claims = status.status or "pending", n
   return status
