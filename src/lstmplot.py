@@ -620,7 +620,7 @@ def metrics(runs, options):
     panels = {}
     for run in runs:
         panels.setdefault(run.option(options.by) if options.by else "", []).append(run)
-    fig, axes = figure(max(7.5, 1 + 3.7 * len(panels)), 4.5, f"{plain(', '.join(names))} of "
+    fig, axes = figure(max(7.5, 1 + 4.2 * len(panels)), 4.5, f"{plain(', '.join(names))} of "
                        + (runs[0].title if len(runs) == 1 else f"{len(runs)} runs"), ncols=len(panels), sharey=True)
     for ax, (value, here) in zip(axes[0], panels.items()):
         for k, (run, name) in enumerate((run, name) for run in here for name in names):
