@@ -21,7 +21,9 @@ static void choose_chunk(size_t element, const h5dataset_config *c, hsize_t chun
     }
     for (int d = 0; d < ndim && bytes > CHUNK_BYTES; d++) {
         size_t one = bytes / chunk[1 + d]; /* with one index of this dimension */
-        chunk[1 + d] = one < CHUNK_BYTES ? CHUNK_BYTES / one : 1;
+        const size_t size = (size_t)chunk[1 + d], most = one < CHUNK_BYTES ? CHUNK_BYTES / one : 1;
+        const size_t pieces = (size + most - 1) / most;
+        chunk[1 + d] = (size + pieces - 1) / pieces; /* of one size, since the last one takes as much room */
         bytes = one * chunk[1 + d];
     }
     chunk[0] = bytes < shared ? shared / bytes : 1;
