@@ -56,6 +56,12 @@ local function has_cursor(object)
   return type(object) == "table" and object.next and object.cursor and object.seek
 end
 
+-- The text that a stream is of; nil when it was closed, which the stream does without.
+local function open_text(stream)
+  local text = stream.text
+  return text and not text.closed and text or nil
+end
+
 local function attach(self, ...)
   for i = 1, select("#", ...) do
     local object = select(i, ...)
@@ -63,7 +69,9 @@ local function attach(self, ...)
     if kind == "lstm.trainer" then self.fit = object
     elseif kind == "lstm.corpus" then self.text = object
     elseif kind == "lstm.model" then -- its trainer is what counts
-    elseif kind == "lstm.stream" or has_cursor(object) then self.streams[#self.streams + 1] = object
+    elseif kind == "lstm.stream" or has_cursor(object) then
+      self.streams[#self.streams + 1] = object
+      self.text = self.text or kind == "lstm.stream" and open_text(object) or nil
     else
       fault.mistake(("bad argument #%d to 'steps' (trainer, text, stream or model expected, or an object with " ..
         "next, cursor and seek; got %s)"):format(i + 1, kind))

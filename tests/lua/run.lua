@@ -176,11 +176,16 @@ local function resumes(what, new_fit, new_source)
   local part, place = losses_of(4)
   table.move(losses_of(9, resumed(place)), 1, 5, 5, part)
   tap.is(table.concat(part, " "), table.concat(whole, " "), what .. " goes on where it was: the same losses")
+  return place
 end
 
-resumes("a shuffled stream", new_trainer, function()
+local of_stream = resumes("a shuffled stream", new_trainer, function()
   return text:stream { part = "train", batch = 2, seq = 5, order = "shuffled", seed = 4 }
 end)
+do
+  local log <close> = assert(core.log.read(of_stream .. "/log.h5"))
+  tap.is(log:attributes "environment".data_sha256, text.sha256, "the log names the text that a stream is of")
+end
 local task = lstm.tasks.adding { seq = 6 }
 resumes("a task's stream", function()
   local adder = lstm.model { input = task.input, output = task.output, hidden = 5 }
