@@ -348,7 +348,7 @@ def draw_loss(ax, run, colour, dashes, prefix):
     if len(steps) == 0:
         raise Trouble(f"{run.path} has no loss yet")
     smooth_steps, smooth = run.metric("smoothed_loss")
-    if len(smooth_steps) == 0:
+    if len(smooth_steps) == 0 or len(steps) <= 200:  # smoothing would hide what so few steps do
         smooth_steps, smooth = steps, values
     ax.plot(*outline(steps, values), color=colour, alpha=0.25, linewidth=0.8)
     ax.plot(*outline(smooth_steps, smooth), color=colour, linestyle=dashes, linewidth=1.2, alpha=0.7,
