@@ -4,8 +4,8 @@
 --
 --     lstmrun tests/bench_log.lua [KIND ...] [hidden=128] [layers=2] [batch=50] [seq=50] [seconds=2] [rounds=5]
 --
--- KIND: some of the kinds of logging, as they are called in the table; else all. "metrics" is what every run logs; "one
--- row" and "all rows" add, at every step, a full record of gates, states and dL/dh of one row of the batch, or of all;
+-- KIND: some of the kinds of logging, as they are called in the table; else all. "metrics" is what every run logs;
+-- "states" adds, at every step, gates and states of one row of the batch, "one row" dL/dh, too, "all rows" of all rows;
 -- "deflate" is watch.deflate=1, "keepbits" watch.keepbits=7. A block takes about so many seconds and ends when all it
 -- has logged is on the disk. Each is set against the blocks without logging just before and after it; of the rounds'
 -- ratios the median is printed, with the smallest and the largest; "calls" is the share of time that was spent in the
@@ -23,6 +23,7 @@ local inside = { ["activations.every"] = 1, ["gradients.every"] = 1, ["gradients
   ["gradients.full"] = true }
 local kinds = {
   { "metrics", {} },
+  { "states", { ["activations.every"] = 1 } },
   { "one row", inside },
   { "one row, deflate", inside, { ["watch.deflate"] = 1 } },
   { "one row, deflate, keepbits", inside, { ["watch.deflate"] = 1, ["watch.keepbits"] = 7 } },
