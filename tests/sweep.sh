@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Sweeps as a user meets them: run, killed and run again, shared, pruned, and what is said when they are wrong. Speaks TAP.
-# LSTMRUN names the program (default: ./lstmrun); SWEEP_KILLS how often the sweep and its trials are killed (default: 3).
+# LSTMRUN names the program (default: ./lstmrun); LSTM_TORTURE: how often the sweep and its trials are killed (3).
 set -u
 program=${LSTMRUN:-./lstmrun}
 case $program in /*) ;; *) program=$PWD/$program ;; esac
@@ -158,7 +158,7 @@ done_ones() {
         grep -q '"status": "done"' "$f" && echo "$f $(ls "${f%/*}" | grep -c claim) $(stat -c %y "$f")"
     done 2>/dev/null
 }
-again=0 kills=${SWEEP_KILLS:-3} k=0
+again=0 kills=${LSTM_TORTURE:-3} k=0
 : >before
 while [ $k -lt "$kills" ]; do
     k=$((k + 1))

@@ -58,7 +58,7 @@ end
 --- The part that says how it stands: steps, loss, metric.
 function display.state_cells(status)
   local step = status.steps and ("%d/%d"):format(status.step or 0, status.steps) or ""
-  return ("%13s  %7s  %8s"):format(step, number(status.loss), number(status.best or status.metric))
+  return ("%13s  %7s  %13s"):format(step, number(status.loss), number(status.best or status.metric))
 end
 
 --- The heads of the columns.
@@ -66,7 +66,7 @@ function display.heads(columns, metric)
   local cells = { "trial   " }
   for _, column in ipairs(columns) do cells[#cells + 1] = pad(column.name, column.width) end
   cells[#cells + 1] = "seed"
-  return ("  %s  %13s  %7s  %8s"):format(table.concat(cells, "  "), "step", "loss", metric:sub(-12))
+  return ("  %s  %13s  %7s  %13s"):format(table.concat(cells, "  "), "step", "loss", metric:sub(-13))
 end
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
