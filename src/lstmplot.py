@@ -211,6 +211,8 @@ class Sweep:
             column = file["trials"]["param_" + name if "param_" + name in file["trials"] else name]
             self.columns[name] = numbers_of(column) if h5py.check_string_dtype(column.dtype) else column[...]
         self.varied = [name for name, column in self.columns.items() if len(np.unique(column)) > 1]
+        self.curves = {k: v for k, v in file.get("curves", {}).items() if v.ndim == 2}
+        self.steps = file["curves/step"][...] if self.curves else np.zeros(0, int)
         if not np.isfinite(self.values).any():
             raise Trouble(f"{path}: no trial has a {self.metric} yet")
 
@@ -793,6 +795,61 @@ def draw_sweep_map(found, names, columns, options):
     return fig
 
 
+def trials(sweeps, options):
+    """learning curves of a sweep's best configurations, mean and range over seeds; the others in grey"""
+    found = one(sweeps, "trials")
+    name = options.what or found.metric
+    if name not in found.curves:
+        there = f"; it has {', '.join(found.curves)}" if found.curves else ""
+        raise Trouble(f"{found.path} has no curves of '{name}'{there}")
+    matrix = found.curves[name][...]
+    rows_of = configurations(found, np.isfinite(matrix).any(axis=1) & np.isfinite(found.values))
+    if not rows_of:
+        raise Trouble(f"{found.path} has no curve of {name} yet")
+    fig, axes = figure(9, 4.8, f"{plain(name)} of {found.title}")
+    ax, best = axes[0, 0], len(COLOURS)
+    for row in (row for rows in rows_of[best:] for row in rows):
+        there = np.isfinite(matrix[row])
+        ax.plot(*outline(found.steps[there], matrix[row][there]), color="0.7", linewidth=0.7, zorder=1)
+    for k, rows in enumerate(rows_of[:best]):
+        label = f"{configuration_label(found, rows[0])}: {found.values[rows].mean():.4g}"
+        draw_configuration(ax, found.steps, matrix[rows], COLOURS[k], label)
+    ax.set_xlabel("training step")
+    ax.set_ylabel(plain(name))
+    ax.set_yscale("log" if options.log else "linear")
+    thousands(ax.xaxis)
+    legend_beside(ax)
+    if len(rows_of) > best:
+        ax.set_title(f"the {best} best of {len(rows_of)} configurations; the others in grey", fontsize=9)
+    return fig
+
+
+def configurations(found, there):
+    """The rows of each configuration's trials (one a seed) for which `there` is true, best configuration first."""
+    groups = {}
+    for row in np.flatnonzero(there):
+        groups.setdefault(tuple(str(column[row]) for column in found.columns.values()), []).append(row)
+    sign = 1 if found.is_loss else -1
+    return sorted(groups.values(), key=lambda rows: sign * found.values[rows].mean())
+
+
+def configuration_label(found, row):
+    """The parameters that vary, without those that a trial does not have."""
+    values = {name: found.columns[name][row] for name in found.varied or found.columns}
+    there = {name: value for name, value in values.items() if value == value and value != ""}
+    return plain(" ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in there.items()))
+
+
+def draw_configuration(ax, steps, curves_of_seeds, colour, label):
+    there = np.isfinite(curves_of_seeds).any(axis=0)
+    curves_of_seeds, steps = curves_of_seeds[:, there], steps[there]
+    few = {"marker": "o", "markersize": 3} if len(steps) <= 40 else {}
+    ax.plot(*outline(steps, np.nanmean(curves_of_seeds, axis=0)), color=colour, linewidth=1.8, label=label, zorder=3, **few)
+    if len(curves_of_seeds) > 1:
+        ax.fill_between(steps, np.nanmin(curves_of_seeds, axis=0), np.nanmax(curves_of_seeds, axis=0), color=colour,
+                        alpha=0.15, linewidth=0, zorder=2)
+
+
 # Each with the options that it has.
 KINDS = {
     "loss": (loss, []),
@@ -806,6 +863,7 @@ KINDS = {
     "metrics": (metrics, ["what", "by", "log"]),
     "curves": (curves, ["what", "step", "log"]),
     "sweep": (sweep, ["what", "by", "log"]),
+    "trials": (trials, ["what", "log"]),
 }
 
 
@@ -828,14 +886,14 @@ def make_parser():
                       for name, (draw, names) in KINDS.items())
     parser = Parser(prog="lstmplot", usage="lstmplot RUN... KIND [options] -o FILE.(png|svg|pdf)",
                     description="Draws a figure of a run, or of several: RUN is a run's directory or its log.h5, "
-                    "for kind sweep a sweep's directory.",
+                    "for the kinds sweep and trials a sweep's directory.",
                     epilog="kinds and their options:\n" + kinds,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="RUN... KIND", help=argparse.SUPPRESS)
     parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
     parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
                         f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
-                        "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b")
+                        "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b; trials: a metric")
     parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
@@ -893,7 +951,7 @@ def main(arguments):
     try:
         options = parse(arguments)
         with matplotlib.rc_context(STYLE):
-            opened = [(Sweep if options.kind == "sweep" else Run)(path) for path in options.runs]
+            opened = [(Sweep if options.kind in ("sweep", "trials") else Run)(path) for path in options.runs]
             save(KINDS[options.kind][0](opened, options), options)
         return 0
     except Trouble as trouble:

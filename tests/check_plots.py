@@ -75,6 +75,7 @@ FIGURES = {
     "curves": (["gradients/dh_norm of shakespeare watched", "time", "layer = 0", "layer = 1"], 2),
 }
 FIGURES["sweep"] = (["Best val_loss of widths", "hidden", "lr", "2.05", "\u00b10.071", "standard deviation"], 6)
+FIGURES["trials"] = (["val_loss of widths", "training step", "hidden=32 lr=0.001 init=20: 1"], 6)
 ARGUMENTS = {"metrics": ["--what", "loss,val_loss"], "curves": ["--what", "gradients/dh_norm", "--log"]}
 
 
@@ -92,7 +93,7 @@ def check_kinds():
     ok(set(FIGURES) == set(lstmplot.KINDS), "all kinds of figures are tested here")
     for kind, (labels, colours) in FIGURES.items():
         arguments = ARGUMENTS.get(kind, [])
-        source = at("widths" if kind == "sweep" else "watched")
+        source = at("widths" if kind in ("sweep", "trials") else "watched")
         results = [draw(source, kind, *arguments, "-o", at(f"{kind}.{form}")) for form in ("png", "svg", "pdf")]
         ok(results == [(0, "")] * 3, f"{kind}: drawn as PNG, SVG and PDF, in silence")
         ok(is_drawn(f"{kind}.png", colours), "  the PNG is not empty")
@@ -114,6 +115,8 @@ def make_sweep():
                    "best_val_loss": [np.nan if t == (128, 0.01, 1) else 2 + t[2] / 10 - (t[0] == 32) for t in trials]}
         for name, values in columns.items():
             f["trials/" + name] = values
+        f["curves/step"] = np.arange(10, 60, 10)
+        f["curves/val_loss"] = np.array(columns["best_val_loss"])[:, None] + 1 / f["curves/step"][...]
 
 
 def check_sweep():
@@ -126,6 +129,13 @@ def check_sweep():
         result = draw(at("widths/sweep.h5"), "sweep", *arguments, "-o", at("lines.svg"))
         texts = svg_texts("lines.svg")
         ok(result == (0, "") and all(label in texts for label in labels), f"sweep {' '.join(arguments)}")
+
+
+def check_trials():
+    ok(draw(at("widths"), "trials", "--what", "loss", "-o", at("t.svg")) ==
+       (1, f"lstmplot: {at('widths')} has no curves of 'loss'; it has val_loss\n"), "trials: of a metric that is not there")
+    ok(draw(at("widths"), "trials", "--log", "-o", at("t.svg"))[0] == 0
+       and "the 7 best of 11 configurations; the others in grey" in svg_texts("t.svg"), "trials --log")
 
 
 def check_options():
@@ -248,6 +258,7 @@ def check_files():
 make_sweep()
 check_kinds()
 check_sweep()
+check_trials()
 check_options()
 check_sentences()
 check_files()

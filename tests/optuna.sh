@@ -42,6 +42,8 @@ run random.lua
 exits 1 "options of Optuna without it"; says "field 'optuna': only for method 'optuna'"
 run bowl.lua --shard=1/2
 exits 2 "a part of it"; says "option '--shard' is not for method 'optuna'"
+run bowl.lua --dry-run
+exits 0 "--dry-run"; prints "8 trials (8 configurations, 1 seed) of bowl"
 if ! find_python optuna; then
     skip "configurations that Optuna chooses" "Python has no optuna"
     done_testing

@@ -276,7 +276,7 @@ function slurm.submit(settings)
   needed "sbatch"
   needed "scontrol"
   refuse_second(settings.directory)
-  if #list == 0 and sweep.points ~= "optuna" then
+  if #list == 0 then
     settings.show "slurm   nothing to submit: every trial is done, or failed too often (--retry)"
     return
   end

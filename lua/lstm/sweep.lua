@@ -516,6 +516,13 @@ local function shuffle(self, list)
   return list
 end
 
+--- As many configurations as method "optuna" is to choose, at random: to tell what it would take.
+function methods:examples()
+  local list = {}
+  sampled(self, function(point) list[#list + 1] = point end)
+  return list
+end
+
 --- The configurations to try, each a list of { name, value }: the parameters in order, then what is derived. Two that
 -- are equal are one. Where trials are stopped early a grid or list is in random order. None for method "optuna", which
 -- finds them one by one.

@@ -158,6 +158,20 @@ local function split_cores(given, trials_left)
   return jobs, threads or math.max(1, cores // jobs)
 end
 
+-- The trials whose needs can be told: where Optuna is still to choose them, as many others.
+local function plannable(sweep, directory, list)
+  if sweep.points ~= "optuna" then return list end
+  local others = {}
+  for _, params in ipairs(sweep:examples()) do
+    for _, seed in ipairs(sweep.seeds) do
+      local trial = trials.new(sweep, directory, params, seed, #others + 1)
+      trial.status = { status = "pending" }
+      others[#others + 1] = trial
+    end
+  end
+  return others
+end
+
 -- ---- --dry-run ----------------------------------------------------------------------------------------------------
 
 local function duration(seconds)
@@ -194,6 +208,7 @@ local function print_plan(sweep, list, found, jobs, threads, directory)
 end
 
 local function dry_run(sweep, list, directory, given, host)
+  list = plannable(sweep, directory, list)
   local jobs, threads = split_cores(given, math.max(1, left_of(list)))
   local found = plan.estimate(sweep, list, jobs, threads, host)
   if host.progress ~= "json" then return print_plan(sweep, list, found, jobs, threads, directory) end
@@ -269,7 +284,7 @@ local function gather(show, sweep, directory)
   for _, lines in ipairs { results.summary(sweep, list), sweep_table.lines(sweep, list) } do
     for _, line in ipairs(lines) do show:print(line) end
   end
-  show:print(("files   %s/sweep.h5, sweep.csv"):format(directory))
+  show:print(("files   %s/sweep.h5, sweep.csv; figures:  lstmplot %s sweep -o sweep.png"):format(directory, quoted(directory)))
   for _, remark in ipairs(remarks) do show:print("        " .. remark) end
 end
 
@@ -368,7 +383,8 @@ local function submit(sweep, directory, list, given, host)
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
     sweep.experiment.name, directory, #list - left_of(list)))
-  if not host.dry_run then
+  if sweep.points == "optuna" then open = plannable(sweep, directory, list)
+  elseif not host.dry_run then
     for _, trial in ipairs(open) do trials.create(trial) end
   end
   slurm.submit { sweep = sweep, directory = directory, list = open, pairs = given, words = given.sbatch or {},
