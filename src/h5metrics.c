@@ -146,10 +146,9 @@ static int make_column(h5metrics *m, h5column *c)
            describe_plot(m, c->name) ? -1 : 0;
 }
 
-int h5metrics_add(h5metrics *m, h5column *c)
+/* Opens or makes the column's dataset, and fills in the rows that wait. */
+static int begin_column(h5metrics *m, h5column *c)
 {
-    if (c->data.id >= 0)
-        return 0;
     htri_t there = H5Lexists(m->group, c->name, H5P_DEFAULT);
     if (there < 0 || (there ? h5dataset_open(&c->data, m->group, c->name) : make_column(m, c)))
         return -1;
@@ -158,8 +157,19 @@ int h5metrics_add(h5metrics *m, h5column *c)
     for (size_t k = 0; k < m->n; k++)
         c->pending[k] = NAN;
     /* A row that is in the file already and may be added to. */
-    if (m->n && m->first < c->data.rows && h5dataset_read(&c->data, m->first, 1, c->pending))
+    return m->n && m->first < c->data.rows ? h5dataset_read(&c->data, m->first, 1, c->pending) : 0;
+}
+
+int h5metrics_add(h5metrics *m, h5column *c)
+{
+    if (c->data.id >= 0)
+        return 0;
+    if (begin_column(m, c)) { /* it is none of the table's: nothing may find it open */
+        h5dataset_close(&c->data);
+        free(c->pending);
+        c->pending = NULL;
         return -1;
+    }
     *m->end = c;
     m->end = &c->next;
     return 0;
