@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int fileio_write(int fd, const void *bytes, size_t size, size_t *done)
@@ -61,6 +63,37 @@ int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done
     }
     *done = n;
     return 0;
+}
+
+/* Where the clock of the file system stands. */
+static int clock_of(const char *directory, struct timespec *now)
+{
+    char name[4096];
+    struct stat st;
+    const int length = snprintf(name, sizeof name, "%s/.clock.XXXXXX", directory);
+    if (length < 0 || (size_t)length >= sizeof name)
+        return ENAMETOOLONG;
+    const int fd = mkstemp(name);
+    if (fd < 0)
+        return errno;
+    const int error = write(fd, "", 1) != 1 || fstat(fd, &st) != 0 ? errno : 0;
+    close(fd);
+    unlink(name);
+    if (!error)
+        *now = st.st_mtim;
+    return error;
+}
+
+int fileio_age(const char *path, const char *directory, double *seconds)
+{
+    struct stat then;
+    struct timespec now;
+    if (stat(path, &then) != 0)
+        return errno;
+    const int error = clock_of(directory, &now);
+    if (!error)
+        *seconds = difftime(now.tv_sec, then.st_mtim.tv_sec) + 1e-9 * (double)(now.tv_nsec - then.st_mtim.tv_nsec);
+    return error;
 }
 
 int fileio_sync_directory(const char *path)

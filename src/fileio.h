@@ -15,6 +15,9 @@ int fileio_write(int fd, const void *bytes, size_t size, size_t *done);         
 int fileio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset, size_t *done);
 /* Reads up to size bytes; *done is smaller only at the end of the file. */
 int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done);
+/* *seconds since the file at path was changed, by the clock of the file system that holds it: the hosts' own clocks may
+ * differ. directory: where a file can be made to read that clock. */
+int fileio_age(const char *path, const char *directory, double *seconds);
 /* Makes the name of this file durable: fsync of the directory that holds it. */
 int fileio_sync_directory(const char *path);
 

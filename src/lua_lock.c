@@ -18,11 +18,11 @@ static int lock_take(lua_State *L)
     return lua_handle_opened(L, h, runlock_take(path, &err), &err);
 }
 
-/* lock:touch(): this process is alive */
-static int lock_touch(lua_State *L)
+/* lock:lost() -> whether another process has the directory now */
+static int lock_lost(lua_State *L)
 {
-    runlock_touch(lua_handle_check(L, LOCK_TYPE));
-    return 0;
+    lua_pushboolean(L, runlock_lost(lua_handle_check(L, LOCK_TYPE)));
+    return 1;
 }
 
 /* lock:close(): the same as __gc and __close; may be called again */
@@ -36,7 +36,7 @@ static int lock_close(lua_State *L)
 
 void lua_lock_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"touch", lock_touch}, {"close", lock_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"lost", lock_lost}, {"close", lock_close}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"take", lock_take}, {NULL, NULL}};
     lua_handle_define(L, LOCK_TYPE, methods, lock_close);
     lua_newtable(L);

@@ -421,26 +421,15 @@ static int process_put(lua_State *L)
     return 1;
 }
 
-/* age(path, directory) -> seconds since the file was changed, by the clock of the file system that holds it: the hosts'
- * own clocks may differ. directory: where a file can be made to read that clock. */
+/* age(path, directory) -> seconds since the file was changed (fileio.h) */
 static int process_age(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1), *directory = luaL_checkstring(L, 2);
-    char name[PATH_MAX];
-    struct stat then, now;
-    if (stat(path, &then) != 0)
-        return fail(L, path, errno);
-    snprintf(name, sizeof name, "%s/.clock.XXXXXX", directory);
-    const int fd = mkstemp(name);
-    if (fd < 0)
-        return fail(L, directory, errno);
-    const int error = write(fd, "", 1) != 1 || fstat(fd, &now) != 0 ? errno : 0;
-    close(fd);
-    unlink(name);
+    double seconds;
+    const int error = fileio_age(path, directory, &seconds);
     if (error)
-        return fail(L, directory, error);
-    lua_pushnumber(L, (lua_Number)(now.st_mtim.tv_sec - then.st_mtim.tv_sec) +
-                          1e-9 * (lua_Number)(now.st_mtim.tv_nsec - then.st_mtim.tv_nsec));
+        return fail(L, path, error);
+    lua_pushnumber(L, seconds);
     return 1;
 }
 

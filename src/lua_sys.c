@@ -177,6 +177,12 @@ static int sys_sleep(lua_State *L)
     return 0;
 }
 
+/* quit(status): ends the program as it is, with nothing flushed or closed */
+static int sys_quit(lua_State *L)
+{
+    _exit((int)luaL_checkinteger(L, 1));
+}
+
 /* memory() -> bytes of physical memory; nil when unknown */
 static int sys_memory(lua_State *L)
 {
@@ -364,6 +370,7 @@ void lua_sys_push(lua_State *L)
         {"width", sys_width},
         {"clock", sys_clock},
         {"sleep", sys_sleep},
+        {"quit", sys_quit},
         {"memory", sys_memory},
         {"machine", sys_machine},
         {"pid", sys_pid},

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,8 +21,14 @@
 
 struct runlock {
     int fd;
+    pthread_t heart;
+    bool beats, ends; /* there is such a thread; it is to end */
+    pthread_mutex_t mutex;
+    pthread_cond_t end;
     char path[];
 };
+
+unsigned runlock_beat_ms = 10000;
 
 typedef struct holder {
     long pid;
@@ -99,29 +106,36 @@ static bool runs_here(const holder *h)
     return !*start || !*h->start || strcmp(start, h->start) == 0;
 }
 
-/* Seconds since the holder last showed that it is alive. */
-static double age_of(int fd)
+static void directory_of(const char *path, char directory[4096])
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 ? difftime(time(NULL), st.st_mtime) : 0;
+    const char *slash = strrchr(path, '/');
+    snprintf(directory, 4096, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+}
+
+/* Seconds since the holder last showed that it is alive. */
+static double age_of(const char *path)
+{
+    char directory[4096];
+    double seconds = 0;
+    directory_of(path, directory);
+    return fileio_age(path, directory, &seconds) == 0 ? seconds : 0;
 }
 
 /* Whether the one who wrote the file may be alive. flocked: we hold the flock, so nobody on this host does. */
-static bool may_be_alive(const holder *h, const holder *me, int fd, bool flocked)
+static bool may_be_alive(const holder *h, const holder *me, const char *path, bool flocked)
 {
     if (h->pid == 0)
         return false;
     if (strcmp(h->host, me->host) != 0)
-        return age_of(fd) < RUNLOCK_FRESH;
+        return age_of(path) < RUNLOCK_FRESH;
     return !flocked && strcmp(h->boot, me->boot) == 0 && runs_here(h);
 }
 
 static int refuse(const char *path, int fd, const holder *me, lstm_error *err)
 {
     const holder h = holder_of(fd);
-    const char *slash = strrchr(path, '/');
     char room[128], directory[4096];
-    snprintf(directory, sizeof directory, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    directory_of(path, directory);
     const char *name = fileio_short_path(directory, room);
     if (h.pid == 0)
         return lstm_fail(err, "", "another process is running in %s", name);
@@ -130,7 +144,7 @@ static int refuse(const char *path, int fd, const holder *me, lstm_error *err)
     return lstm_fail(err, "",
                      "%s is in use: process %ld on %s was running in it %.0f seconds ago; if that is gone, remove the "
                      "file 'lock' there, or wait for %d seconds",
-                     name, h.pid, h.host, age_of(fd), RUNLOCK_FRESH);
+                     name, h.pid, h.host, age_of(path), RUNLOCK_FRESH);
 }
 
 /* ---- taking it -------------------------------------------------------------------------------------------------- */
@@ -171,10 +185,67 @@ static int take(int fd, const char *path, lstm_error *err)
     if (!is_still_at(path, fd))
         return 1;
     const holder h = holder_of(fd);
-    if (may_be_alive(&h, &me, fd, flocked > 0))
+    if (may_be_alive(&h, &me, path, flocked > 0))
         return refuse(path, fd, &me, err);
     return sign(fd, path, &me, err);
 }
+
+/* ---- being seen alive ------------------------------------------------------------------------------------------- */
+
+static void *beat(void *argument)
+{
+    runlock *lock = argument;
+    pthread_mutex_lock(&lock->mutex);
+    while (!lock->ends) {
+        struct timespec until;
+        futimens(lock->fd, NULL); /* nothing depends on it here */
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += runlock_beat_ms / 1000;
+        until.tv_nsec += (long)(runlock_beat_ms % 1000) * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&lock->end, &lock->mutex, &until);
+    }
+    pthread_mutex_unlock(&lock->mutex);
+    return NULL;
+}
+
+/* Signals are for the main thread. Without a thread, the lock is good on this host. */
+static void start_beating(runlock *lock)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_mutex_init(&lock->mutex, NULL);
+    pthread_cond_init(&lock->end, NULL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    lock->ends = false;
+    lock->beats = pthread_create(&lock->heart, NULL, beat, lock) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_beating(runlock *lock)
+{
+    pthread_mutex_lock(&lock->mutex);
+    lock->ends = true;
+    pthread_cond_signal(&lock->end);
+    pthread_mutex_unlock(&lock->mutex);
+    if (lock->beats)
+        pthread_join(lock->heart, NULL);
+    pthread_cond_destroy(&lock->end);
+    pthread_mutex_destroy(&lock->mutex);
+}
+
+bool runlock_lost(const runlock *lock)
+{
+    const int fd = open(lock->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return false; /* removed by hand: nobody else is here yet */
+    const holder now = holder_of(fd), me = myself();
+    close(fd);
+    return now.pid != 0 && (now.pid != me.pid || strcmp(now.host, me.host) != 0 || strcmp(now.start, me.start) != 0);
+}
+
+/* ---- taking and giving back ------------------------------------------------------------------------------------- */
 
 runlock *runlock_take(const char *path, lstm_error *err)
 {
@@ -192,23 +263,21 @@ runlock *runlock_take(const char *path, lstm_error *err)
         else if ((result = take(lock->fd, path, err)) != 0)
             close(lock->fd);
     }
-    if (result == 0)
+    if (result == 0) {
+        start_beating(lock);
         return lock;
+    }
     if (result == 1)
         lstm_fail(err, "", "%s is made and removed by others all the time", path);
     free(lock);
     return NULL;
 }
 
-void runlock_touch(runlock *lock)
-{
-    futimens(lock->fd, NULL); /* nothing depends on it here */
-}
-
 void runlock_release(runlock *lock)
 {
     if (!lock)
         return;
+    stop_beating(lock);
     if (is_still_at(lock->path, lock->fd))
         unlink(lock->path);
     close(lock->fd);

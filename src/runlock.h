@@ -4,6 +4,7 @@
  *
  * The system gives the flock back when a process ends, however it ends; the file stays behind, and what is in it tells
  * whether its writer may still be there where flock() does not reach: on file systems without it, and on other hosts.
+ * For these it is touched every few seconds, by a thread of its own: a step may take longer than they would wait.
  *
  *     pid 4711
  *     host node7
@@ -15,15 +16,18 @@
 
 #include "lstm.h"
 
+#include <stdbool.h>
+
 #define RUNLOCK_FRESH 120 /* seconds after its last touch for which the lock of another host counts */
+extern unsigned runlock_beat_ms; /* from one touch to the next; for tests, which cannot wait so long */
 
 typedef struct runlock runlock;
 
 /* Takes the lock of the directory with the file at path. NULL and a sentence when another process has it, or when the
  * file cannot be written. The lock of a dead process is taken over. */
 runlock *runlock_take(const char *path, lstm_error *err);
-/* Tells other hosts that this process is alive: to be called every few seconds. */
-void runlock_touch(runlock *lock);
+/* Whether another process has the directory now: it took this one, which had been stopped for a while, for dead. */
+bool runlock_lost(const runlock *lock);
 /* Removes the file. NULL is fine. */
 void runlock_release(runlock *lock);
 

@@ -4,6 +4,7 @@
  * processes that are gone, on this host and on others. flock() goes through the test's own function.
  */
 #define _GNU_SOURCE
+#include "fileio.h"
 #include "runlock.h"
 #include "tap.h"
 
@@ -71,18 +72,46 @@ static void check_once(void)
     without_flock = true;
     tap_ok(!take(), "not twice either where there is no flock: %s", err.message);
     without_flock = false;
-    runlock_touch(lock);
+    tap_ok(!runlock_lost(lock), "nobody else has it");
     runlock_release(lock);
     tap_ok(!is_there(), "the file goes with the lock");
     lock = take();
     tap_ok(lock != NULL, "it can be taken again");
     unlink(path);
+    tap_ok(!runlock_lost(lock), "the file removed by hand: nobody else has it yet");
     runlock *second = take();
     tap_ok(second != NULL, "the file removed by hand: another takes it");
     runlock_release(lock);
     tap_ok(is_there(), "the first one's end leaves the other's file alone");
     runlock_release(second);
     runlock_release(NULL);
+}
+
+/* Seconds since the file was touched. */
+static double age(void)
+{
+    double seconds = -1;
+    return fileio_age(path, dir, &seconds) == 0 ? seconds : -1;
+}
+
+/* Other hosts see this one alive, whatever it is busy with; and one that wakes sees that another has taken over. */
+static void check_alive(void)
+{
+    runlock_beat_ms = 20;
+    runlock *lock = take();
+    const struct timespec then[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}}, moment = {.tv_nsec = 5000000};
+    utimensat(AT_FDCWD, path, then, 0);
+    for (int k = 0; k < 2000 && age() > 100; k++)
+        nanosleep(&moment, NULL);
+    tap_ok(age() < 100, "its heart beats by itself");
+    tap_ok(!runlock_lost(lock), "it is not lost");
+    unlink(path);
+    leave((long)getpid(), "elsewhere", "x", "1", 0);
+    tap_ok(runlock_lost(lock), "another host has taken it over");
+    runlock_release(lock);
+    tap_ok(is_there(), "whose file stays");
+    unlink(path);
+    runlock_beat_ms = 10000;
 }
 
 /* A child takes the lock and is killed. */
@@ -167,6 +196,7 @@ int main(void)
         boot[0] = '\0';
     boot[strcspn(boot, "\n")] = '\0';
     check_once();
+    check_alive();
     check_killed();
     check_left();
     check_refusals();

@@ -362,13 +362,18 @@ local function tell_lost(self)
   self.progress:say(("lstmrun: %s; going on without logging"):format(self.logs.lost))
 end
 
-local heartbeat = 10 -- seconds between touches of the lock
+local look_after_lock = 10 -- seconds from one look to the next
 
-local function keep_lock(self)
+-- What is written into a directory that another run has would spoil that one's files; closing ours is writing, too.
+local function check_lock(self)
   local now = sys.clock()
-  if not self.lock or now < (self.touch_time or 0) then return end
-  self.lock:touch()
-  self.touch_time = now + heartbeat
+  if not self.lock or now < (self.lock_time or 0) then return end
+  self.lock_time = now + look_after_lock
+  if not self.lock:lost() then return end
+  self.progress:finish()
+  io.stderr:write(("lstmrun: another process has taken %s over: this one had been stopped for so long that it was " ..
+    "taken for dead. It ends, at step %d, and writes nothing more\n"):format(self.directory, self.step))
+  sys.quit(fault.ERROR)
 end
 
 -- What is recorded of the step's inside, and the end of its row.
@@ -417,7 +422,7 @@ end
 -- A step is over: its row is in the log, its evaluation done.
 local function count_step(self, step)
   self.step = step
-  keep_lock(self)
+  check_lock(self)
   end_rows(self, step)
   tell_lost(self)
   note_finite(self, step)
