@@ -224,6 +224,16 @@ sweep medians 'params = { lr = { 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0
 run medians.lua --jobs=1
 exits 0 "the median rule"; matches "pruned: step [0-9]+: val_loss .* is worse than the others' median"
 
+# ---- those that come with it ------------------------------------------------------------------------------------------
+
+for _ in 1 2 3 4 5 6 7 8 9; do cat tiny.lua; done >text.txt
+for name in sweep_hidden:16 sweep_init:30 sweep_length:24 sweep_lr:27; do
+    run ${name%:*} --list data=text.txt
+    exits 0 "${name%:*}"; prints "${name#*:} trials in runs/${name%:*}: ${name#*:} pending"
+done
+run sweep_length data=text.txt seq=8 updates=4 characters=1000 hidden=3 --jobs=2
+exits 0 "text, adding and copying"; prints "6 done"; matches "^ +seq +task=text +task=adding +task=copy"; silent
+
 # ---- what is wrong ----------------------------------------------------------------------------------------------------
 
 sweep empty 'params = { hidden = {} }'

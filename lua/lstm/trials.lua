@@ -65,11 +65,21 @@ local function value_of(list, name)
   end
 end
 
+-- A trial's options as they are in its trial.json: the sweep may have been given others on its command line.
+local function configuration_of(sweep, trial)
+  local set = sweep.experiment.options
+  local cfg = set:defaults()
+  for _, list in ipairs { trial.fixed, trial.params } do
+    for _, pair in ipairs(list) do set:set(cfg, pair[1], pair[2]) end
+  end
+  return cfg
+end
+
 -- The data of a trial: the sweep's field, what the experiment's function `data` says, or its option `data` where that
 -- names a file.
 local function data_of(sweep, trial)
   if sweep.data then return sweep.data end
-  if sweep.experiment.data then return sweep.experiment.data(sweep:configuration(trial.params)) end
+  if sweep.experiment.data then return sweep.experiment.data(configuration_of(sweep, trial)) end
   local option = sweep.experiment.options.named.data
   if not option or option.kind ~= "string" then return nil end
   return value_of(trial.params, "data") or value_of(trial.fixed, "data") or option.default
