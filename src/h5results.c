@@ -204,7 +204,8 @@ static int write_curves(hid_t file, const h5results *r, double *matrix)
     h5dataset trial = H5DATASET_NONE, step = H5DATASET_NONE;
     hid_t group = make_group(file, "curves", 2, axes);
     int result = group < 0 || make_trial_scale(&trial, group, r) ||
-                 make_scale(&step, group, "step", "training step", h5curves_size(r->curves), h5curves_steps(r->curves)) ||
+                 make_scale(&step, group, "step", "training step", h5curves_size(r->curves),
+                            h5curves_steps(r->curves)) ||
                  h5_put_text(group, "signal", curve_signal(r)) ||
                  h5_put_integer(group, "steps_per_place", (int64_t)h5curves_thinned(r->curves)) ? -1 : 0;
     for (size_t k = 0; !result && k < h5curves_count(r->curves); k++)

@@ -18,7 +18,7 @@ typedef enum h5results_kind { H5RESULTS_INTEGER, H5RESULTS_NUMBER, H5RESULTS_TEX
 typedef struct h5results_column {
     const char *name; /* 1 to 63 bytes of UTF-8 without '/' or control characters; each once */
     h5results_kind kind;
-    size_t width;       /* bytes of a value: 8 of an int64_t or double, 1 of a boolean, any of a text, padded with NULs */
+    size_t width;       /* bytes of a value: 8 of an int64_t or double, 1 of a boolean, any of a text, NULs behind it */
     const void *values; /* [trials] of width bytes */
     const char *title;  /* what it is, or NULL */
 } h5results_column;

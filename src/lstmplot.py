@@ -844,7 +844,8 @@ def draw_configuration(ax, steps, curves_of_seeds, colour, label):
     there = np.isfinite(curves_of_seeds).any(axis=0)
     curves_of_seeds, steps = curves_of_seeds[:, there], steps[there]
     few = {"marker": "o", "markersize": 3} if len(steps) <= 40 else {}
-    ax.plot(*outline(steps, np.nanmean(curves_of_seeds, axis=0)), color=colour, linewidth=1.8, label=label, zorder=3, **few)
+    ax.plot(*outline(steps, np.nanmean(curves_of_seeds, axis=0)), color=colour, linewidth=1.8, label=label, zorder=3,
+            **few)
     if len(curves_of_seeds) > 1:
         ax.fill_between(steps, np.nanmin(curves_of_seeds, axis=0), np.nanmax(curves_of_seeds, axis=0), color=colour,
                         alpha=0.15, linewidth=0, zorder=2)
@@ -893,7 +894,8 @@ def make_parser():
     parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
     parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
                         f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
-                        "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b; trials: a metric")
+                        "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b; "
+                        "trials: a metric")
     parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")

@@ -202,7 +202,7 @@ static int read_curves(lua_State *L, h5results *r, const char *const *paths, lst
 /* results.write(path, { trials = n, attributes = { { name, text }, ... }, columns = { ... }, signal = name,
  * curve_signal = name, ids = { ... }, logs = { path relative to the file or false, ... },
  * paths = { where they are, or false, ... }, places = most places of a curve or nil })
- * -> { steps = places of a curve, steps_per_place = , unreadable = { { trial, reason }, ... } }; or nil and a sentence */
+ * -> { steps = places of a curve, steps_per_place = , unreadable = { { trial, reason }, ... } }; or nil, a sentence */
 static int results_write(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);

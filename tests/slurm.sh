@@ -27,7 +27,7 @@ await() {
     done
 }
 
-# ---- a cluster --------------------------------------------------------------------------------------------------------
+# ---- a cluster -----------------------------------------------------------------------------------------------------
 
 host=$(hostname -s)
 port=$((20000 + $$ % 20000))
@@ -81,9 +81,12 @@ stop_cluster() {
 } 2>/dev/null
 trap stop_cluster EXIT
 is_up() { [ "$(sinfo -h -n node -p low -o %T 2>/dev/null)" = idle ]; }
-await 30 is_up || { tail -n 5 slurmctld.log slurmd.log | sed 's/^/# /'; skip_all "a Slurm of one node does not start here"; }
+if ! await 30 is_up; then
+    tail -n 5 slurmctld.log slurmd.log | sed 's/^/# /'
+    skip_all "a Slurm of one node does not start here"
+fi
 
-# ---- the sweep --------------------------------------------------------------------------------------------------------
+# ---- the sweep -----------------------------------------------------------------------------------------------------
 
 # A trial fails the first time it comes to step 9, when its directory has no mark of that.
 cat >tiny.lua <<'END'
@@ -135,10 +138,11 @@ findings() { sed 's/,[^,]*,[^,]*,[^,]*$//' "$1/sweep.csv"; }
 run sweep.lua --out=local --jobs=2
 exits 0 "the sweep without Slurm"
 
-# ---- as an array of jobs ----------------------------------------------------------------------------------------------
+# ---- as an array of jobs -------------------------------------------------------------------------------------------
 
 run sweep.lua --slurm --dry-run --out=cluster --partition=low
-exits 0 "--slurm --dry-run"; matches "^sbatch .*--array=0-11 .*--mem=[0-9]+M --time=[0-9]+ --partition=low cluster/slurm/array-1.sh"
+exits 0 "--slurm --dry-run"
+matches "^sbatch .*--array=0-11 .*--mem=[0-9]+M --time=[0-9]+ --partition=low cluster/slurm/array-1.sh"
 run sweep.lua --slurm --out=cluster --partition=low --mem=100 --jobs=2
 exits 0 "--slurm"; matches "12 trials submitted as job [0-9]+, 2 at a time"
 job=$(sed -n 's/.*submitted as job \([0-9]*\).*/\1/p' out)
@@ -196,7 +200,7 @@ done >out 2>err
 [ $same -eq 12 ]
 result $? "and so is every loss and every weight of $same of 12 trials"
 
-# ---- where slurm.conf says nothing of status 75 -----------------------------------------------------------------------
+# ---- where slurm.conf says nothing of status 75 --------------------------------------------------------------------
 
 write_conf ''
 scontrol reconfigure
@@ -211,7 +215,7 @@ prints "sweep   sweep: 3 done"
 awk -F, 'NR > 1 && $(NF - 2) == 2' asked/sweep.csv | wc -l >out
 prints 1
 
-# ---- workers ----------------------------------------------------------------------------------------------------------
+# ---- workers -------------------------------------------------------------------------------------------------------
 
 cat >halving.lua <<'END'
 local lstm = require "lstm"

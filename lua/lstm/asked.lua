@@ -2,8 +2,8 @@
 --
 -- asked.lua - configurations that were chosen one after the other (optuna.lua), as the sweep's directory keeps them.
 --
--- DIR/asked/N.json is the N-th: what was chosen for each parameter, as a coordinate of its space. It is made by link(2),
--- in which one of all who try succeeds, and never changes. One that does not fit the sweep as it is now (other spaces)
+-- DIR/asked/N.json is the N-th: what was chosen for each parameter, as a coordinate of its space. It is made by
+-- link(2), in which one of all who try succeeds, and never changes. One that does not fit the sweep as it is now (other spaces)
 -- is passed over.
 
 local core = require "lstm.core"
@@ -78,8 +78,8 @@ end
 function asked.put(directory, n, coordinates)
   local ok, reason = sys.make_directory(directory .. "/asked")
   if ok then ok, reason = process.put(path_of(directory, n), json.encode { coordinates = coordinates } .. "\n") end
-  if ok == nil then fault.stop("cannot write the sweep's files: " .. reason .. "; choose another place by --out=DIR") end
-  return ok
+  if ok ~= nil then return ok end
+  fault.stop("cannot write the sweep's files: " .. reason .. "; choose another place by --out=DIR")
 end
 
 return asked

@@ -2,8 +2,8 @@
 --
 -- optuna.lua - method = "optuna": Optuna (https://optuna.org) chooses the configurations, by ask and tell.
 --
--- Optuna runs in a Python process (optuna_bridge.py) for as long as this one. It keeps nothing: the configurations are in
--- the sweep's directory (asked.lua), what they found in their trials, and both are told to each new process. So a sweep
+-- Optuna runs in a Python process (optuna_bridge.py) for as long as this one. It keeps nothing: the configurations are
+-- in the sweep's directory (asked.lua), what they found in their trials, and both are told to each new process. So a sweep
 -- goes on where it was, several runners share one, and a configuration depends on those before it and the seed alone.
 
 local asked = require "lstm.asked"
@@ -106,7 +106,8 @@ local function outcome(self, entry)
     local status = trials.status(trial)
     local state = status.status
     if state ~= "done" and state ~= "pruned" and state ~= "failed" then return "running" end
-    if state == "failed" and status.failures <= self.sweep.retries and status.exit ~= fault.DIVERGED then return "running" end
+    local again = status.failures <= self.sweep.retries and status.exit ~= fault.DIVERGED
+    if state == "failed" and again then return "running" end
     if state == "failed" or state == "pruned" and worst == "done" then worst = state end
     if status.best then sum, n, step = sum + status.best, n + 1, math.max(step, status.step or 0) end
   end
@@ -185,8 +186,8 @@ end
 
 --- The chooser for a sweep, whose trials so far are not in it yet.
 function optuna.new(sweep, directory)
-  local self = setmetatable({ sweep = sweep, directory = directory, entries = {}, by_number = {}, by_key = {}, count = 0,
-    last = 0 }, meta)
+  local self = setmetatable({ sweep = sweep, directory = directory, entries = {}, by_number = {}, by_key = {},
+    count = 0, last = 0 }, meta)
   take_in(self)
   return self
 end

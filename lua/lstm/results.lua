@@ -171,7 +171,8 @@ local function remarks(info)
   end
   local bad = info.unreadable
   if #bad > 0 then
-    lines[#lines + 1] = ("the curves of %s are left out of sweep.h5: %s"):format(format.plural(#bad, "trial"), bad[1][2])
+    local trials = format.plural(#bad, "trial")
+    lines[#lines + 1] = ("the curves of %s are left out of sweep.h5: %s"):format(trials, bad[1][2])
   end
   return lines
 end

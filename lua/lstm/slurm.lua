@@ -2,9 +2,9 @@
 --
 -- slurm.lua - a sweep on a cluster: its trials as a job array of Slurm, a task each.
 --
--- A task runs `lstmrun SWEEP --trial=ID --queued`. Before its time limit it gets SIGUSR1, when it is preempted SIGTERM; the
--- trial then writes a checkpoint, the task ends with status 75 and is queued again, to go on from there. Slurm does that
--- by itself where slurm.conf has RequeueExit=75, and for preempted jobs; otherwise the task asks for it.
+-- A task runs `lstmrun SWEEP --trial=ID --queued`. Before its time limit it gets SIGUSR1, when it is preempted SIGTERM;
+-- the trial then writes a checkpoint, the task ends with status 75 and is queued again, to go on from there. Slurm does
+-- that by itself where slurm.conf has RequeueExit=75, and for preempted jobs; otherwise the task asks for it.
 --
 -- Which trial is next cannot be said beforehand where trials are pruned by ASHA or chosen by Optuna. Then the tasks are
 -- workers: each is a whole `lstmrun SWEEP` that shares the directory with the others.
@@ -44,8 +44,8 @@ end
 local function needed(program)
   local _, there = output_of { "sh", "-c", "command -v " .. program }
   if there then return end
-  fault.stop(("--slurm needs Slurm's '%s', which is not found here; without it, --trial and --shard run a part of the " ..
-    "sweep under any other queue"):format(program))
+  fault.stop(("--slurm needs Slurm's '%s', which is not found here; without it, --trial and --shard run a part of " ..
+    "the sweep under any other queue"):format(program))
 end
 
 -- ---- jobs ---------------------------------------------------------------------------------------------------------
@@ -107,7 +107,8 @@ end
 local function has(words, ...)
   for _, name in ipairs { ... } do
     for _, word in ipairs(words) do
-      if word == name or word:sub(1, #name + 1) == name .. "=" or #name == 2 and word:sub(1, 2) == name then return true end
+      if word == name or word:sub(1, #name + 1) == name .. "=" then return true end
+      if #name == 2 and word:sub(1, 2) == name then return true end -- -t10
     end
   end
   return false
@@ -121,7 +122,8 @@ local function megabytes_for(bytes)
   return math.ceil((bytes * margin.memory + other_memory) / (64 << 20)) * 64
 end
 
--- What is asked for unless the person did, from what the trials would take (sweep_plan.lua): list of options for sbatch, and a line that says so.
+-- What is asked for unless the person did, from what the trials would take (sweep_plan.lua): list of options for sbatch,
+-- and a line that says so.
 local function requests(words, most, trials_each)
   local list, said = {}, {}
   if most.bytes and not has(words, "--mem", "--mem-per-cpu") then
@@ -133,7 +135,7 @@ local function requests(words, most, trials_each)
     said[#said + 1] = list[#list] .. " (minutes)"
   end
   if not most.bytes and #words == 0 then
-    return list, "        memory and time of a trial are not known: the cluster's defaults apply, or give --mem and --time"
+    return list, "        memory and time of a trial are not known: the cluster's defaults apply (or --mem and --time)"
   end
   return list, #said > 0 and ("        each task asks for %s, from dry runs of %s"):format(table.concat(said, " "),
     format.plural(most.planned, "configuration")) or nil
@@ -291,8 +293,9 @@ function slurm.submit(settings)
   local ids = workers and submit_workers(this, workers, settings.pairs) or submit_trials(this, list)
   if line then settings.show(line) end
   if settings.dry_run then return end
-  settings.show(("slurm   %s submitted as job %s%s"):format(workers and format.plural(workers, "worker") or
-    format.plural(#list, "trial"), table.concat(ids, ", "), this.at_once and (", %d at a time"):format(this.at_once) or ""))
+  local tasks = workers and format.plural(workers, "worker") or format.plural(#list, "trial")
+  local limit = this.at_once and (", %d at a time"):format(this.at_once) or ""
+  settings.show(("slurm   %s submitted as job %s%s"):format(tasks, table.concat(ids, ", "), limit))
   settings.show(("        how they stand and what they found:  %s --slurm --collect"):format(settings.command))
 end
 

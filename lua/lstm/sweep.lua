@@ -487,8 +487,8 @@ function methods:complete(point)
   return derive(self, point)
 end
 
---- The configuration of values that choose({ name, space }) returns, with what is derived from them; nil when it returns
--- nil for a parameter that applies.
+--- The configuration of values that choose({ name, space }) returns, with what is derived from them; nil when it
+-- returns nil for a parameter that applies.
 function methods:assemble(choose)
   local point = assemble(self, choose)
   return point and derive(self, point)

@@ -27,7 +27,7 @@ sweep_command.options = {
   { "threads-per-trial", "needed", "=N", "threads of each (default: the cores divided by the jobs)" },
   { "list", "none", "", "the trials and how they stand" },
   { "trial", "needed", "=ID", "run just this one: its id, the id's beginning, or its number in the list" },
-  { "queued", "none", "", "with --trial: as a task of a queue, which waits, tries again and ends with 75 to be resumed" },
+  { "queued", "none", "", "with --trial: as a task of a queue, which tries again, and ends with 75 to be resumed" },
   { "slurm", "none", "", "submit the trials to Slurm as a job array; further options are sbatch's" },
   { "shard", "needed", "=I/N", "only the I-th of N parts of the trials" },
   { "fail-fast", "none", "", "stop everything when a trial has failed" },
@@ -284,7 +284,8 @@ local function gather(show, sweep, directory)
   for _, lines in ipairs { results.summary(sweep, list), sweep_table.lines(sweep, list) } do
     for _, line in ipairs(lines) do show:print(line) end
   end
-  show:print(("files   %s/sweep.h5, sweep.csv; figures:  lstmplot %s sweep -o sweep.png"):format(directory, quoted(directory)))
+  show:print(("files   %s/sweep.h5, sweep.csv; figures:  lstmplot %s sweep -o sweep.png"):format(directory,
+    quoted(directory)))
   for _, remark in ipairs(remarks) do show:print("        " .. remark) end
 end
 
@@ -413,7 +414,9 @@ function sweep_command.run(sweep, given, host, run_experiment)
   if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
   local list = trials.all(sweep, directory)
   if given.shard then
-    if sweep.points == "optuna" then usage "option '--shard' is not for method 'optuna': its trials are not known yet" end
+    if sweep.points == "optuna" then
+      usage "option '--shard' is not for method 'optuna': its trials are not known yet"
+    end
     list = shard(list, given.shard)
   end
   if (given.list or given.collect or given["dry-run"]) and (ranks.launched() or 0) > 0 then return end
