@@ -48,7 +48,9 @@ local function cell(list)
     if trial.status.status == "done" and trial.status.best then squares = squares + (trial.status.best - mean) ^ 2 end
   end
   if n == 1 then return ("%.4g"):format(mean) end
-  return ("%.4g +- %.2g"):format(mean, math.sqrt(squares / (n - 1)))
+  local deviation = math.sqrt(squares / (n - 1))
+  if deviation < 1e-12 * math.abs(mean) then deviation = 0 end -- equal values, but for the rounding of their mean
+  return ("%.4g +- %.2g"):format(mean, deviation)
 end
 
 -- The trials of a row and column.
