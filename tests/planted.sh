@@ -52,7 +52,8 @@ plant "libhdf5 reads a checkpoint here first" src/h5probe.c \
 plant "a log's journal is not synced" src/h5txn.c \
     's/error = sync_data(f->journal_fd);/error = 0;/' tests/test_faults tests/test_faults
 plant "what write() says is not believed" src/fileio.c \
-    '/^int fileio_write/,/^}/ s/error = errno;/error = 0, n = size;/' lstmrun-faulty sh tests/faults.sh
+    '/^int fileio_write/,/^}/ s/error = errno;/error = 0, n = size;/' lstmrun-faulty \
+    env LSTM_TORTURE=33 sh tests/faults.sh
 plant "memory is not given back" src/corpus.c \
     's/^    free(c->name);//' tests/test_lua_memory tests/test_lua_memory
 plant "a size is not checked" lua/lstm/tasks.lua \
