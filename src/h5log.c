@@ -511,34 +511,16 @@ int h5log_event(h5log *log, int64_t step, const char *kind, const char *text, ls
 
 /* ---- said once -------------------------------------------------------------------------------------------------- */
 
-typedef struct value {
-    const char *text; /* or NULL, and then a number */
-    bool is_integer;
-    int64_t integer;
-    double number;
-} value;
+/* Writes `what` to the file; called between h5_enter and h5_leave. */
+typedef int put_function(hid_t file, const void *what);
 
-/* Between h5_enter and h5_leave. */
-static int put_value(hid_t file, const char *group, const char *name, const value *v)
+static int put_once(h5log *log, put_function *put, const void *what, lstm_error *err)
 {
-    hid_t object = h5_make_group(file, group);
-    int result = object < 0     ? -1
-                 : v->text       ? h5_put_text(object, name, v->text)
-                 : v->is_integer ? h5_put_integer(object, name, v->integer)
-                                 : h5_put_number(object, name, v->number);
-    h5_close(object);
-    return result;
-}
-
-static int set_value(h5log *log, const char *group, const char *name, const value *v, lstm_error *err)
-{
-    if (check_name("group", group, err) || check_name("name", name, err))
-        return -1;
     pthread_mutex_lock(&log->mutex);
     int result = h5log_state(log, err);
     if (!result && !log->abandoned) {
         h5_enter();
-        if (put_value(log->file, group, name, v))
+        if (put(log->file, what))
             result = h5log_write_fault(log, err);
         h5_leave();
         h5log_note_change(log);
@@ -548,29 +530,56 @@ static int set_value(h5log *log, const char *group, const char *name, const valu
     return result;
 }
 
+typedef struct value {
+    const char *group, *name;
+    const char *text; /* or NULL, and then a number */
+    bool is_integer;
+    int64_t integer;
+    double number;
+} value;
+
+static int put_value(hid_t file, const void *what)
+{
+    const value *v = what;
+    hid_t object = h5_make_group(file, v->group);
+    int result = object < 0     ? -1
+                 : v->text       ? h5_put_text(object, v->name, v->text)
+                 : v->is_integer ? h5_put_integer(object, v->name, v->integer)
+                                 : h5_put_number(object, v->name, v->number);
+    h5_close(object);
+    return result;
+}
+
+static int set_value(h5log *log, const value *v, lstm_error *err)
+{
+    if (check_name("group", v->group, err) || check_name("name", v->name, err))
+        return -1;
+    return put_once(log, put_value, v, err);
+}
+
 int h5log_set_text(h5log *log, const char *group, const char *name, const char *text, lstm_error *err)
 {
     size_t n;
     char *clean = clean_text(text, strlen(text), ATTRIBUTE_BYTES, &n);
     if (!clean)
         return lstm_fail(err, "", "out of memory for '%s'", name);
-    int result = set_value(log, group, name, &(value){.text = clean}, err);
+    int result = set_value(log, &(value){.group = group, .name = name, .text = clean}, err);
     free(clean);
     return result;
 }
 
 int h5log_set_integer(h5log *log, const char *group, const char *name, int64_t integer, lstm_error *err)
 {
-    return set_value(log, group, name, &(value){.is_integer = true, .integer = integer}, err);
+    return set_value(log, &(value){.group = group, .name = name, .is_integer = true, .integer = integer}, err);
 }
 
 int h5log_set_number(h5log *log, const char *group, const char *name, double number, lstm_error *err)
 {
-    return set_value(log, group, name, &(value){.number = number}, err);
+    return set_value(log, &(value){.group = group, .name = name, .number = number}, err);
 }
 
-/* Between h5_enter and h5_leave. A string dataset, since an attribute's size is limited. */
-static int put_json(hid_t file, const char *json)
+/* A string dataset, since an attribute's size is limited. */
+static int put_json(hid_t file, const void *json)
 {
     hid_t group = h5_make_group(file, "config"), type = h5_text_type(), space = H5Screate(H5S_SCALAR);
     htri_t there = group >= 0 ? H5Lexists(group, "json", H5P_DEFAULT) : -1;
@@ -585,15 +594,22 @@ static int put_json(hid_t file, const char *json)
     return result ? -1 : 0;
 }
 
-/* Between h5_enter and h5_leave. */
-static int put_texts(hid_t file, const char *group_name, const char *name, size_t n, const char *const *texts)
+typedef struct text_list {
+    const char *group, *name;
+    size_t n;
+    const char *const *texts;
+} text_list;
+
+static int put_texts(hid_t file, const void *what)
 {
+    const text_list *list = what;
     h5dataset d = H5DATASET_NONE;
-    hid_t group = h5_make_group(file, group_name), type = h5_text_type();
-    htri_t there = group >= 0 ? H5Lexists(group, name, H5P_DEFAULT) : -1;
+    hid_t group = h5_make_group(file, list->group), type = h5_text_type();
+    htri_t there = group >= 0 ? H5Lexists(group, list->name, H5P_DEFAULT) : -1;
     int result = there < 0 || type < 0;
     if (!result && !there)
-        result = h5dataset_create_fixed(&d, group, name, type, type, n, texts) || h5scale_set(d.id, name);
+        result = h5dataset_create_fixed(&d, group, list->name, type, type, list->n, list->texts) ||
+                 h5scale_set(d.id, list->name);
     h5dataset_close(&d);
     h5_close(type);
     h5_close(group);
@@ -608,36 +624,14 @@ int h5log_set_texts(h5log *log, const char *group, const char *name, size_t n, c
     for (size_t k = 0; k < n; k++)
         if (lstm_utf8_fault(texts[k], strlen(texts[k])) != strlen(texts[k]))
             return lstm_fail(err, "texts", "text %zu of '%s' is not valid UTF-8", k, name);
-    pthread_mutex_lock(&log->mutex);
-    int result = h5log_state(log, err);
-    if (!result && !log->abandoned) {
-        h5_enter();
-        if (put_texts(log->file, group, name, n, texts))
-            result = h5log_write_fault(log, err);
-        h5_leave();
-        h5log_note_change(log);
-        pthread_cond_signal(&log->wake);
-    }
-    pthread_mutex_unlock(&log->mutex);
-    return result;
+    return put_once(log, put_texts, &(text_list){group, name, n, texts}, err);
 }
 
 int h5log_set_json(h5log *log, const char *json, lstm_error *err)
 {
     if (lstm_utf8_fault(json, strlen(json)) != strlen(json))
         return lstm_fail(err, "json", "the configuration is not valid UTF-8");
-    pthread_mutex_lock(&log->mutex);
-    int result = h5log_state(log, err);
-    if (!result && !log->abandoned) {
-        h5_enter();
-        if (put_json(log->file, json))
-            result = h5log_write_fault(log, err);
-        h5_leave();
-        h5log_note_change(log);
-        pthread_cond_signal(&log->wake);
-    }
-    pthread_mutex_unlock(&log->mutex);
-    return result;
+    return put_once(log, put_json, json, err);
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
