@@ -19,11 +19,7 @@ export OMP_WAIT_POLICY=passive
 
 # ---- material -------------------------------------------------------------------------------------------------------
 
-i=0
-while [ $i -lt 60 ]; do
-    echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
-    i=$((i + 1))
-done >text
+write_text >text
 
 # Dropout, carried state, a shuffled stream beside the text, warm-up, accumulated gradients; wide enough for eight threads.
 cat >exact.lua <<'END2'
@@ -44,21 +40,6 @@ end
 return lstm.experiment { run = train, options = { { "steps", 6, "steps" } } }
 END2
 
-cat >same.lua <<'END2'
-local lstm, core = require "lstm", require "lstm.core"
-local a, b = assert(core.checkpoint.read(arg[1])), assert(core.checkpoint.read(arg[2]))
-local names = a:names()
-assert(#names > 10 and table.concat(names, " ") == table.concat(b:names(), " "), "other tensors")
-for _, name in ipairs(names) do
-  local shape = a:shape(name)
-  shape.type = "float"
-  local x, y = lstm.tensor.zeros(shape), lstm.tensor.zeros(shape)
-  assert(a:load(name, x))
-  assert(b:load(name, y))
-  assert(x:equal(y), name .. " differs")
-end
-END2
-
 all="activations.every=2 gradients.every=2 gradients.full=true parameters.every=3 parameters.full=true watch.rows=0 \
 log.deflate=0"
 groups="metrics samples activations gradients parameters parameter_gradients"
@@ -71,7 +52,7 @@ train() { directory=$1; shift; "$by" exact.lua --quiet $all --out="$directory" "
 is_same() {
     "$lstmlog" diff one "$1" >out 2>err
     for group in $groups; do grep -q "^$group are the same" out || return 1; done
-    ! grep -qE "differ|only in|other types|last step" out && "$program" same.lua one/checkpoint-latest.h5 \
+    ! grep -qE "differ|only in|other types|last step" out && same_checkpoint one/checkpoint-latest.h5 \
         "$1"/checkpoint-latest.h5 2>>err
 }
 

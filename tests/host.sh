@@ -21,11 +21,7 @@ silent() { [ ! -s err ]; result $? "  no complaint"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------
 
-i=0
-while [ $i -lt 60 ]; do
-    echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
-    i=$((i + 1))
-done >text
+write_text >text
 
 # Sends itself a signal at step stop_at, as many times as there are words in $SIGNALS.
 cat >tiny.lua <<'END'
@@ -61,22 +57,6 @@ return lstm.experiment {
 }
 END
 
-# same_checkpoint A B: every tensor equal, bit for bit
-cat >same.lua <<'END'
-local lstm, core = require "lstm", require "lstm.core"
-local a, b = assert(core.checkpoint.read(arg[1])), assert(core.checkpoint.read(arg[2]))
-local names = a:names()
-assert(#names > 10 and table.concat(names, " ") == table.concat(b:names(), " "), "other tensors")
-for _, name in ipairs(names) do
-  local shape = a:shape(name)
-  shape.type = "float"
-  local x, y = lstm.tensor.zeros(shape), lstm.tensor.zeros(shape)
-  assert(a:load(name, x))
-  assert(b:load(name, y))
-  assert(x:equal(y), name .. " differs")
-end
-END
-same_checkpoint() { "$program" same.lua "$1" "$2"; }
 # Metrics without the last two columns, which tell of time.
 same_metrics() {
     sed 's/,[^,]*,[^,]*$//' "$1" >metrics-1 && sed 's/,[^,]*,[^,]*$//' "$2" >metrics-2 && cmp metrics-1 metrics-2

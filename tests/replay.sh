@@ -20,11 +20,7 @@ gone() { [ ! -e "$1" ]; result $? "  $1 is not there"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------
 
-i=0
-while [ $i -lt 60 ]; do
-    echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
-    i=$((i + 1))
-done >text
+write_text >text
 
 # Dropout, carried state, a shuffled stream beside the text, a schedule; steps 30 to 32 at another rate, by a factor.
 cat >tiny.lua <<'END2'

@@ -15,11 +15,7 @@ env --default-signal=INT true 2>/dev/null || skip_all "env cannot set signals"
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA
 export OMP_NUM_THREADS=1
 
-i=0
-while [ $i -lt 60 ]; do
-    echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
-    i=$((i + 1))
-done >text
+write_text >text
 
 # Tells in the file `now` which step it is at. At step 7 it runs the command that is in $TAKE.
 cat >tiny.lua <<'END2'

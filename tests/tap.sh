@@ -2,7 +2,8 @@
 #
 # What the shell tests share; to be sourced, after `set -u`: . "${srcdir:-.}/tests/tap.sh"
 #
-# TAP, a folder that is removed at the end ($work), and the search for a Python that has what a test needs.
+# TAP, a folder that is removed at the end ($work), the search for a Python that has what a test needs, a text to learn and
+# the comparison of checkpoints.
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/lstmrun-test.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
@@ -49,4 +50,32 @@ find_python() {
     done
     python=none
     return 1
+}
+
+# write_text: 60 lines to learn from
+write_text() {
+    i=0
+    while [ $i -lt 60 ]; do
+        echo "line $i of a text that nobody wrote, $((i * i % 17)) and $((i * 7 % 13))."
+        i=$((i + 1))
+    done
+}
+
+# same_checkpoint A B: every tensor is equal, bit for bit; for tests that have $program
+same_checkpoint() {
+    cat >"$work/same.lua" <<'END_OF_SCRIPT'
+local lstm, core = require "lstm", require "lstm.core"
+local a, b = assert(core.checkpoint.read(arg[1])), assert(core.checkpoint.read(arg[2]))
+local names = a:names()
+assert(#names > 5 and table.concat(names, " ") == table.concat(b:names(), " "), "other tensors")
+for _, name in ipairs(names) do
+  local shape = a:shape(name)
+  shape.type = "float"
+  local x, y = lstm.tensor.zeros(shape), lstm.tensor.zeros(shape)
+  assert(a:load(name, x))
+  assert(b:load(name, y))
+  assert(x:equal(y), name .. " differs")
+end
+END_OF_SCRIPT
+    "$program" "$work/same.lua" "$1" "$2"
 }
