@@ -33,7 +33,7 @@ local function train(cfg, run)
     if step == 7 and os.getenv "TAKE" then os.execute(os.getenv "TAKE") end
   end
 end
-return lstm.experiment { run = train, options = { { "steps", 100, "steps" } } }
+return lstm.experiment { run = train, options = { { "steps", 200, "steps" } } }
 END2
 cat >step.lua <<'END2'
 local state = assert(require("lstm.core").checkpoint.read(arg[1])):text "state"
@@ -50,14 +50,12 @@ losses whole >wanted
 
 # ---- signals --------------------------------------------------------------------------------------------------------
 
-# stop SIGNAL SECONDS: sends a signal that long after the first step began. Sets status, before, after: the steps it was at.
+# stop SIGNAL STEP: sends a signal some time after that step began. Sets status, before, after: the steps it was at.
 stop() {
     rm -rf part now
     env --default-signal=INT "$program" tiny.lua --quiet --out=part checkpoint_seconds=1000 >out 2>err &
     pid=$!
-    while [ ! -s now ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
-    sleep "$2"
-    before=$(number)
+    while before=$(number) && [ "${before:-0}" -lt "$2" ] && kill -0 $pid 2>/dev/null; do sleep 0.002; done
     kill -"$1" $pid 2>/dev/null
     after=$(number)
     wait $pid
@@ -85,7 +83,7 @@ while [ $k -lt "$moments" ]; do
     3) signal=HUP wanted_status=75 ;;
     esac
     k=$((k + 1))
-    stop $signal "0.$(awk -v k=$k 'BEGIN { srand(k); printf "%03d", rand() * 200 }')"
+    stop $signal "$(awk -v k=$k 'BEGIN { srand(k); print 1 + int(rand() * 120) }')"
     if [ $status -eq 0 ]; then
         late=$((late + 1))
     elif is_sound $wanted_status; then
@@ -116,7 +114,7 @@ if $as_user "$program" --version >/dev/null 2>&1 && ! $as_user touch closed/x 2>
     $as_user "$program" tiny.lua --quiet --out=closed/run >out 2>err
     status=$?
     exits 1 "a run in a directory that cannot be written"; says "closed/run: Permission denied; choose another place by --out"
-    $as_user "$program" tiny.lua --quiet --resume closed/whole steps=101 >out 2>err
+    $as_user "$program" tiny.lua --quiet --resume closed/whole steps=201 >out 2>err
     status=$?
     exits 1 "resuming one there"; says "closed/whole/"; says "Permission denied"
     $as_user "$program" replay closed/whole --to=3 --quiet >out 2>err
