@@ -49,6 +49,10 @@ ssize_t __real___getdelim(char **line, size_t *size, int end, FILE *file);
 ssize_t __wrap___getdelim(char **line, size_t *size, int end, FILE *file); /* what glibc's getline is when inlined */
 void __wrap_free(void *p);
 
+/* The leak sanitizer's, where that is linked. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
 static bool refuse(void)
 {
     long call = atomic_fetch_add(&calls, 1);
@@ -238,6 +242,20 @@ static void note_warning(void *uncalled, const char *message, int goes_on)
     *(long *)uncalled += strstr(message, "not enough memory") != NULL;
 }
 
+/* The script, whose blocks are counted here. The leak sanitizer would report what Lua loses, too. */
+static int call_script_with_failures(lua_State *L, const char *script, long k)
+{
+    if (__lsan_disable)
+        __lsan_disable();
+    calls = 0;
+    fail_at = k;
+    int status = call_script(L, script);
+    fail_at = -1;
+    if (__lsan_enable)
+        __lsan_enable();
+    return status;
+}
+
 /* "not enough memory" is Lua's, "out of memory" ours, "Cannot allocate memory" the system's. */
 static bool is_about_memory(lua_State *L)
 {
@@ -252,10 +270,7 @@ static bool run_point(const char *script, long k, tally *t)
     const long uncalled = t->uncalled;
     lua_State *L = lua_newstate(allocate, NULL);
     lua_setwarnf(L, note_warning, &t->uncalled);
-    calls = 0;
-    fail_at = k;
-    int status = call_script(L, script);
-    fail_at = -1;
+    int status = call_script_with_failures(L, script, k);
     t->calls = calls;
     const bool reached = k < 0 || calls > k;
     t->points++;
