@@ -3,7 +3,7 @@
 -- A language model of Shakespeare, character by character: it learns to say what comes next, and so to write.
 --
 --     lstmrun experiments/shakespeare.lua                    # some minutes on two cores
---     lstmrun experiments/shakespeare.lua preset=best        # a larger one, for about an hour
+--     lstmrun experiments/shakespeare.lua preset=best        # a larger one, for about half an hour
 --     lstmrun experiments/shakespeare.lua data=my-own.txt hidden=512
 
 local lstm = require "lstm"
@@ -45,16 +45,16 @@ return lstm.experiment {
     { "init", "orthogonal", "how the weights begin" },
     { "batch", 32, "sequences in a batch" },
     { "seq", 64, "characters in a sequence" },
-    { "steps", 3600, "training steps" },
+    { "steps", 2000, "training steps" },
     { "lr", 4e-3, "highest learning rate" },
     { "warmup", 100, "steps until it is reached" },
     { "clip", 1.0, "bound of the gradient's norm" },
-    { "eval_every", 300, "steps from one validation to the next" },
-    { "sample_every", 900, "steps from one sample to the next" },
+    { "eval_every", 400, "steps from one validation to the next" },
+    { "sample_every", 500, "steps from one sample to the next" },
     { "prime", "ROMEO:", "how a sample begins" },
     { "length", 300, "characters in a sample" },
     { "temperature", 0.8, "of sampling: smaller is safer, larger is bolder" },
   },
-  presets = { best = { hidden = 512, dropout = 0.4, steps = 16000, lr = 3e-3, eval_every = 800, sample_every = 3200 } },
+  presets = { best = { hidden = 384, dropout = 0.35, steps = 6000, lr = 3e-3, eval_every = 500, sample_every = 1000 } },
   changeable = { "data", "lr", "eval_every", "sample_every", "prime", "length", "temperature" },
 }
