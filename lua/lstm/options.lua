@@ -295,4 +295,11 @@ function set_methods:lines(cfg, with_help)
   return lines
 end
 
+--- The value of a name in a list of { name, value }; nil where it is not there.
+function options.value_in(list, name)
+  for _, pair in ipairs(list) do
+    if pair[1] == name then return pair[2] end
+  end
+end
+
 return options

@@ -27,12 +27,6 @@ local function parameter_names(list)
   return names
 end
 
-local function parameter(trial, name)
-  for _, pair in ipairs(trial.params) do
-    if pair[1] == name then return pair[2] end
-  end
-end
-
 -- The kind of a column that holds these values, of which some may be missing.
 local function kind_of(values, n)
   local kinds, count = {}, 0
@@ -50,7 +44,7 @@ end
 
 local function parameter_column(list, name)
   local values = {}
-  for i, trial in ipairs(list) do values[i] = parameter(trial, name) end
+  for i, trial in ipairs(list) do values[i] = options.value_in(trial.params, name) end
   local kind = kind_of(values, #list)
   if kind == "text" then
     for i = 1, #list do values[i] = values[i] ~= nil and options.show(values[i]) or "" end
@@ -269,7 +263,7 @@ local function groups_of(found, name)
   local points, groups = {}, {}
   local distinct, numbers = {}, true
   for _, each in ipairs(found) do
-    local value = parameter(each, name)
+    local value = options.value_in(each.params, name)
     if value ~= nil then
       points[#points + 1] = { value = value, mean = each.mean, place = #points }
       distinct[options.show(value)] = true

@@ -7,17 +7,11 @@ local options = require "lstm.options"
 
 local sweep_table = {}
 
-local function value_of(trial, name)
-  for _, pair in ipairs(trial.params) do
-    if pair[1] == name then return pair[2] end
-  end
-end
-
 -- The values that a parameter has in the trials, numbers in order; "-" where a trial has none.
 local function values_of(list, name)
   local values, known = {}, {}
   for _, trial in ipairs(list) do
-    local value = value_of(trial, name)
+    local value = options.value_in(trial.params, name)
     local label = value == nil and "-" or options.show(value)
     if not known[label] then values[#values + 1] = { label = label, number = tonumber(value) or nil } end
     known[label] = true
@@ -29,7 +23,7 @@ local function values_of(list, name)
 end
 
 local function has(trial, name, label)
-  local value = value_of(trial, name)
+  local value = options.value_in(trial.params, name)
   return (value == nil and "-" or options.show(value)) == label
 end
 

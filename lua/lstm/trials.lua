@@ -59,12 +59,6 @@ local function hash_of(path)
   return hashes[path]
 end
 
-local function value_of(list, name)
-  for _, pair in ipairs(list) do
-    if pair[1] == name then return pair[2] end
-  end
-end
-
 -- A trial's options as they are in its trial.json: the sweep may have been given others on its command line.
 local function configuration_of(sweep, trial)
   local set = sweep.experiment.options
@@ -82,7 +76,7 @@ local function data_of(sweep, trial)
   if sweep.experiment.data then return sweep.experiment.data(configuration_of(sweep, trial)) end
   local option = sweep.experiment.options.named.data
   if not option or option.kind ~= "string" then return nil end
-  return value_of(trial.params, "data") or value_of(trial.fixed, "data") or option.default
+  return options.value_in(trial.params, "data") or options.value_in(trial.fixed, "data") or option.default
 end
 
 -- The first digits of the SHA-256 over the canonical JSON (keys sorted, no blanks to choose) of what makes a trial.
