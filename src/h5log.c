@@ -75,6 +75,7 @@ static void wait_for_room(h5log *log, const message *m)
 {
     double start = h5log_seconds(CLOCK_MONOTONIC);
     log->stats.waits++;
+    h5log_hurry(log);
     while (!has_room(log, m) && !log->failed)
         pthread_cond_wait(&log->taken, &log->mutex);
     log->stats.wait_seconds += h5log_seconds(CLOCK_MONOTONIC) - start;
@@ -92,6 +93,7 @@ static int enqueue(h5log *log, message *m, int64_t *last, lstm_error *err)
     }
     if (!drop && !has_room(log, m)) {
         if (log->options.drop && m->kind != EVENT) {
+            h5log_hurry(log);
             log->stats.dropped++;
             drop = true;
         } else {
@@ -107,10 +109,7 @@ static int enqueue(h5log *log, message *m, int64_t *last, lstm_error *err)
     log->stats.rows += m->kind == ROW;
     log->stats.records += m->kind != ROW;
     log->stats.bytes += m->size;
-    log->queued += sizeof *m + m->size;
-    *log->end = m;
-    log->end = &m->next;
-    pthread_cond_signal(&log->wake);
+    h5log_enqueue(log, m);
     return 0;
 }
 
@@ -162,7 +161,6 @@ int h5log_columns(h5log *log, size_t n, const char *const *names, lstm_error *er
         skip = result != 0;
     }
     h5log_note_change(log);
-    pthread_cond_signal(&log->wake);
     pthread_mutex_unlock(&log->mutex);
     return result;
 }
@@ -296,7 +294,6 @@ static int add_series(h5log *log, const h5log_series *c, const char *slash, lstm
     entry->next = log->series;
     log->series = entry;
     h5log_note_change(log);
-    pthread_cond_signal(&log->wake);
     return 0;
 }
 
@@ -524,7 +521,6 @@ static int put_once(h5log *log, put_function *put, const void *what, lstm_error 
             result = h5log_write_fault(log, err);
         h5_leave();
         h5log_note_change(log);
-        pthread_cond_signal(&log->wake);
     }
     pthread_mutex_unlock(&log->mutex);
     return result;
@@ -647,7 +643,7 @@ int h5log_flush(h5log *log, lstm_error *err)
         free(m);
     } else {
         uint64_t mine = ++log->flushes_wanted;
-        h5log_enqueue_order(log, m);
+        h5log_enqueue(log, m);
         while (log->flushes_done < mine)
             pthread_cond_wait(&log->taken, &log->mutex);
         result = h5log_state(log, err);
@@ -669,4 +665,6 @@ void h5log_get_stats(h5log *log, h5log_stats *stats)
     pthread_mutex_lock(&log->mutex);
     *stats = log->stats;
     pthread_mutex_unlock(&log->mutex);
+    clockid_t clock;
+    stats->writer_seconds = pthread_getcpuclockid(log->thread, &clock) ? 0 : h5log_seconds(clock);
 }

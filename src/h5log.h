@@ -121,6 +121,7 @@ typedef struct h5log_stats {
     uint64_t dropped;        /* records lost to a full queue (drop) */
     uint64_t waits;          /* calls that found the queue full ... */
     double wait_seconds;     /* ... and how long they waited together */
+    double writer_seconds;   /* processor time of the thread that writes */
     int64_t committed_step;  /* the last step that is committed; -1: none */
 } h5log_stats;
 void h5log_get_stats(h5log *log, h5log_stats *stats);

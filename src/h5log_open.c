@@ -330,7 +330,7 @@ int h5log_close(h5log *log, lstm_error *err)
     if (!log)
         return 0;
     pthread_mutex_lock(&log->mutex);
-    h5log_enqueue_order(log, log->close_order);
+    h5log_enqueue(log, log->close_order);
     log->close_order = NULL;
     pthread_mutex_unlock(&log->mutex);
     pthread_join(log->thread, NULL);

@@ -66,7 +66,9 @@ struct h5log {
     pthread_cond_t wake, taken; /* for the thread; for callers who wait */
     message *first, **end;
     size_t queued;         /* bytes */
+    size_t uncommitted;    /* messages written since the last commit */
     bool failed, abandoned;
+    bool hurry;            /* the thread is not to wait for the deadline */
     bool dirty;            /* something is not committed */
     double deadline;       /* of the next commit, when dirty */
     uint64_t flushes_wanted, flushes_done;
@@ -85,10 +87,12 @@ struct h5log {
 
 double h5log_seconds(clockid_t clock);
 
-/* mutex is held. FLUSH and CLOSE pass the queue even when it is full. */
-void h5log_enqueue_order(h5log *log, message *m);
+/* mutex is held. Takes m, even when the queue is full. */
+void h5log_enqueue(h5log *log, message *m);
+/* mutex is held: the thread writes now what is in the queue. */
+void h5log_hurry(h5log *log);
 message *h5log_new_message(message_kind kind, int64_t step, size_t size, lstm_error *err);
-/* mutex is held: something is to be committed before long. */
+/* mutex is held: something is to be committed, commit_seconds from now at the latest. */
 void h5log_note_change(h5log *log);
 /* Makes everything written so far a commit. Between h5_enter and h5_leave. */
 int h5log_commit(h5log *log, lstm_error *err);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAKE_BYTES ((size_t)1 << 20) /* so many in the queue are written before the next commit is due */
 #define HELD_LIMIT (UINT64_C(64) << 20) /* bytes of overwrites held in memory: more force a commit */
 
 double h5log_seconds(clockid_t clock)
@@ -37,13 +38,26 @@ message *h5log_new_message(message_kind kind, int64_t step, size_t size, lstm_er
     return m;
 }
 
-/* mutex is held. FLUSH and CLOSE pass the queue even when it is full. */
-void h5log_enqueue_order(h5log *log, message *m)
+/* mutex is held. A writer that is woken for every row takes a processor from the threads that train each time: it
+ * sleeps until the next commit is due, unless this is the first change after a commit (which sets that time), there is
+ * so much to do that it had better start, or somebody waits. */
+void h5log_enqueue(h5log *log, message *m)
 {
+    size_t much = log->options.queue_bytes / 2 < WAKE_BYTES ? log->options.queue_bytes / 2 : WAKE_BYTES;
     log->queued += sizeof *m + m->size;
     *log->end = m;
     log->end = &m->next;
-    pthread_cond_signal(&log->wake);
+    if (m->kind >= FLUSH || log->queued >= much || log->options.commit_records)
+        h5log_hurry(log);
+    else
+        h5log_note_change(log);
+}
+
+void h5log_hurry(h5log *log)
+{
+    if (!log->hurry)
+        pthread_cond_signal(&log->wake);
+    log->hurry = true;
 }
 
 /* ---- commits ---------------------------------------------------------------------------------------------------- */
@@ -74,12 +88,13 @@ int h5log_commit(h5log *log, lstm_error *err)
     return 0;
 }
 
-/* mutex is held. */
 void h5log_note_change(h5log *log)
 {
-    if (!log->dirty)
-        log->deadline = h5log_seconds(CLOCK_MONOTONIC) + log->options.commit_seconds;
+    if (log->dirty)
+        return;
+    log->deadline = h5log_seconds(CLOCK_MONOTONIC) + log->options.commit_seconds;
     log->dirty = true;
+    pthread_cond_signal(&log->wake);
 }
 
 /* ---- messages --------------------------------------------------------------------------------------------------- */
@@ -170,6 +185,8 @@ static void commit_now(h5log *log)
 {
     lstm_error error = {0};
     log->dirty = false;
+    if (log->first)
+        h5log_note_change(log);
     pthread_mutex_unlock(&log->mutex);
     h5_enter();
     int result = log->library_failed ? -1 : h5log_commit(log, &error);
@@ -205,53 +222,62 @@ static bool take_message(h5log *log, message *m)
     return full;
 }
 
-/* mutex is held. Waits for a message or for the time of the next commit; NULL: it is time. */
-static message *next_message(h5log *log)
+/* mutex is held, and released while waiting: until there is a hurry, or it is time for the next commit. */
+static void wait_for_work(h5log *log)
 {
-    while (!log->first) {
+    while (!log->hurry) {
         if (!log->dirty || log->failed) {
             pthread_cond_wait(&log->wake, &log->mutex);
             continue;
         }
         struct timespec t = {(time_t)log->deadline, (long)(1e9 * (log->deadline - floor(log->deadline)))};
         if (pthread_cond_timedwait(&log->wake, &log->mutex, &t) == ETIMEDOUT)
-            return NULL;
+            break;
     }
-    message *m = log->first;
-    log->first = m->next;
-    if (!log->first)
-        log->end = &log->first;
-    return m;
+    log->hurry = false;
+}
+
+/* mutex is held, and released meanwhile. The last try, at closing, is made even after a commit has failed: there may be
+ * space again. */
+static void commit_if_needed(h5log *log, bool closing)
+{
+    if (log->failed ? closing : log->dirty)
+        commit_now(log);
+    log->uncommitted = 0;
+}
+
+/* mutex is held, and released meanwhile. Writes m, and commits if so much is uncommitted or somebody waits for it. */
+static void serve(h5log *log, message *m)
+{
+    if (m->kind < FLUSH)
+        h5log_note_change(log);
+    bool full = take_message(log, m);
+    bool enough = log->options.commit_records && ++log->uncommitted >= log->options.commit_records;
+    if (full || enough || m->kind >= FLUSH)
+        commit_if_needed(log, m->kind == CLOSE);
+    log->queued -= sizeof *m + m->size;
+    log->flushes_done += m->kind == FLUSH;
+    pthread_cond_broadcast(&log->taken);
 }
 
 static void *write_loop(void *data)
 {
     h5log *log = data;
-    size_t since = 0; /* messages since the last commit */
     bool closing = false;
     pthread_mutex_lock(&log->mutex);
     while (!closing) {
-        message *m = next_message(log);
-        bool due = !m;
-        if (m) {
-            if (m->kind < FLUSH)
-                h5log_note_change(log);
-            due = take_message(log, m) || m->kind >= FLUSH;
-            due = due || (log->options.commit_records && ++since >= log->options.commit_records);
-            due = due || (log->dirty && h5log_seconds(CLOCK_MONOTONIC) >= log->deadline);
-            closing = m->kind == CLOSE;
-        }
-        /* The last try, at closing, is made even after a commit has failed: there may be space again. */
-        if (due && (log->dirty || (closing && log->failed)) && (!log->failed || closing)) {
-            commit_now(log);
-            since = 0;
-        }
-        if (m) {
-            log->queued -= sizeof *m + m->size;
-            log->flushes_done += m->kind == FLUSH;
-            pthread_cond_broadcast(&log->taken);
+        wait_for_work(log);
+        message *m = log->first, *next;
+        log->first = NULL;
+        log->end = &log->first;
+        for (; m; m = next) {
+            next = m->next;
+            serve(log, m);
+            closing = closing || m->kind == CLOSE;
             free(m);
         }
+        if (log->dirty && h5log_seconds(CLOCK_MONOTONIC) >= log->deadline)
+            commit_if_needed(log, false);
     }
     pthread_mutex_unlock(&log->mutex);
     return NULL;

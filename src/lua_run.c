@@ -184,7 +184,7 @@ static int log_abandon(lua_State *L)
 }
 
 /* log:stats() -> { commits = , rows = , records = , bytes = , dropped = , waits = , wait_seconds = ,
- * committed_step = } */
+ * writer_seconds = , committed_step = } */
 static int log_stats(lua_State *L)
 {
     h5log_stats stats;
@@ -205,6 +205,8 @@ static int log_stats(lua_State *L)
     }
     lua_pushnumber(L, stats.wait_seconds);
     lua_setfield(L, -2, "wait_seconds");
+    lua_pushnumber(L, stats.writer_seconds);
+    lua_setfield(L, -2, "writer_seconds");
     return 1;
 }
 

@@ -8,8 +8,9 @@
 -- "states" adds, at every step, gates and states of one row of the batch, "one row" dL/dh, too, "all rows" of all rows;
 -- "deflate" is watch.deflate=1, "keepbits" watch.keepbits=7. A block takes about so many seconds and ends when all it
 -- has logged is on the disk. Each is set against the blocks without logging just before and after it; of the rounds'
--- ratios the median is printed, with the smallest and the largest; "calls" is the share of time that was spent in the
--- calls that log, before the writing thread takes over. TMPDIR says on which disk.
+-- ratios the median is printed, with the smallest and the largest. Two shares of the time do not suffer from what else
+-- the machine does: "calls", the calls that log, before the writing thread takes over, and "writer", the processor time
+-- of that thread, which costs training as much only where there is no idle core. TMPDIR says on which disk.
 
 local lstm = require "lstm"
 local core = require "lstm.core"
@@ -140,16 +141,18 @@ end
 
 print(("%dx%d, batch %d, seq %d, %s, %d threads: %.1f ms a step, %d blocks of %d steps each"):format(asked.layers,
   asked.hidden, asked.batch, asked.seq, core.kernel(), core.threads(), 1e3 * median(plain), asked.rounds, steps))
-print(("%-28s %7s %18s %9s %11s %9s %9s"):format("", "cost", "", "calls", "MB a step", "MB/s", "on disk"))
+print(("%-28s %7s %18s %8s %8s %11s %9s %9s"):format("", "cost", "", "calls", "writer", "MB a step", "MB/s",
+  "on disk"))
 for _, kind in ipairs(kinds) do
-  local bytes = kind.logs.log:stats().bytes
+  local stats = kind.logs.log:stats()
+  local bytes = stats.bytes
   assert(kind.logs:close())
   local file = assert(io.open(kind.file))
   local size = file:seek "end"
   file:close()
   local middle = median(kind.ratios)
-  print(("%-28s %6.1f%% %8.1f%% ..%5.1f%% %8.1f%% %11.2f %9.1f %8.0f%%"):format(kind[1], 100 * (middle - 1),
+  print(("%-28s %6.1f%% %8.1f%% ..%5.1f%% %7.2f%% %7.2f%% %11.2f %9.1f %8.0f%%"):format(kind[1], 100 * (middle - 1),
     100 * (kind.ratios[1] - 1), 100 * (kind.ratios[#kind.ratios] - 1), 100 * kind.calls / kind.seconds,
-    bytes / kind.step / 1e6, bytes / kind.seconds / 1e6, 100 * size / bytes))
+    100 * stats.writer_seconds / kind.seconds, bytes / kind.step / 1e6, bytes / kind.seconds / 1e6, 100 * size / bytes))
 end
 os.execute("rm -rf '" .. directory .. "'")
