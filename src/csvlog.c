@@ -5,6 +5,7 @@
 #include "fileio.h"
 
 #include <errno.h>
+#include <float.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -74,12 +75,13 @@ static int put_name(csvlog *csv, const char *name)
     return result ? result : put(csv, "\"", 1);
 }
 
-/* The fewest digits that read back as the same number. */
+/* The fewest digits that read back as the same number. %g drops zeros at the end, and a number that so few as 15 digits
+ * tell from its neighbours is printed as these digits (C11 5.2.4.2.2, DBL_DIG): fewer need not be tried. */
 static int put_number(csvlog *csv, double value)
 {
     char text[40];
     int n = 0;
-    for (int digits = 6; digits <= 17; digits++) {
+    for (int digits = DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
         n = snprintf(text, sizeof text, "%.*g", digits, value);
         if (isnan(value) || strtod(text, NULL) == value)
             break;
