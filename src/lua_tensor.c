@@ -73,6 +73,7 @@ void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *v
     for (size_t k = 0; k < count; k += CHUNK) {
         const size_t n = count - k < CHUNK ? count - k : CHUNK;
         lstm_tensor_read(t, first + k, n, chunk);
+#pragma omp simd
         for (size_t i = 0; i < n; i++)
             values[k + i] = (double)chunk[i];
     }
@@ -87,6 +88,7 @@ void lua_tensor_write(const lstm_tensor *t, size_t first, size_t count, const do
     }
     for (size_t k = 0; k < count; k += CHUNK) {
         const size_t n = count - k < CHUNK ? count - k : CHUNK;
+#pragma omp simd
         for (size_t i = 0; i < n; i++)
             chunk[i] = (float)values[k + i];
         lstm_tensor_write(t, first + k, n, chunk);

@@ -13,6 +13,7 @@
 #include <lua.h>
 
 #include <math.h>
+#include <string.h>
 
 #define MAX_PARTS 256 /* tensors in one record: layers, or parameters */
 #define MAX_NAMES 1024
@@ -322,14 +323,17 @@ static void each_chunk(const lstm_tensor *t, add_values add, void *state)
 }
 
 /* Eight sums at once, so that one addition need not wait for the other. */
+typedef double lanes __attribute__((vector_size(8 * sizeof(double))));
+
 static double square_sum(const double *values, size_t n)
 {
-    enum { LANES = 8 };
-    double s[LANES] = {0};
+    enum { LANES = sizeof(lanes) / sizeof(double) };
+    lanes s = {0}, v;
     size_t k = 0;
-    for (; k + LANES <= n; k += LANES)
-        for (size_t i = 0; i < LANES; i++)
-            s[i] += values[k + i] * values[k + i];
+    for (; k + LANES <= n; k += LANES) {
+        memcpy(&v, values + k, sizeof v);
+        s += v * v;
+    }
     for (; k < n; k++)
         s[0] += values[k] * values[k];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
@@ -347,26 +351,25 @@ static double range_squares(const lstm_tensor *t, size_t first, size_t count)
     return sum;
 }
 
-/* Sums of the squares of `parts` equal ranges of the tensor, the last of which may be shorter. As they are summed one
- * by one, threads change nothing. */
-static void squares_of_parts(const lstm_tensor *t, size_t parts, double *out)
+/* Sums of the squares of part `k` of `parts` equal ranges of the tensor; the last ones may be shorter, or empty. */
+static double part_squares(const lstm_tensor *t, size_t parts, size_t k)
 {
-    const size_t size = lstm_tensor_size(t), each = (size + parts - 1) / parts;
+    const size_t size = lstm_tensor_size(t), each = (size + parts - 1) / parts, first = k * each;
+    return first < size ? range_squares(t, first, size - first < each ? size - first : each) : 0;
+}
+
+/* out[i][k]: part_squares of tensor i, all of which are cut into as many parts. Each part is summed by one thread, so
+ * that their number changes nothing. */
+static void squares_of_parts(const lstm_tensor *t, size_t tensors, size_t parts, double *out)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < tensors; i++)
+        size += lstm_tensor_size(&t[i]);
     const int threads = size < 1 << 16 ? 1 : lstm_threads();
     (void)threads;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (size_t k = 0; k < parts; k++)
-        out[k] = k * each < size ? range_squares(t, k * each, size - k * each < each ? size - k * each : each) : 0;
-}
-
-static double tensor_norm(const lstm_tensor *t)
-{
-    enum { PARTS = 64 };
-    double part[PARTS], sum = 0;
-    squares_of_parts(t, PARTS, part);
-    for (size_t k = 0; k < PARTS; k++)
-        sum += part[k];
-    return sqrt(sum);
+    for (size_t k = 0; k < tensors * parts; k++)
+        out[k] = part_squares(&t[k / parts], parts, k % parts);
 }
 
 typedef struct tails {
@@ -413,7 +416,7 @@ static double *new_record(lua_State *L, size_t n, double value)
     return out;
 }
 
-/* log:norms(series, step, list of [T, ...] tensors, most): L2 norm at every time step: [parts, most]; NaN past T */
+/* log:norms(series, step, list of [T, ...] tensors, most): L2 norm at every time step: [tensors, most]; NaN past T */
 static int log_norms(lua_State *L)
 {
     h5log *log = lua_log_check(L);
@@ -424,27 +427,33 @@ static int log_norms(lua_State *L)
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
     const size_t n = check_parts(L, 4, "norms", parts);
     double *out = new_record(L, n * most, (double)NAN);
-    for (size_t i = 0; i < n; i++) {
-        const size_t T = parts[i].axis[0].size;
-        luaL_argcheck(L, parts[i].ndim >= 1 && T >= 1 && T <= most, 4, "tensors with a time axis expected");
-        squares_of_parts(&parts[i], T, out + i * most);
-        for (size_t t = 0; t < T; t++)
-            out[i * most + t] = sqrt(out[i * most + t]);
-    }
+    const size_t T = parts[0].axis[0].size;
+    for (size_t i = 0; i < n; i++)
+        luaL_argcheck(L, parts[i].ndim >= 1 && parts[i].axis[0].size == T && T >= 1 && T <= most, 4,
+                      "tensors with the same time axis expected");
+    double *squares = lua_newuserdatauv(L, n * T * sizeof *squares, 0);
+    squares_of_parts(parts, n, T, squares);
+    for (size_t k = 0; k < n * T; k++)
+        out[k / T * most + k % T] = sqrt(squares[k]);
     return log_plane(L, log, step, n, most, out);
 }
 
 /* log:total_norms(series, step, list of tensors): L2 norm of each: [parts] */
 static int log_total_norms(lua_State *L)
 {
+    enum { PARTS = 16 };
     h5log *log = lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
     const size_t n = check_parts(L, 4, "total_norms", parts);
-    double *out = new_record(L, n, 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = tensor_norm(&parts[i]);
+    double *out = new_record(L, n, 0), *squares = lua_newuserdatauv(L, n * PARTS * sizeof *squares, 0);
+    squares_of_parts(parts, n, PARTS, squares);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < PARTS; k++)
+            out[i] += squares[i * PARTS + k];
+        out[i] = sqrt(out[i]);
+    }
     const size_t shape[H5_MAX_DIMS] = {n};
     lstm_error err;
     return lua_handle_done(L, h5log_array(log, series, step, shape, out, &err), &err);

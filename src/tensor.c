@@ -112,7 +112,9 @@ static inline void copy_one(char *to, const char *from, size_t esize)
 /* n elements that lie at a stride, to or from dense ones. */
 static void copy_run(char *view, size_t stride, char *dense, size_t n, size_t esize, bool to_view)
 {
-    if (stride == 1)
+    if (stride == 1 && n * esize == LSTM_LINE)
+        memcpy(to_view ? view : dense, to_view ? dense : view, LSTM_LINE);
+    else if (stride == 1)
         memcpy(to_view ? view : dense, to_view ? dense : view, n * esize);
     else if (to_view)
         for (size_t i = 0; i < n; i++)
@@ -122,25 +124,72 @@ static void copy_run(char *view, size_t stride, char *dense, size_t n, size_t es
             copy_one(dense + i * esize, view + i * stride * esize, esize);
 }
 
+/* Where an element lies: its index on each axis, and the place of that. */
+typedef struct position {
+    size_t index[LSTM_MAX_DIMS];
+    axis_place place[LSTM_MAX_DIMS];
+} position;
+
+static position position_of(const lstm_tensor *t, size_t flat)
+{
+    position p;
+    for (int d = t->ndim; d-- > 0; flat /= t->axis[d].size) {
+        p.index[d] = flat % t->axis[d].size;
+        p.place[d] = place_of(&t->axis[d], p.index[d]);
+    }
+    return p;
+}
+
+static size_t place_offset(const lstm_axis *a, const axis_place *p)
+{
+    return p->group_at + p->block_at + p->in_block * a->stride;
+}
+
+/* Offset of the row: of all axes but the last. */
+static size_t row_offset(const lstm_tensor *t, const position *p)
+{
+    size_t offset = 0;
+    for (int d = 0; d + 1 < t->ndim; d++)
+        offset += place_offset(&t->axis[d], &p->place[d]);
+    return offset;
+}
+
+/* To the beginning of the next row; after the last one to the first. */
+static void next_row(const lstm_tensor *t, position *p)
+{
+    const int last = t->ndim - 1;
+    p->index[last] = 0;
+    p->place[last] = (axis_place){0};
+    for (int d = last - 1; d >= 0; d--) {
+        move_on(&t->axis[d], &p->place[d], 1);
+        if (++p->index[d] < t->axis[d].size)
+            return;
+        p->index[d] = 0;
+        p->place[d] = (axis_place){0};
+    }
+}
+
 /* Copies run by run along the last axis; `to_view` says which way. */
 static void copy_rows(const lstm_tensor *t, size_t first, size_t count, char *dense, bool to_view)
 {
     const size_t esize = lstm_type_size(t->type);
-    const size_t row = t->ndim ? t->axis[t->ndim - 1].size : 1;
-    const lstm_axis point = {.size = 1, .group = 1, .block = 1, .stride = 1};
-    const lstm_axis *last = t->ndim ? &t->axis[t->ndim - 1] : &point;
+    if (t->ndim == 0) {
+        copy_run(t->data, 1, dense, count, esize, to_view);
+        return;
+    }
+    const lstm_axis *last = &t->axis[t->ndim - 1];
+    position at = position_of(t, first);
+    axis_place *inner = &at.place[t->ndim - 1];
     while (count) {
-        const size_t from = first % row, to = from + (row - from < count ? row - from : count);
-        char *base = (char *)t->data + (lstm_tensor_offset(t, first) - axis_offset(last, from)) * esize;
-        axis_place at = place_of(last, from);
-        for (size_t i = from, n; i < to; i += n, dense += n * esize) {
-            n = run_length(last, &at, to - i);
-            copy_run(base + (at.group_at + at.block_at + at.in_block * last->stride) * esize, last->stride, dense, n,
-                     esize, to_view);
-            move_on(last, &at, n);
+        char *base = (char *)t->data + row_offset(t, &at) * esize;
+        const size_t rest = last->size - at.index[t->ndim - 1], size = rest < count ? rest : count;
+        for (size_t i = 0, n; i < size; i += n, dense += n * esize) {
+            n = run_length(last, inner, size - i);
+            copy_run(base + place_offset(last, inner) * esize, last->stride, dense, n, esize, to_view);
+            move_on(last, inner, n);
         }
-        first += to - from;
-        count -= to - from;
+        count -= size;
+        next_row(t, &at);
     }
 }
 
