@@ -3,7 +3,7 @@
 -- A language model of Shakespeare, character by character: it learns to say what comes next, and so to write.
 --
 --     lstmrun experiments/shakespeare.lua                    # some minutes on two cores
---     lstmrun experiments/shakespeare.lua preset=best        # a larger one, for about half an hour
+--     lstmrun experiments/shakespeare.lua preset=best        # a larger one, for less than half an hour
 --     lstmrun experiments/shakespeare.lua data=my-own.txt hidden=512
 
 local lstm = require "lstm"

@@ -66,5 +66,19 @@ plant "a journal's empty superblock is applied" src/h5journal.c \
 plant "memory is used before it is set" src/memory.c \
     's/^    memset(arena, 0, rounded);//' lstmrun make memcheck
 
+# Last, since from here on everything is built for the thread sanitizer.
+archer=/usr/lib/llvm-14/lib/libarcher.so
+if [ -r $archer ] && command -v clang-14 >/dev/null; then
+    make clean >"$copy/make.log" 2>&1
+    plant "a thread does not wait for the others" src/backward.c \
+        '/^static void layer_back/,/^}/ s/^            team_barrier(me);/            (void)0;/' \
+        "CC=clang-14 CFLAGS=-fsanitize=thread LDFLAGS=-fsanitize=thread tests/test_exact" \
+        env OMP_TOOL_LIBRARIES=$archer TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=66" \
+        tests/test_exact --races
+else
+    count=$((count + 1))
+    echo "ok $count - a thread does not wait for the others # SKIP clang-14 and libomp-14-dev are not here"
+fi
+
 echo "1..$count"
 exit $missed
