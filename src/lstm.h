@@ -38,6 +38,9 @@ int lstm_fail(lstm_error *err, const char *field, const char *format, ...)
     __attribute__((format(printf, 3, 4)))
 #endif
     ;
+/* Shows the control characters of a text, which names in arguments and files may hold, as \n, \t or \x1b, so that a
+ * message stays one line. In place; what then does not fit into `size` bytes is cut. */
+void lstm_show_controls(char *text, size_t size);
 
 /* ---- tensors ----------------------------------------------------------------------------------------------- */
 

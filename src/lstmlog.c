@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -63,9 +62,7 @@ static int usage(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("lstmlog: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs("; see lstmlog --help\n", stderr);
+    print_complaint(stderr, format, args, "; see lstmlog --help");
     va_end(args);
     return 2;
 }

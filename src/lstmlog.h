@@ -9,6 +9,7 @@
 #include "h5read.h"
 
 #include <limits.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
@@ -45,7 +46,10 @@ int export(job *j);
 
 /* ---- lstmlog_files.c: what they share --------------------------------------------------------------------------- */
 
-/* Prints "lstmlog: ..." on job->err; returns 1, the exit status of a failure. */
+/* Prints "lstmlog: ...", as one line whatever the names in it. */
+void print_complaint(FILE *f, const char *format, va_list args, const char *after)
+    __attribute__((format(printf, 2, 0)));
+/* The same on job->err; returns 1, the exit status of a failure. */
 int complain(job *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 bool is_directory(const char *path);

@@ -5,18 +5,23 @@
 #define _GNU_SOURCE
 #include "lstmlog.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+void print_complaint(FILE *f, const char *format, va_list args, const char *after)
+{
+    char text[2 * PATH_MAX];
+    vsnprintf(text, sizeof text, format, args);
+    lstm_show_controls(text, sizeof text);
+    fprintf(f, "lstmlog: %s%s\n", text, after);
+}
 
 int complain(job *j, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("lstmlog: ", j->err);
-    vfprintf(j->err, format, args);
-    fputc('\n', j->err);
+    print_complaint(j->err, format, args, "");
     va_end(args);
     return 1;
 }

@@ -26,7 +26,9 @@ static void push_where(lua_State *L)
 static int raise_va(lua_State *L, const char *format, va_list values)
 {
     push_where(L);
-    lua_pushvfstring(L, format, values);
+    const char *message = lua_pushvfstring(L, format, values);
+    luaL_gsub(L, message, "\n", "\\n"); /* from names; an error is one line */
+    lua_remove(L, -2);
     lua_concat(L, 2);
     return lua_error(L);
 }

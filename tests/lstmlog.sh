@@ -203,6 +203,9 @@ prints "0,3,lstm.weight_ih_l0,"
 log export runs/done --csv=activations/x
 exits 1 "export of a series that is not there"
 says "has no series 'activations/x'"
+log export runs/done "--csv=activations
+/x"
+one_line
 log export runs/done --numpy -o numpy
 exits 0 "export --numpy"
 log export runs/done --numpy -o numpy

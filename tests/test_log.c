@@ -368,6 +368,7 @@ static void test_refusals(void)
     name[63] = 0;
     tap_ok(good(row1(log, 1, name, 0)) && good(row1(log, 1, "h\xc3\xa9 (%) #1", 0)),
            "one of 63, and odd ones, are taken");
+    tap_ok(row1(log, 1, "a\n\x1b", 0) && says("'a\\n\\x1b' cannot be a name"), "control characters in it are shown");
     for (size_t k = 0; k < sizeof bad_series / sizeof *bad_series; k++)
         tap_ok(h5log_announce(log, &(h5log_series){.name = bad_series[k], .type = H5_F32}, &err), "series name %zu", k);
     h5log_series s = {.name = "a/x", .type = H5_F32, .ndim = 1, .dim = {{"unit", 4, NULL, NULL}}};

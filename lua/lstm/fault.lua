@@ -13,6 +13,13 @@ fault.ERROR, fault.USAGE, fault.DIVERGED, fault.RESUMABLE, fault.INTERRUPTED = 1
 
 local home = debug.getinfo(1, "S").source:match "^(@.*)fault%.lua$" or "@?"
 
+local shown = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+-- A sentence is one line, whatever the names in it.
+local function one_line(message)
+  return (message:gsub("%c", function(c) return shown[c] or ("\\x%02x"):format(c:byte()) end))
+end
+
 local stop_meta = { __name = "lstm.stop", __tostring = function(stop) return stop.message end }
 
 local function is_ours(info)
@@ -21,7 +28,7 @@ end
 
 --- Ends the program with a sentence and an exit status (default: 1). message nil: silently, all is said.
 function fault.stop(message, status)
-  error(setmetatable({ message = message, status = status or fault.ERROR }, stop_meta), 0)
+  error(setmetatable({ message = message and one_line(message), status = status or fault.ERROR }, stop_meta), 0)
 end
 
 function fault.is_stop(err)
@@ -32,6 +39,7 @@ end
 -- tail call, `return lstm.sweep {...}`, nothing is left of that function but the script's name, fault.script.
 function fault.mistake(message)
   local level = 2
+  message = one_line(message)
   local info = debug.getinfo(level, "Sl")
   while info and (info.what == "C" or is_ours(info)) do
     level = level + 1
