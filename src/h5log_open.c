@@ -103,7 +103,6 @@ static int open_contents(h5log *log, lstm_error *err)
     if (!log->metrics || log->commits_attribute < 0 ||
         H5Aread(log->commits_attribute, H5T_NATIVE_INT64, &log->commits) < 0)
         return h5log_write_fault(log, err);
-    log->stats.commits = (uint64_t)log->commits;
     log->last_row_step = h5metrics_last_step(log->metrics);
     return 0;
 }

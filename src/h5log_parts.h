@@ -66,7 +66,8 @@ struct h5log {
     pthread_cond_t wake, taken; /* for the thread; for callers who wait */
     message *first, **end;
     size_t queued;         /* bytes */
-    size_t uncommitted;    /* messages written since the last commit */
+    size_t waiting;        /* rows and records in it, and being written */
+    size_t uncommitted;    /* those written since the last commit */
     bool failed, abandoned;
     bool hurry;            /* the thread is not to wait for the deadline */
     bool dirty;            /* something is not committed */

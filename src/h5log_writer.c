@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define WAKE_BYTES ((size_t)1 << 20) /* so many in the queue are written before the next commit is due */
+#define LONGEST 1e9 /* seconds to a commit that a timespec surely holds */
 #define HELD_LIMIT (UINT64_C(64) << 20) /* bytes of overwrites held in memory: more force a commit */
 
 double h5log_seconds(clockid_t clock)
@@ -38,6 +39,12 @@ message *h5log_new_message(message_kind kind, int64_t step, size_t size, lstm_er
     return m;
 }
 
+/* Whether so many rows and records make a commit due. */
+static bool enough(const h5log *log, size_t n)
+{
+    return log->options.commit_records && n >= log->options.commit_records;
+}
+
 /* mutex is held. A writer that is woken for every row takes a processor from the threads that train each time: it
  * sleeps until the next commit is due, unless this is the first change after a commit (which sets that time), there is
  * so much to do that it had better start, or somebody waits. */
@@ -45,9 +52,10 @@ void h5log_enqueue(h5log *log, message *m)
 {
     size_t much = log->options.queue_bytes / 2 < WAKE_BYTES ? log->options.queue_bytes / 2 : WAKE_BYTES;
     log->queued += sizeof *m + m->size;
+    log->waiting += m->kind < FLUSH;
     *log->end = m;
     log->end = &m->next;
-    if (m->kind >= FLUSH || log->queued >= much || log->options.commit_records)
+    if (m->kind >= FLUSH || log->queued >= much || enough(log, log->uncommitted + log->waiting))
         h5log_hurry(log);
     else
         h5log_note_change(log);
@@ -92,7 +100,7 @@ void h5log_note_change(h5log *log)
 {
     if (log->dirty)
         return;
-    log->deadline = h5log_seconds(CLOCK_MONOTONIC) + log->options.commit_seconds;
+    log->deadline = h5log_seconds(CLOCK_MONOTONIC) + fmin(log->options.commit_seconds, LONGEST);
     log->dirty = true;
     pthread_cond_signal(&log->wake);
 }
@@ -252,8 +260,9 @@ static void serve(h5log *log, message *m)
     if (m->kind < FLUSH)
         h5log_note_change(log);
     bool full = take_message(log, m);
-    bool enough = log->options.commit_records && ++log->uncommitted >= log->options.commit_records;
-    if (full || enough || m->kind >= FLUSH)
+    log->waiting -= m->kind < FLUSH;
+    log->uncommitted += m->kind < FLUSH;
+    if (full || enough(log, log->uncommitted) || m->kind >= FLUSH)
         commit_if_needed(log, m->kind == CLOSE);
     log->queued -= sizeof *m + m->size;
     log->flushes_done += m->kind == FLUSH;
@@ -287,6 +296,7 @@ static void *write_loop(void *data)
 int h5log_start_thread(h5log *log, lstm_error *err)
 {
     sigset_t all, old;
+    log->stats.commits = (uint64_t)log->commits; /* from now on set by the thread */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int error = pthread_create(&log->thread, NULL, write_loop, log);

@@ -65,7 +65,8 @@ static void check_names(lua_State *L, int index, row *r)
 
 h5log *lua_log_check(lua_State *L) { return lua_handle_check(L, LOG_TYPE); }
 
-/* { deflate = 0 .. 9, commit_seconds = number, drop = boolean }, each optional, or nothing at all */
+/* { deflate = 0 .. 9, commit_seconds = number, commit_records = integer, drop = boolean }, each optional, or nothing at
+ * all */
 static h5log_options check_log_options(lua_State *L, int index)
 {
     h5log_options o;
@@ -80,9 +81,13 @@ static h5log_options check_log_options(lua_State *L, int index)
     lua_getfield(L, index, "commit_seconds");
     o.commit_seconds = luaL_optnumber(L, -1, o.commit_seconds);
     luaL_argcheck(L, o.commit_seconds >= 0, index, "field 'commit_seconds': a number of at least 0 expected");
+    lua_getfield(L, index, "commit_records");
+    const lua_Integer records = luaL_optinteger(L, -1, (lua_Integer)o.commit_records);
+    luaL_argcheck(L, records >= 0, index, "field 'commit_records': an integer of at least 0 expected");
+    o.commit_records = (size_t)records;
     lua_getfield(L, index, "drop");
     o.drop = lua_toboolean(L, -1);
-    lua_pop(L, 3);
+    lua_pop(L, 4);
     return o;
 }
 

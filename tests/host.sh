@@ -104,6 +104,11 @@ run tiny.lua --help
 prints "preset"; prints "short, wide"
 run tiny.lua log.on_error=ignore
 exits 2 "a wrong way of taking errors of the log"; says "must be stop or continue, got 'ignore'"
+run tiny.lua log.commit_records=-1
+exits 2 "a number of records below none"; says "option 'log.commit_records' must be at least 0, got -1"
+run tiny.lua "hid
+en=3"
+exits 2 "an option with a newline in it"; [ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
 run tiny.lua activations.every=1 activations.of=f,x
 exits 2 "a state there is not"; says "option 'activations.of' must name some of i,f,g,o,c,h, got 'x'"
 run tiny.lua watch.keepbits=23

@@ -183,6 +183,46 @@ static void test_many_rows(void)
     tap_ok(reads(path, "metrics/step", 5000, steps) && reads(path, "metrics/x", 5000, want), "and all are there");
 }
 
+static void test_commit_records(void)
+{
+    const struct timespec pause = {0, 1000000};
+    const h5log_options options = {.commit_seconds = 1e6, .commit_records = 10, .queue_bytes = 1 << 20,
+                                   .text_bytes = 100};
+    h5log *log = h5log_create(in_dir("commits.h5"), &options, &err);
+    h5log_stats stats;
+    h5log_get_stats(log, &stats);
+    const uint64_t at_start = stats.commits;
+    bool fine = true;
+    for (int k = 1; k <= 37; k++)
+        fine = fine && !row1(log, k, "loss", k);
+    for (int k = 0; k < 20000 && stats.commits < at_start + 3; k++) {
+        nanosleep(&pause, NULL);
+        h5log_get_stats(log, &stats);
+    }
+    tap_ok(fine && stats.commits == at_start + 3 && stats.committed_step == 30, "a commit after every ten of 37 rows");
+    tap_ok(good(close_and_free(log)), "close");
+}
+
+static void test_many_records(void)
+{
+    enum { N = 100000 };
+    const char *path = in_dir("small.h5");
+    static double got[N];
+    h5log *log = h5log_create(path, NULL, &err);
+    h5log_series s = {.name = "small/x", .type = H5_F64}, none = {.name = "none/x", .type = H5_F64, .ndim = 1,
+                                                                  .dim = {{"unit", 3, NULL, NULL}}};
+    bool fine = !h5log_announce(log, &s, &err) && !h5log_announce(log, &none, &err);
+    for (int k = 0; k < N; k++)
+        fine = fine && !h5log_array(log, "small/x", k, NULL, &(double){1.0 / (k + 1)}, &err);
+    tap_ok(good(fine ? 0 : -1) && good(close_and_free(log)), "100,000 small records");
+    bool same = read_doubles(path, "small/x", got, N) == N;
+    for (int k = 0; k < N && same; k++)
+        same = got[k] == 1.0 / (k + 1);
+    tap_ok(same, "  all are there");
+    tap_ok(read_doubles(path, "none/x", got, N) == 0 && read_doubles(path, "none/unit", got, N) == 3,
+           "a series without records has its dimensions");
+}
+
 static void announce_f(h5log *log, const char *name, int keepbits)
 {
     const char *gates[] = {"i", "f"};
@@ -646,6 +686,8 @@ int main(int argc, char **argv)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     test_metrics();
     test_many_rows();
+    test_commit_records();
+    test_many_records();
     test_records();
     test_many_names();
     test_texts();

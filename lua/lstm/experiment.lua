@@ -47,7 +47,7 @@ end
 local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "keep_every", "max_memory", "on_diverge",
   "rollback.every", "rollback.factor", "rollback.most", "activations.every", "activations.of", "activations.output",
   "saturation.every", "gradients.every", "gradients.of", "gradients.full", "parameters.every", "parameters.full",
-  "watch.deflate", "log.deflate", "log.commit_seconds", "log.drop", "log.on_error" }
+  "watch.deflate", "log.deflate", "log.commit_seconds", "log.commit_records", "log.drop", "log.on_error" }
 
 local function wrong(field, text)
   fault.mistake(("bad argument #1 to 'experiment' (field '%s': %s)"):format(field, text))

@@ -21,6 +21,7 @@ local last_columns = { "tokens_per_second", "seconds" } -- what differs from one
 logs.options = {
   { "log.deflate", 1, "compression of log.h5: 0 none, 9 most" },
   { "log.commit_seconds", 2.0, "seconds from one commit of log.h5 to the next" },
+  { "log.commit_records", 0, "and after so many rows and records, if that is sooner; 0: by time only" },
   { "log.drop", false, "when the disk is too slow, drop records rather than wait" },
   { "log.on_error", "stop", "when the log cannot be written: stop, or continue without" },
 }
@@ -29,7 +30,12 @@ logs.options = {
 function logs.check(get)
   local deflate, on_error = get "log.deflate", get "log.on_error"
   if deflate < 0 or deflate > 9 then return nil, "option 'log.deflate' must be 0 to 9, got " .. deflate end
-  if get "log.commit_seconds" < 0 then return nil, "option 'log.commit_seconds' must be at least 0" end
+  for _, name in ipairs { "log.commit_seconds", "log.commit_records" } do
+    local value = get(name)
+    if not (value >= 0 and value < math.huge) then
+      return nil, ("option '%s' must be at least 0, got %g"):format(name, value)
+    end
+  end
   if on_error ~= "stop" and on_error ~= "continue" then
     return nil, ("option 'log.on_error' must be stop or continue, got '%s'"):format(on_error)
   end
@@ -45,7 +51,8 @@ function logs.open(directory, after_step, names, cfg)
   end
   local log, csv, reason
   log, reason = open(core.log, directory .. "/log.h5",
-    { deflate = cfg.log.deflate, commit_seconds = cfg.log.commit_seconds, drop = cfg.log.drop })
+    { deflate = cfg.log.deflate, commit_seconds = cfg.log.commit_seconds, commit_records = cfg.log.commit_records,
+      drop = cfg.log.drop })
   if not log then return nil, reason end
   csv, reason = open(core.csv, directory .. "/metrics.csv")
   if not csv then
