@@ -257,7 +257,7 @@ static int same_as_before(const h5series *s, const h5log_series *c, lstm_error *
     bool same = s->type == c->type && s->ndim == c->ndim;
     for (int d = 0; same && d < s->ndim; d++)
         same = s->shape[d] == c->dim[d].size && strcmp(s->dim[d], c->dim[d].name) == 0;
-    return same ? 0 : lstm_fail(err, "", "series '%s' was announced with another type or shape", c->name);
+    return same ? 0 : lstm_fail(err, "dim", "series '%s' was announced with another type or shape", c->name);
 }
 
 /* Between h5_enter and h5_leave. */

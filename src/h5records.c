@@ -349,7 +349,7 @@ static int open_dataset(h5records *g, h5series *s, lstm_error *err)
                                             : H5Tequal(s->data.memory_type, h5_type_in_memory(s->type)) > 0);
     for (int d = 0; same && d < s->ndim; d++)
         same = s->data.shape[d] == s->shape[d];
-    return same ? 0 : lstm_fail(err, "", "series '%s/%s' of the log has another type or shape than the one announced",
+    return same ? 0 : lstm_fail(err, "dim", "series '%s/%s' of the log has another type or shape than was announced",
                                 g->path, s->name);
 }
 

@@ -22,11 +22,13 @@ void *lua_handle_check(lua_State *L, const char *type)
 int lua_handle_fail(lua_State *L, const lstm_error *err)
 {
     lua_pushnil(L);
-    if (err->field[0])
-        lua_pushfstring(L, "'%s': %s", err->field, err->message);
-    else
+    if (!err->field[0]) {
         lua_pushstring(L, err->message);
-    return 2;
+        return 2;
+    }
+    lua_pushfstring(L, "'%s': %s", err->field, err->message);
+    lua_pushstring(L, err->message);
+    return 3;
 }
 
 int lua_handle_done(lua_State *L, int result, const lstm_error *err)

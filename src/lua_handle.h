@@ -25,7 +25,8 @@ void *lua_handle_check(lua_State *L, const char *type);
 
 /* What functions return. The handle on top of the stack is given its object; NULL: the error is returned instead. */
 int lua_handle_opened(lua_State *L, lua_handle *h, void *object, const lstm_error *err);
-int lua_handle_done(lua_State *L, int result, const lstm_error *err); /* result 0: true; else nil and a sentence */
-int lua_handle_fail(lua_State *L, const lstm_error *err);             /* nil and a sentence */
+int lua_handle_done(lua_State *L, int result, const lstm_error *err); /* result 0: true; else as lua_handle_fail */
+/* nil and a sentence. When an argument was wrong, rather than a file or the memory, once more without its name. */
+int lua_handle_fail(lua_State *L, const lstm_error *err);
 
 #endif

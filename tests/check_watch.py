@@ -136,6 +136,12 @@ def check_lstm(path):
         name, x = (f["mine/table"].dims[k][0] for k in (1, 2))
         ok([n.decode() for n in name[:]] == ["a", "b\u00e9", "c"] and list(x[:]) == [-0.5, 2],
            "dimensions of one's own tensors may have coordinates")
+        table, never = f["mine/table"], f["never/table"]
+        ok(table.attrs["long_name"] == "a table" and table.attrs["units"] == "m" and
+           list(table[:, 0, 0]) == list(range(1, R + 1)), "a tensor that was announced has title, units and values")
+        ok(never.shape == (0, 3, 2) and never.dtype == np.float32 and
+           [d[0].name.split("/")[-1] for d in never.dims] == ["record", "name", "unit"],
+           "one that never came is there, with its dimensions")
         ok(b"mark" in list(f["events/kind"][:]), "an event")
 
 

@@ -2,7 +2,8 @@
 --
 -- logs.lua - what a run writes down as it goes: log.h5 (h5log.h) and metrics.csv (csvlog.h), written together.
 --
--- Functions return true, or nil and a sentence when a file cannot be written.
+-- Functions return true, or nil and a sentence when a file cannot be written; when it is what they were given that
+-- cannot be logged, a name, say, that sentence is a third value, too, without our own name of the argument.
 
 local core = require "lstm.core"
 local json = require "lstm.json"
@@ -70,8 +71,8 @@ function logs.environment(directory)
 end
 
 -- What a log answered. Where the run shall go on without, a failure ends both logs and is kept in self.lost.
-local function answer(self, ok, reason)
-  if ok or not self.goes_on then return ok, reason end
+local function answer(self, ok, reason, mistake)
+  if ok or mistake or not self.goes_on then return ok, reason, mistake end
   self.lost = self.lost or reason
   self.log:abandon()
   return true
@@ -81,6 +82,12 @@ end
 local function call(self, which, name, ...)
   if self.lost or self.muted then return true end
   return answer(self, self[which][name](self[which], ...))
+end
+
+local function call_both(self, name, ...)
+  local ok, reason, mistake = call(self, "log", name, ...)
+  if ok then return call(self, "csv", name, ...) end
+  return ok, reason, mistake
 end
 
 --- Says what the run is. environment: list of { name, value }; set, cfg: the options (options.lua).
@@ -129,19 +136,16 @@ function methods:row(step, row)
     for name, value in pairs(row) do self.first_row[name] = value end
     return true
   end
-  local ok, reason = call(self, "log", "row", step, row)
-  if ok then ok, reason = call(self, "csv", "row", step, row) end
-  return ok, reason
+  return call_both(self, "row", step, row)
 end
 
 --- A step is over; after the first one the columns are known.
 function methods:end_step(step)
   if self.columns or not next(self.first_row) then return true end
   self.columns = columns_of(self, self.first_row)
-  local ok, reason = call(self, "log", "columns", self.columns)
-  if ok then ok, reason = call(self, "csv", "columns", self.columns) end
-  if ok then ok, reason = self:row(step, self.first_row) end
-  return ok, reason
+  local ok, reason, mistake = call_both(self, "columns", self.columns)
+  if ok then return self:row(step, self.first_row) end
+  return ok, reason, mistake
 end
 
 --- Name of a column that came too late for metrics.csv, or nil.
@@ -175,9 +179,7 @@ end
 
 --- Everything so far is on the disk.
 function methods:flush()
-  local ok, reason = call(self, "log", "flush")
-  if ok then ok, reason = call(self, "csv", "flush") end
-  return ok, reason
+  return call_both(self, "flush")
 end
 
 --- What the disk's slowness cost: seconds waited, records dropped.

@@ -28,6 +28,7 @@ local progress = require "lstm.progress"
 local ranks = require "lstm.ranks"
 local saves = require "lstm.saves"
 local script = require "lstm.script"
+local series = require "lstm.series"
 local storm = require "lstm.storm"
 local watch = require "lstm.watch"
 
@@ -45,7 +46,7 @@ function run.new(settings)
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
     replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
-    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {},
+    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {},
   }, meta)
 end
 
@@ -123,7 +124,9 @@ local function broken(self, reason)
   fault.stop(("%s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
 end
 
-local function must(self, ok, reason)
+-- What the log or a checkpoint answered. mistake: the script's, which gave what cannot be logged.
+local function must(self, ok, reason, mistake)
+  if mistake then fault.mistake(mistake) end
   if not ok then broken(self, reason) end
   return ok
 end
@@ -191,6 +194,11 @@ local function open_logs(self)
   return before
 end
 
+-- After the logs have been opened, or opened again: the log knows what the script has announced so far.
+local function announce_series(self)
+  for _, one in ipairs(self.series) do must(self, self.logs:announce(one)) end
+end
+
 -- Rank 0 has the files; the others know where they are.
 local function open_files(self)
   for _, check in ipairs { logs.check, watch.check, diverge.check } do
@@ -201,6 +209,7 @@ local function open_files(self)
   if ranks.rank == 0 then before = open_logs(self) else self.logs = logs.none() end
   self.directory = ranks.broadcast(self.directory)
   describe_run(self, before)
+  announce_series(self)
 end
 
 -- ---- what is said at the beginning --------------------------------------------------------------------------------
@@ -392,7 +401,7 @@ end
 
 -- The log is cut at the state to which the run goes back; what it was called before is said in an event.
 local function reopen_logs(self)
-  self.series, self.watch = nil, watch.new(self.cfg, self.fit)
+  self.watch = watch.new(self.cfg, self.fit)
   local old = self.logs
   if old.lost or ranks.rank > 0 then return end
   self.logs = nil
@@ -400,6 +409,7 @@ local function reopen_logs(self)
   local reason
   self.logs, reason = logs.open(self.directory, self.step, self.description.metrics, self.cfg)
   must(self, self.logs, reason)
+  announce_series(self)
 end
 
 -- With on_diverge=rollback, after the step in which that became necessary.
@@ -578,7 +588,9 @@ local function is_about_no_update(statistics, name)
 end
 
 local function take(row, name, value)
-  if type(value) == "number" then
+  if type(name) ~= "string" or name:find "\0" then
+    fault.mistake(("run:log: names of metrics expected, got '%s'"):format(tostring(name)))
+  elseif type(value) == "number" then
     row[name] = value + 0.0
   elseif type(value) ~= "boolean" then -- a yes or no among the trainer's statistics
     fault.mistake(("run:log: '%s' must be a number, got %s"):format(tostring(name), type(value)))
@@ -648,48 +660,46 @@ function methods:sample(step, text)
   self.progress:sample(step, text, self.info)
 end
 
-local function are_coordinates(list, size)
-  if type(list) ~= "table" or #list ~= size then return false end
-  for _, value in ipairs(list) do
-    if type(value) ~= type(list[1]) then return false end
-    if type(value) ~= "number" and not (type(value) == "string" and utf8.len(value)) then return false end
-  end
-  return true
+local function add_series(self, one)
+  if self.logs then must(self, self.logs:announce(one)) end
+  self.series[#self.series + 1], self.series[one.name] = one, one
 end
 
--- { name, size [, coordinates] } of dimension d of a tensor. given: its name, or { name, coordinates }, or nil.
-local function dimension(given, d, size)
-  if type(given) ~= "table" then return { given or "dim" .. d, size } end
-  if type(given[1]) ~= "string" or not are_coordinates(given[2], size) then
-    fault.mistake(("run:tensor: dimension %d: { name, list of %d numbers or texts (UTF-8) } expected"):format(d, size))
-  end
-  return { given[1], size, given[2] }
+--- Says what run:tensor will record; before run:steps, so that the log has the series from its beginning:
+-- run:announce { name = "mine/attention", dims = { { "time", 64 }, { "x", { -0.5, 0, 0.5 } } } }. A dimension has a
+-- size, or coordinates: numbers or texts. Further fields: type ("double", or "float"), title, units.
+function methods:announce(given)
+  local one = series.announced(given)
+  if self.series[one.name] then fault.mistake(("run:announce: '%s' was announced already"):format(one.name)) end
+  add_series(self, one)
 end
 
 --- Logs any tensor: run:tensor(step, "mine/attention", t, { "time", "unit" }) adds a record to series `name`, which the
--- first call announces with the tensor's shape and these names of its dimensions. Later ones may be smaller. A
--- dimension may have coordinates, numbers or texts: { { "x", { -0.5, 0, 0.5 } }, "unit" }.
+-- first call announces with the tensor's shape and these names of its dimensions, where run:announce has not. Records
+-- may be smaller. A dimension may have coordinates, numbers or texts: { { "x", { -0.5, 0, 0.5 } }, "unit" }.
 function methods:tensor(step, name, tensor, dims)
   check_step(self, step, "tensor")
   if sys.typename(tensor) ~= "lstm.tensor" then
     fault.mistake("run:tensor: a tensor expected, got " .. sys.typename(tensor))
   end
   if self.rolling_back then return end
-  self.series = self.series or {}
-  if not self.series[name] then
-    local series = { name = name, type = tensor.type, dims = {} }
-    for d, size in ipairs(tensor.shape) do series.dims[d] = dimension(dims and dims[d], d, size) end
-    must(self, self.logs:announce(series))
-    self.series[name] = true
+  local known = name and self.series[name]
+  if not known then add_series(self, series.of_tensor(name, tensor, dims)) end
+  if known and known.announced and dims then
+    fault.mistake(("run:tensor: '%s' was announced, its dimensions are known: leave them out here"):format(name))
   end
   must(self, self.logs:tensor(name, step, tensor))
+end
+
+local function without_nul(value)
+  return (tostring(value):gsub("\0", "\u{FFFD}"))
 end
 
 --- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise").
 function methods:event(step, kind, text)
   check_step(self, step, "event")
   if self.rolling_back then return end
-  must(self, self.logs:event(step, tostring(kind), tostring(text)))
+  must(self, self.logs:event(step, without_nul(kind), without_nul(text)))
 end
 
 --- Prints a line above the progress (print would write into it).

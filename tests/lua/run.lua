@@ -60,11 +60,12 @@ for step in this:steps(4, fit, text) do
     this:evaluate(step, 3.25)
     tap.fails(function() this:log(1, loss) end, { "run.lua:", "this is step 2, got 1" }, "a row of another step")
     tap.fails(function() this:log(step, "low") end, "'loss' must be a number, got string", "a loss that is no number")
+    tap.fails(function() this:log(step, { 1.5 }) end, { "run.lua:", "names of metrics expected, got '1'" }, "a list")
     tap.fails(function() this:log(step, { acc = {} }) end, "'acc' must be a number, got table", "a value that is none")
     local pair = lstm.tensor { 1, 2 }
     for _, dim in ipairs { { "x", { 1 } }, { "x", { 1, "2" } }, { "x", { "\xff", "a" } }, { "x" }, { { 1, 2 }, "x" } } do
       tap.fails(function() this:tensor(step, "mine/pair", pair, { dim }) end,
-        "dimension 1: { name, list of 2 numbers or texts (UTF-8) } expected", "coordinates that are none")
+        "dimension 1: a name, or { name, list of 2 numbers or texts (UTF-8) } expected", "coordinates that are none")
     end
     tap.fails(function() this:evaluate(step, nil) end, "must be a number, got nil", "an evaluation of nothing")
     tap.fails(function() this:steps(3) end, "one loop", "a loop in the loop")
@@ -196,6 +197,59 @@ resumes("a list of sequences", function()
 end, function()
   return lstm.sequences { batch = 1, shuffle = true, { ids = { 0, 1, 2 }, y = { 1, 2, 3 } }, { ids = { 3 }, y = { 1 } } }
 end)
+
+-- ---- tensors of the script's own ------------------------------------------------------------------------------------
+
+local told = new_run()
+told.cfg.log.on_error = "continue" -- a mistake is no broken disk
+told:announce { name = "mine/pair", dims = { { "x", { -0.5, 2 } }, { "unit", 3 } }, type = "float", title = "a pair" }
+told:announce { name = "mine/never", dims = { { "x", { -0.5, 2 } } } }
+for _, case in ipairs {
+  { "a text", "table expected, got string" },
+  { {}, "field 'name': a name expected, got nil" },
+  { { name = "a/b\0c" }, "field 'name': a name expected, got a/b\\x00c" },
+  { { name = "a/b", dims = { { "a", 1 }, { "b", 1 }, { "c", 1 }, { "d", 1 }, { "e", 1 }, { "f", 1 } } }, "at most 5" },
+  { { name = "a/b", dim = {} }, "field 'dim': unknown field (did you mean 'dims'?)" },
+  { { name = "a/b", dims = 3 }, "field 'dims': table expected, got number" },
+  { { name = "a/b", dims = { "x" } }, "field 'dims': dimension 1: { name, size } or" },
+  { { name = "a/b", dims = { { "x", 2 }, { "y", 0 } } }, "field 'dims': dimension 2: " },
+  { { name = "a/b", dims = { { "x", {} } } }, "field 'dims': dimension 1: " },
+  { { name = "a/b", type = "half" }, "field 'type': float or double expected, got 'half'" },
+  { { name = "mine/pair" }, "'mine/pair' was announced already" },
+} do
+  tap.fails(function() told:announce(case[1]) end, { "run.lua:", case[2] }, "announcing: " .. case[2])
+end
+local pair = lstm.tensor { { 1, 2, 3 }, { 4, 5, 6 }, type = "float" }
+for step in told:steps(2) do
+  told:log(step, { x = step })
+  told:tensor(step, "mine/pair", pair)
+  told:tensor(step, "mine/other", pair, { "x", "unit" })
+  local zeros = lstm.tensor.zeros
+  for what, call in pairs {
+    ["'unit' of group 'mine' has size 3 already"] = function()
+      told:announce { name = "mine/late", dims = { { "unit", 4 } } }
+    end,
+    ["leave them out here"] = function() told:tensor(step, "mine/pair", pair, { "x", "unit" }) end,
+    ["is of another type"] = function() told:tensor(step, "mine/pair", zeros { 2, 3 }) end,
+    ["size 3 in dimension 'x' is more than the 2"] = function()
+      told:tensor(step, "mine/pair", zeros { 3, 3, type = "float" })
+    end,
+    ["'mine/a\\nb' cannot name a series"] = function() told:tensor(step, "mine/a\nb", pair) end,
+    ["list of at most 2 dimensions"] = function() told:tensor(step, "mine/new", pair, { "a", "b", "c" }) end,
+    ["a name expected, got nil"] = function() told:tensor(step, nil, pair) end,
+  } do
+    tap.fails(call, { "run.lua:", what }, "recording: " .. what)
+  end
+  if step == 2 then
+    tap.fails(function() told:log(step, { ["a/b"] = 1 }) end, { "run.lua:", "'a/b' cannot be a name in the log" },
+      "a metric's name")
+  end
+end
+told:finish()
+do
+  local log <close> = assert(core.log.read(told.directory .. "/log.h5"))
+  tap.is(#assert(log:numbers "mine/step"), 2, "what was no mistake is in the log")
+end
 
 -- A run without a trainer is a run, too.
 local bare = new_run()
