@@ -13,7 +13,6 @@
 
 #include "h5checkpoint.h"
 #include "utf8.h"
-#include "vocab.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -150,16 +149,20 @@ typedef struct axis {
     uint64_t size;
 } axis;
 
-static void free_axes(axis *axes)
+static void free_labels(axis *a)
 {
-    for (int d = 0; d < H5READ_DIMS; d++) {
-        for (uint64_t k = 0; axes[d].labels && k < axes[d].size; k++)
-            free(axes[d].labels[k]);
-        free(axes[d].labels);
-    }
+    for (uint64_t k = 0; a->labels && k < a->size; k++)
+        free(a->labels[k]);
+    free(a->labels);
 }
 
-/* Reads the texts or numbers of a dimension's scale. */
+static void free_axes(axis *axes)
+{
+    for (int d = 0; d < H5READ_DIMS; d++)
+        free_labels(&axes[d]);
+}
+
+/* Reads the texts or numbers of a dimension's scale. a->size must be its size. */
 static int read_labels(const h5read *r, const h5read_item *scale, axis *a, lstm_error *err)
 {
     size_t bytes = scale->is_text ? scale->width : 8;
@@ -550,38 +553,40 @@ static void print_word(FILE *f, const char *symbol, size_t size)
     }
 }
 
-/* Of the run's checkpoint. A replay has none, but lies in the run that it repeats. */
-static lstm_vocab *read_vocabulary(const h5read *r, lstm_error *err)
+/* What the ids of tokens mean. Those of a network that was given numbers rather than a text mean themselves: then there
+ * are no labels. */
+static int read_vocabulary(const h5read *r, axis *words, lstm_error *err)
 {
-    char latest[PATH_MAX], previous[PATH_MAX];
-    const char *log = h5read_path(r);
-    int folder = (int)(h5read_leaf(log) - log);
-    char *original = h5read_attribute(r, "environment", "replay_of");
-    const char *up = original ? "../" : "";
-    size_t size;
-    free(original);
-    if (snprintf(latest, sizeof latest, "%.*s%scheckpoint-latest.h5", folder, log, up) >= PATH_MAX ||
-        snprintf(previous, sizeof previous, "%.*s%scheckpoint-previous.h5", folder, log, up) >= PATH_MAX) {
-        lstm_fail(err, "", "the path is too long");
-        return NULL;
-    }
-    h5checkpoint *cp = h5checkpoint_read_either(latest, previous, NULL, err);
-    const char *bytes = cp ? h5checkpoint_text(cp, "vocabulary", &size, err) : NULL;
-    lstm_vocab *vocab = bytes ? lstm_vocab_restore(bytes, size, err) : NULL;
-    h5checkpoint_free(cp);
-    return vocab;
+    const h5read_item *symbols = h5read_find(r, "vocabulary/symbol");
+    if (!symbols || !symbols->is_text || symbols->ndim != 1)
+        return 0;
+    words->size = symbols->shape[0];
+    return read_labels(r, symbols, words, err);
 }
 
-static int write_words(job *j, const lstm_vocab *vocab)
+/* All ids must be words. Without a vocabulary, sets how many words there are. */
+static int check_ids(const int32_t *ids, size_t n, axis *words, lstm_error *err)
+{
+    for (size_t k = 0; k < n; k++) {
+        if (ids[k] < 0 || (words->labels && (uint64_t)ids[k] >= words->size))
+            return lstm_fail(err, "", "token %d is not in the log's vocabulary", ids[k]);
+        if ((uint64_t)ids[k] >= words->size)
+            words->size = (uint64_t)ids[k] + 1;
+    }
+    return 0;
+}
+
+static int write_words(job *j, const axis *words)
 {
     char path[PATH_MAX];
     FILE *f = create(j, path, "words.dict");
     if (!f)
         return 1;
-    for (size_t k = 0; k < lstm_vocab_size(vocab); k++) {
-        size_t size;
-        const char *symbol = lstm_vocab_symbol(vocab, (int32_t)k, &size);
-        print_word(f, symbol, size);
+    for (size_t k = 0; k < words->size; k++) {
+        if (words->labels)
+            print_word(f, words->labels[k], strlen(words->labels[k]));
+        else
+            fprintf(f, "%zu", k);
         fprintf(f, " %zu\n", k);
     }
     return finish(j, f, path, 0);
@@ -645,14 +650,11 @@ static int write_yaml(job *j, const h5read *r, const passage *p)
     return f ? finish(j, f, path, 0) : 1;
 }
 
-static int write_project(job *j, const h5read *r, const h5read_item *token, const lstm_vocab *vocab, const passage *p)
+static int write_project(job *j, const h5read *r, const h5read_item *token, axis *words, const passage *p)
 {
     lstm_error err = {0};
     int32_t *ids = read_ids(r, token, p, &err);
-    int result = ids ? 0 : -1;
-    for (size_t k = 0; !result && k < p->tokens; k++)
-        if (ids[k] < 0 || (size_t)ids[k] >= lstm_vocab_size(vocab))
-            result = lstm_fail(&err, "", "token %d is not in the vocabulary of the run's checkpoint", ids[k]);
+    int result = ids ? check_ids(ids, p->tokens, words, &err) : -1;
     if (!result)
         result = write_ids(j, ids, p->tokens, &err);
     for (size_t k = 0; !result && k < STATES; k++) {
@@ -665,7 +667,7 @@ static int write_project(job *j, const h5read *r, const h5read_item *token, cons
     free(ids);
     if (result)
         return complain(j, "%s", err.message);
-    return write_words(j, vocab) || write_yaml(j, r, p);
+    return write_words(j, words) || write_yaml(j, r, p);
 }
 
 static int export_lstmvis(job *j, const h5read *r)
@@ -686,12 +688,12 @@ static int export_lstmvis(job *j, const h5read *r)
     free(steps);
     if (!result && measure_records(r, token, &p, &err))
         result = complain(j, "%s", err.message);
-    lstm_vocab *vocab = result ? NULL : read_vocabulary(r, &err);
-    if (!result && !vocab)
-        result = complain(j, "the words are in the run's checkpoint: %s", err.message);
+    axis words = {0};
+    if (!result && read_vocabulary(r, &words, &err))
+        result = complain(j, "/vocabulary/symbol: %s", err.message);
     if (!result)
-        result = write_project(j, r, token, vocab, &p);
-    lstm_vocab_free(vocab);
+        result = write_project(j, r, token, &words, &p);
+    free_labels(&words);
     free(p.lengths);
     return result;
 }

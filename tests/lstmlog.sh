@@ -42,6 +42,16 @@ return lstm.experiment { name = "tiny", run = train, options = {
   { "data", "text", "text" }, { "steps", 12, "steps" }, { "lr", 0.01, "rate" }, { "pause", 0.0, "seconds a step" },
   { "nan_at", 0, "step" }, { "term_at", 0, "step" }, { "kill_at", 0, "step" } } }
 END
+cat >ids.lua <<'END'
+local lstm = require "lstm"
+local function train(_, run)
+  local model <close> = lstm.model { vocab = 5, hidden = 4 }
+  local fit <close> = model:trainer { batch = 1, seq = 4 }
+  local list = lstm.sequences { batch = 1, { ids = { 0, 1, 2, 3 }, y = { 1, 2, 3, 4 } } }
+  for step in run:steps(3, fit, list) do run:log(step, fit:step(list)) end
+end
+return lstm.experiment { name = "ids", run = train }
+END
 run() { # NAME OPTION...
     name=$1
     shift
@@ -215,6 +225,15 @@ log export runs/done --lstmvis --row=1 -o vis
 exits 0 "export --lstmvis"
 grep -q '^␣ ' vis/words.dict && ! grep -qvE '^[^ ]+ [0-9]+$' vis/words.dict
 result $? "  a dictionary of words without blanks"
+mkdir alone && cp runs/done/log.h5 alone
+log export alone/log.h5 --lstmvis --row=1 -o vis1
+cmp -s vis/words.dict vis1/words.dict && cmp -s vis/h.h5 vis1/h.h5
+result $? "  the log alone will do"
+"$build/lstmrun" ids.lua --quiet --out=runs/ids activations.every=1 >out 2>err
+log export runs/ids --lstmvis -o vis6
+exits 0 "export of a run of numbers without a text"
+[ "$(tr '\n' , <vis6/words.dict)" = "0 0,1 1,2 2,3 3," ]
+result $? "  whose words are the numbers"
 log export runs/done --lstmvis --row=2 -o vis2
 exits 1 "export of a row that was not logged"
 log export runs/stopped --lstmvis -o vis3
