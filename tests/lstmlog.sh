@@ -33,6 +33,7 @@ local function train(cfg, run)
     run:log(step, fit:step(text))
     if run:every(4) then run:evaluate(step, fit:evaluate(text)) end
     if step == cfg.nan_at then run:log(step, 0 / 0) end
+    if step == 15 then run:log(step, { late = 1 }) end
     if step == cfg.term_at then io.popen "kill -TERM $PPID":close() end
     if step == cfg.kill_at then io.popen "kill -9 $PPID":close() end
     if cfg.pause > 0 then os.execute("sleep " .. cfg.pause) end
@@ -168,10 +169,17 @@ log tail -n 3 runs/done
 exits 0 "tail"
 [ "$(awk '{ print $1 }' out | tr '\n' ' ')" = "step 10 11 12 " ]
 result $? "  head and three rows"
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    script -qec "stty cols 60; '$build/lstmlog' tail runs/done" /dev/null </dev/null 2>err | tr -d '\r' >out
+    [ "$(sed 1q out | tr -s ' ')" = " step loss smoothed_loss val_loss lr " ]
+    result $? "  of as many columns as the terminal has room for"
+else
+    skip "  of as many columns as the terminal has room for" "no program 'script'"
+fi
 log tail --columns=loss,val_loss runs/done/log.h5
 [ "$(sed 1q out | tr -s ' ')" = " step loss val_loss " ]
 result $? "  of the columns asked for"
-run live pause=0.1 steps=30 checkpoint_every=5 &
+run live pause=0.1 steps=30 checkpoint_every=5 log.commit_seconds=0.3 &
 runner=$!
 i=0
 until [ -e runs/live/log.h5 ] || [ $i -gt 100 ]; do
@@ -186,13 +194,15 @@ says "is being written"
 log tail -f -n 100 runs/live
 exits 0 "tail -f ends with the run"
 wait $runner
-awk 'NR > 1 { print $1 }' out >steps
+awk '$1 != "step" { print $1 }' out >steps
 i=1
 while [ $i -le 30 ]; do
     echo $i
     i=$((i + 1))
 done | cmp -s - steps
 result $? "  and has printed each step once"
+grep '^ *step' out | tail -n 1 | grep -q ' late *$'
+result $? "  and a head with the column that came later"
 log ls runs/live
 matches '^runs/live +done +30 '
 
