@@ -316,6 +316,15 @@ exits 1 "from nowhere"; says "nowhere: No such file"
 mkdir empty
 run tiny.lua --resume empty
 exits 1 "from a directory without a run"; says "empty has no checkpoint"
+mkdir held && cp part/checkpoint-best.h5 held
+cat >hold.lua <<'END'
+local lock <close> = assert(require "lstm.core".lock.take "held/lock")
+os.execute(arg[1] .. " tiny.lua --resume held")
+END
+run hold.lua "$program"
+says "held is in use: process"; says "; when that has ended, it can be resumed"
+run tiny.lua --resume held
+exits 1 "from a run that has only its best checkpoint"; says "there is checkpoint-best.h5 still: --resume=held/checkpoint-best"
 sed 's/help = "A tiny experiment."/name = "other"/' tiny.lua >other.lua
 run other.lua --resume part
 exits 1 "a run of another experiment"; says "is of experiment 'tiny', not of 'other'"

@@ -69,6 +69,8 @@ log diff whole/replay-27-31 more
 prints "gradients are the same, bit for bit, in the 4 records that both have"; prints "activations: only in the first"
 run replay whole --from=27 --to=31
 prints "into whole/replay-27-31-2"
+run replay whole --from=27 --to=28 --quiet
+[ "$(cut -c1-7 out)" = "equal  " ]; result $? "  with --quiet: the verdict, and nothing else"
 LSTM_KERNEL=scalar run replay whole/log.h5 --from=3 --to=12 --threads=1 --out=scalar
 exits 0 "with other threads and another kernel"; prints "from its beginning, into scalar"
 prints "equal   steps 1 to 12"

@@ -106,8 +106,17 @@ local function elsewhere(directory)
   return exists(path) and ("; there is %s still: --resume=%s"):format(name, path)
 end
 
+-- Ends the program when the run is still going on: what it will leave to go on from is not there yet.
+local function refuse_running(directory)
+  local path = directory .. "/lock"
+  if ranks.rank > 0 or not exists(path) then return end
+  local lock <close>, reason = core.lock.take(path)
+  if not lock then fault.stop(reason .. "; when that has ended, it can be resumed") end
+end
+
 local function in_directory(directory)
   if not holds_checkpoint(directory) then
+    refuse_running(directory)
     fault.stop(("%s has no %s%s"):format(directory, checkpoint.latest, elsewhere(directory) or
       ": there is nothing to resume; start again without --resume"))
   end

@@ -39,7 +39,7 @@ local host_options = {
   { "script", "needed", "=FILE", "replay: the run's script, where it cannot be found" },
   { "dry-run", "none", "", "say what it would take: parameters, memory, time" },
   { "print-config", "none", "", "print the configuration as key=value lines" },
-  { "quiet", "none", "", "no progress" },
+  { "quiet", "none", "", "no progress (a replay still says what it found)" },
   { "json", "none", "", "progress and summary as JSON, an object a line" },
   { "traceback", "none", "", "with every error, where it came from" },
   { "help", "none", "", "this text; with a script: the experiment's options" },

@@ -37,7 +37,7 @@ end
 
 -- Nobody reads any more (the terminal is gone, or `| head` had enough): that is no reason to stop training.
 local function lost(self, reason)
-  self.kind, self.next_time = "quiet", math.huge
+  self.kind, self.next_time, self.gone = "quiet", math.huge, true
   io.stderr:write(("lstmrun: cannot show progress any more (%s); the run goes on\n"):format(reason))
 end
 
@@ -57,6 +57,12 @@ function methods:print(text)
   if self.kind == "json" or self.kind == "quiet" then return end
   clear(self)
   write(self, text .. "\n")
+end
+
+--- The answer for which somebody started the program: a line even with --quiet.
+function methods:answer(text)
+  if self.kind ~= "quiet" then self:print(text)
+  elseif not self.silent and not self.gone then write(self, text .. "\n") end
 end
 
 --- A JSON object, with --json only. fields must not be empty.

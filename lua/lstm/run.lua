@@ -360,7 +360,7 @@ local function end_replay(self, problem)
   local summary = self:summary(equal and "equal" or "different")
   summary.verdict = verdict
   self.progress:event("end", summary)
-  if equal then self.progress:print(("equal   %s; in %s"):format(verdict, self.directory)) end
+  if equal then self.progress:answer(("equal   %s; in %s"):format(verdict, self.directory)) end
   fault.stop(not equal and verdict .. "; in " .. self.directory or nil, equal and 0 or fault.ERROR)
 end
 
@@ -727,7 +727,7 @@ function methods:finish()
     :format(format.plural(dropped, "record"))) end
   self.progress:event("end", self:summary "done")
   local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
-  if self.smoothed then line = line .. ", loss " .. format.fixed(self.smoothed, 3) end
+  if self.smoothed then line = line .. ", smoothed loss " .. format.fixed(self.smoothed, 3) end
   if self.best then line = line .. (", best val %.3f at step %d"):format(self.best.value, self.best.step) end
   self.progress:print(line .. ", in " .. self.directory)
 end
