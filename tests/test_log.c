@@ -6,6 +6,9 @@
  *     test_log FILE            keeps there the log that check_log.py looks at
  *     test_log FILE SECONDS    logs into FILE for so long, for check_log.py to read meanwhile
  *     test_log FILE resume     says why that cannot be done while it is open here
+ *
+ * With LSTM_TORTURE set (make torture) also a million steps and a tensor of 2 GiB, which takes 5 GiB of memory and 3
+ * of the disk below /tmp.
  */
 #define _GNU_SOURCE
 #include "h5log.h"
@@ -651,13 +654,93 @@ static void test_threads_and_drop(void)
     close_and_free(log);
 }
 
+/* ---- what is too large for every day ---------------------------------------------------------------------------- */
+
+static double seconds_since(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
+}
+
+/* Opens the file and reads one element of a dataset, the last one. */
+static double last_element(const char *path, const char *name)
+{
+    double value = NAN;
+    hsize_t n[H5S_MAX_RANK], one[H5S_MAX_RANK];
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t space = H5Dget_space(data), memory = H5Screate(H5S_SCALAR);
+    const int ndim = H5Sget_simple_extent_dims(space, n, NULL);
+    for (int d = 0; d < ndim; d++) {
+        n[d]--;
+        one[d] = 1;
+    }
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, n, NULL, one, NULL);
+    H5Dread(data, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, &value);
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Dclose(data);
+    H5Fclose(file);
+    return value;
+}
+
+/* 20 metrics whose values have 52 random bits each. */
+static void test_long_run(void)
+{
+    enum { STEPS = 1000000, COLUMNS = 20 };
+    const char *path = in_dir("long.h5"), *names[COLUMNS];
+    char room[COLUMNS][16];
+    double row[COLUMNS];
+    uint64_t random = 1;
+    struct stat st = {0};
+    struct timespec start;
+    bool fine = true;
+    for (int c = 0; c < COLUMNS; c++) {
+        snprintf(room[c], sizeof room[c], "metric%d", c);
+        names[c] = room[c];
+    }
+    h5log *log = h5log_create(path, NULL, &err);
+    for (int k = 1; k <= STEPS && fine; k++) {
+        for (int c = 0; c < COLUMNS; c++) {
+            random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            row[c] = 1 + 0x1p-53 * (double)(random >> 11);
+        }
+        fine = !h5log_row(log, k, COLUMNS, names, row, &err);
+    }
+    tap_ok(good(fine ? 0 : -1) && good(close_and_free(log)), "1,000,000 steps of 20 metrics");
+    stat(path, &st);
+    tap_ok(st.st_size > 0 && st.st_size < 200000000, "  in %.0f MB, less than 200", 1e-6 * (double)st.st_size);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    const double last = last_element(path, "metrics/metric19");
+    tap_ok(last == row[COLUMNS - 1], "  opened, and the last value read, in %.1f ms", 1e3 * seconds_since(&start));
+    unlink(path);
+}
+
+static void test_large_tensor(void)
+{
+    enum { ROWS = 1 << 15, COLUMNS = 1 << 14 };
+    const char *path = in_dir("large.h5");
+    const size_t n = (size_t)ROWS * COLUMNS;
+    float *values = malloc(n * sizeof *values);
+    h5log_series s = {.name = "large/x", .type = H5_F32, .ndim = 2, .deflate = H5LOG_PLAIN,
+                      .dim = {{"row", ROWS, NULL, NULL}, {"column", COLUMNS, NULL, NULL}}};
+    for (size_t k = 0; values && k < n; k++)
+        values[k] = (float)(k % 1000);
+    h5log *log = h5log_create(path, NULL, &err);
+    tap_ok(values && good(h5log_announce(log, &s, &err)) && good(h5log_array(log, "large/x", 1, NULL, values, &err)),
+           "a tensor of 2 GiB");
+    tap_ok(good(close_and_free(log)) && last_element(path, "large/x") == (double)((n - 1) % 1000), "  is there");
+    unlink(path);
+    free(values);
+}
+
 /* A log that grows for so long, with a commit every 0.2 s. */
 static int grow(const char *path, double duration)
 {
     h5log_options options;
     h5log_defaults(&options);
     options.commit_seconds = 0.2;
-    struct timespec start, now, pause = {0, 1000000};
+    struct timespec start, pause = {0, 1000000};
     h5log *log = h5log_create(path, &options, &err);
     if (!log)
         return 1;
@@ -667,8 +750,7 @@ static int grow(const char *path, double duration)
         run_steps(log, step, step + 1);
         step++;
         nanosleep(&pause, NULL);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((double)(now.tv_sec - start.tv_sec) + 1e-9 * (double)(now.tv_nsec - start.tv_nsec) < duration);
+    } while (seconds_since(&start) < duration);
     result = h5log_close(log, &err);
     printf("%d\n", step);
     return result != 0;
@@ -698,6 +780,10 @@ int main(int argc, char **argv)
     test_resume_of_old();
     test_full_disk();
     test_threads_and_drop();
+    if (getenv("LSTM_TORTURE")) {
+        test_long_run();
+        test_large_tensor();
+    }
     char command[600];
     if (argc > 1) {
         snprintf(command, sizeof command, "cat %s/records.h5 > '%s'", dir, argv[1]);
