@@ -22,9 +22,10 @@ static bool is_chosen(const char *columns, const char *name)
     return !columns || strcmp(name, "step") == 0;
 }
 
+/* Six digits take up to eleven characters: 0.000200417, 1.23457e-05. */
 static int column_width(const char *name)
 {
-    return strlen(name) < 10 ? 10 : (int)strlen(name);
+    return strlen(name) < 11 ? 11 : (int)strlen(name);
 }
 
 /* Columns of the terminal that is written to; INT_MAX where it is none, or where the user has said which metrics. */
@@ -154,7 +155,8 @@ int tail(job *j)
         if (ferror(j->out))
             return complain(j, "cannot write standard output: %s", strerror(errno));
         if (!live || (!j->request->follow && !j->changed))
-            return 0;
+            return so_far.step > INT64_MIN ? 0 : complain(j, "%s has no metrics%s", j->request->paths[0],
+                                                         live ? " yet" : "");
         nanosleep(&pause, NULL);
     }
 }

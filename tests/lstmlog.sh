@@ -170,7 +170,7 @@ exits 0 "tail"
 [ "$(awk '{ print $1 }' out | tr '\n' ' ')" = "step 10 11 12 " ]
 result $? "  head and three rows"
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    script -qec "stty cols 60; '$build/lstmlog' tail runs/done" /dev/null </dev/null 2>err | tr -d '\r' >out
+    script -qec "stty cols 62; '$build/lstmlog' tail runs/done" /dev/null </dev/null 2>err | tr -d '\r' >out
     [ "$(sed 1q out | tr -s ' ')" = " step loss smoothed_loss val_loss lr " ]
     result $? "  of as many columns as the terminal has room for"
 else
@@ -179,6 +179,12 @@ fi
 log tail --columns=loss,val_loss runs/done/log.h5
 [ "$(sed 1q out | tr -s ' ')" = " step loss val_loss " ]
 result $? "  of the columns asked for"
+run nothing steps=0
+log tail runs/nothing
+exits 1 "tail of a run without steps"
+says "runs/nothing has no metrics"
+log verify runs/nothing
+exits 0 "  which is sound"
 run live pause=0.1 steps=30 checkpoint_every=5 log.commit_seconds=0.3 &
 runner=$!
 i=0
