@@ -116,7 +116,7 @@ static int log_victim(const char *path, int from)
     return result;
 }
 
-static int checkpoint_victim(const char *path, const char *previous)
+static int checkpoint_victim(void)
 {
     static float data[ELEMENTS];
     size_t n = ELEMENTS;
@@ -127,7 +127,7 @@ static int checkpoint_victim(const char *path, const char *previous)
             data[k] = element(step, 0, k);
         h5checkpoint_add_integer(cp, "step", step, &err);
         h5checkpoint_add(cp, "x", H5_F32, 1, &n, data, &err);
-        if (h5checkpoint_write(cp, path, previous, &err)) {
+        if (h5checkpoint_write(cp, in_dir("latest.h5"), in_dir("previous.h5"), &err)) {
             result = report("checkpoint");
         } else {
             printf("committed %d\n", step);
@@ -716,7 +716,7 @@ int main(int argc, char **argv)
     if (argc == 3) {
         snprintf(dir, sizeof dir, "%s", argv[2]);
         return strcmp(argv[1], "log") == 0 ? log_victim(in_dir("log.h5"), 0)
-                                           : checkpoint_victim(in_dir("latest.h5"), in_dir("previous.h5"));
+                                           : checkpoint_victim();
     }
     self = argv[0];
     /* Kills and errors are ours, not the disk's: memory will do, and syncs cost nothing there. */
