@@ -18,18 +18,22 @@
 #define FLUSH_BYTES (64 * 1024)
 #define FLUSH_SECONDS 1.0
 #define MOST_HEADER_BYTES (1024 * 1024)
+#define CELL 40 /* bytes that a step or a number needs at most, with what separates it from the next */
+
+typedef struct column {
+    char *name;
+    double value; /* of the current line, when present */
+    bool present;
+} column;
 
 struct csvlog {
     char *path;
     int fd;
-    char **columns;  /* without "step" */
+    column *columns; /* without "step"; NULL: not settled yet */
     size_t ncolumns;
-    bool has_header; /* in the buffer or the file: the columns are settled */
     char *left_out;
-    bool has_row;    /* the current line's: */
+    bool has_row;    /* there is a current line: */
     int64_t step;
-    double *values;  /* where present is set */
-    bool *present;
     char *buffer;    /* lines not written yet */
     size_t used, room;
     double flushed;  /* when, in seconds */
@@ -49,44 +53,56 @@ static int out_of_memory(const csvlog *csv, lstm_error *err)
 
 /* ---- the buffer ------------------------------------------------------------------------------------------------- */
 
-static int put(csvlog *csv, const char *text, size_t n)
+/* False: out of memory. Room is made for a whole line: it is in the buffer, or nothing of it. */
+static bool make_room(csvlog *csv, size_t n)
 {
-    if (n > csv->room - csv->used) {
-        size_t room = 2 * (csv->used + n) + 1024;
-        char *buffer = realloc(csv->buffer, room);
-        if (!buffer)
-            return -1;
-        csv->buffer = buffer;
-        csv->room = room;
-    }
+    if (n <= csv->room - csv->used)
+        return true;
+    size_t room = 2 * (csv->used + n) + 1024;
+    char *buffer = realloc(csv->buffer, room);
+    if (!buffer)
+        return false;
+    csv->buffer = buffer;
+    csv->room = room;
+    return true;
+}
+
+static void put(csvlog *csv, const char *text, size_t n)
+{
     memcpy(csv->buffer + csv->used, text, n);
     csv->used += n;
-    return 0;
 }
 
 /* A name that has commas, quotes or line ends goes between quotes, which are doubled inside (RFC 4180). */
-static int put_name(csvlog *csv, const char *name)
+static void put_name(csvlog *csv, const char *name)
 {
-    if (!strpbrk(name, ",\"\r\n"))
-        return put(csv, name, strlen(name));
-    int result = put(csv, "\"", 1);
-    for (; *name && !result; name++)
-        result = *name == '"' ? put(csv, "\"\"", 2) : put(csv, name, 1);
-    return result ? result : put(csv, "\"", 1);
+    if (!strpbrk(name, ",\"\r\n")) {
+        put(csv, name, strlen(name));
+        return;
+    }
+    put(csv, "\"", 1);
+    for (; *name; name++) {
+        if (*name == '"')
+            put(csv, name, 1);
+        put(csv, name, 1);
+    }
+    put(csv, "\"", 1);
 }
 
 /* The fewest digits that read back as the same number. %g drops zeros at the end, and a number that so few as 15 digits
  * tell from its neighbours is printed as these digits (C11 5.2.4.2.2, DBL_DIG): fewer need not be tried. */
-static int put_number(csvlog *csv, double value)
+static void put_number(csvlog *csv, double value)
 {
-    char text[40];
-    int n = 0;
-    for (int digits = DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
-        n = snprintf(text, sizeof text, "%.*g", digits, value);
-        if (isnan(value) || strtod(text, NULL) == value)
-            break;
+    char text[CELL];
+    int n, digits = DBL_DIG;
+    if (isnan(value)) {
+        put(csv, "nan", 3);
+        return;
     }
-    return isnan(value) ? put(csv, "nan", 3) : put(csv, text, (size_t)n);
+    do
+        n = snprintf(text, sizeof text, "%.*g", digits, value);
+    while (++digits <= DBL_DECIMAL_DIG && strtod(text, NULL) != value);
+    put(csv, text, (size_t)n);
 }
 
 static int write_out(csvlog *csv, lstm_error *err)
@@ -104,34 +120,49 @@ static int write_out(csvlog *csv, lstm_error *err)
 
 /* ---- columns ---------------------------------------------------------------------------------------------------- */
 
-/* Takes n columns; 0 or -1: out of memory. */
-static int set_columns(csvlog *csv, size_t n, const char *const *names)
+static void free_columns(csvlog *csv)
 {
-    csv->columns = calloc(n + 1, sizeof *csv->columns);
-    csv->values = calloc(n + 1, sizeof *csv->values);
-    csv->present = calloc(n + 1, sizeof *csv->present);
-    if (!csv->columns || !csv->values || !csv->present)
-        return -1;
-    for (; csv->ncolumns < n; csv->ncolumns++)
-        if (!(csv->columns[csv->ncolumns] = strdup(names[csv->ncolumns])))
-            return -1;
-    csv->has_header = true;
-    return 0;
+    for (size_t k = 0; k < csv->ncolumns; k++)
+        free(csv->columns[k].name);
+    free(csv->columns);
+    csv->columns = NULL;
+    csv->ncolumns = 0;
 }
 
-static int put_header(csvlog *csv)
+/* Takes n columns. False: out of memory; there may be some then. */
+static bool set_columns(csvlog *csv, size_t n, const char *const *names)
 {
-    int result = put(csv, "step", 4);
-    for (size_t k = 0; k < csv->ncolumns && !result; k++)
-        result = put(csv, ",", 1) || put_name(csv, csv->columns[k]);
-    return result ? result : put(csv, "\n", 1);
+    csv->columns = calloc(n + 1, sizeof *csv->columns);
+    if (!csv->columns)
+        return false;
+    for (; csv->ncolumns < n; csv->ncolumns++)
+        if (!(csv->columns[csv->ncolumns].name = strdup(names[csv->ncolumns])))
+            return false;
+    return true;
+}
+
+static bool put_header(csvlog *csv)
+{
+    size_t most = sizeof "step\n";
+    for (size_t k = 0; k < csv->ncolumns; k++)
+        most += 2 * strlen(csv->columns[k].name) + sizeof ",\"\"";
+    if (!make_room(csv, most))
+        return false;
+    put(csv, "step", 4);
+    for (size_t k = 0; k < csv->ncolumns; k++) {
+        put(csv, ",", 1);
+        put_name(csv, csv->columns[k].name);
+    }
+    put(csv, "\n", 1);
+    return true;
 }
 
 int csvlog_columns(csvlog *csv, size_t n, const char *const *names, lstm_error *err)
 {
-    if (csv->has_header)
+    if (csv->columns || (set_columns(csv, n, names) && put_header(csv)))
         return 0;
-    return set_columns(csv, n, names) || put_header(csv) ? out_of_memory(csv, err) : 0;
+    free_columns(csv);
+    return out_of_memory(csv, err);
 }
 
 const char *csvlog_left_out(const csvlog *csv)
@@ -141,25 +172,36 @@ const char *csvlog_left_out(const csvlog *csv)
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
-static int put_row(csvlog *csv)
+static bool put_row(csvlog *csv)
 {
-    char step[32];
-    int result = put(csv, step, (size_t)snprintf(step, sizeof step, "%lld", (long long)csv->step));
-    for (size_t k = 0; k < csv->ncolumns && !result; k++) {
-        result = put(csv, ",", 1);
-        if (!result && csv->present[k])
-            result = put_number(csv, csv->values[k]);
+    char step[CELL];
+    if (!make_room(csv, (csv->ncolumns + 1) * CELL))
+        return false;
+    put(csv, step, (size_t)snprintf(step, sizeof step, "%lld", (long long)csv->step));
+    for (size_t k = 0; k < csv->ncolumns; k++) {
+        put(csv, ",", 1);
+        if (csv->columns[k].present)
+            put_number(csv, csv->columns[k].value);
     }
+    put(csv, "\n", 1);
     csv->has_row = false;
-    return result ? result : put(csv, "\n", 1);
+    return true;
+}
+
+static void begin_row(csvlog *csv, int64_t step)
+{
+    for (size_t k = 0; k < csv->ncolumns; k++)
+        csv->columns[k].present = false;
+    csv->has_row = true;
+    csv->step = step;
 }
 
 static int set_value(csvlog *csv, const char *name, double value)
 {
     for (size_t k = 0; k < csv->ncolumns; k++)
-        if (strcmp(csv->columns[k], name) == 0) {
-            csv->values[k] = value;
-            csv->present[k] = true;
+        if (strcmp(csv->columns[k].name, name) == 0) {
+            csv->columns[k].value = value;
+            csv->columns[k].present = true;
             return 0;
         }
     if (!csv->left_out && !(csv->left_out = strdup(name)))
@@ -171,12 +213,10 @@ int csvlog_row(csvlog *csv, int64_t step, size_t n, const char *const *names, co
 {
     if (csvlog_columns(csv, n, names, err))
         return -1;
-    if (csv->has_row && csv->step != step && put_row(csv))
+    if (csv->has_row && csv->step != step && !put_row(csv))
         return out_of_memory(csv, err);
     if (!csv->has_row)
-        memset(csv->present, 0, csv->ncolumns * sizeof *csv->present);
-    csv->has_row = true;
-    csv->step = step;
+        begin_row(csv, step);
     for (size_t k = 0; k < n; k++)
         if (set_value(csv, names[k], values[k]))
             return out_of_memory(csv, err);
@@ -185,7 +225,7 @@ int csvlog_row(csvlog *csv, int64_t step, size_t n, const char *const *names, co
 
 int csvlog_flush(csvlog *csv, lstm_error *err)
 {
-    if (csv->has_row && put_row(csv))
+    if (csv->has_row && !put_row(csv))
         return out_of_memory(csv, err);
     return write_out(csv, err);
 }
@@ -194,13 +234,9 @@ int csvlog_flush(csvlog *csv, lstm_error *err)
 
 static void free_csv(csvlog *csv)
 {
-    for (size_t k = 0; k < csv->ncolumns; k++)
-        free(csv->columns[k]);
+    free_columns(csv);
     if (csv->fd >= 0)
         close(csv->fd);
-    free(csv->columns);
-    free(csv->values);
-    free(csv->present);
     free(csv->left_out);
     free(csv->buffer);
     free(csv->path);
@@ -264,8 +300,8 @@ static int adopt_header(csvlog *csv, char *line)
     int result = strcmp(next_field(&line), "step") == 0 ? 0 : 1;
     while (line && !result)
         names[n++] = next_field(&line);
-    if (!result)
-        result = set_columns(csv, n, names);
+    if (!result && !set_columns(csv, n, names))
+        result = -1;
     free(names);
     return result;
 }
