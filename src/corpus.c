@@ -53,17 +53,16 @@ static const char *shown(const char *path)
 
 static const char *kind_of_file(mode_t mode)
 {
-    return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+    return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a pipe" : "a device"; /* a socket does not open */
 }
 
 /* Fills buffer[0..size-1], or less when the file ends; -1 and errno when it cannot be read. */
 static ssize_t read_all(int fd, char *buffer, size_t size)
 {
-    const size_t chunk = (size_t)1 << 30; /* Linux reads no more than 2 GiB at once */
     size_t done = 0;
 
     while (done < size) {
-        ssize_t n = read(fd, buffer + done, size - done < chunk ? size - done : chunk);
+        ssize_t n = read(fd, buffer + done, size - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -87,7 +86,7 @@ static int read_open_file(int fd, const char *path, lstm_text *text, lstm_error 
     if (!S_ISREG(st.st_mode))
         return lstm_fail(err, "", "%s: is %s, not a file that can be read whole", shown(path),
                          kind_of_file(st.st_mode));
-    if (st.st_size < 0 || (uintmax_t)st.st_size >= SIZE_MAX / 8)
+    if ((uintmax_t)st.st_size >= SIZE_MAX / 8)
         return lstm_fail(err, "", "%s: too large for this machine (%jd bytes)", shown(path),
                          (intmax_t)st.st_size);
     text->size = (size_t)st.st_size;
@@ -258,7 +257,7 @@ static int encode_texts(lstm_corpus *c, const texts *t, int32_t unknown, lstm_er
     size_t vocab = lstm_vocab_size(c->vocab);
 
     c->width = vocab <= UINT8_MAX + 1 ? 1 : vocab <= UINT16_MAX + 1 ? 2 : 4;
-    c->tokens = c->size <= SIZE_MAX / c->width ? malloc(c->size * c->width) : NULL;
+    c->tokens = calloc(c->size, c->width);
     if (!c->tokens)
         return fail_memory(&t->part[LSTM_PART_TRAIN], err);
     for (int p = 0; p < LSTM_PARTS; p++)
@@ -284,9 +283,8 @@ static void divide(lstm_corpus *c, const double split[LSTM_PARTS])
     if (split_sum(split) == 0)
         return; /* all in the first, as counted */
     for (int p = 0; p < LSTM_PARTS; p++) {
-        size_t left = c->size - at, wanted = (size_t)((double)c->size * split[p]);
         c->first[p] = at;
-        c->count[p] = wanted < left ? wanted : left;
+        c->count[p] = (size_t)fmin((double)c->size * split[p], (double)(c->size - at));
         at += c->count[p];
         if (split[p] > 0)
             last = (size_t)p;

@@ -103,9 +103,9 @@ void h5checkpoint_free(h5checkpoint *cp)
 /* An array with room for one more entry, or NULL; it doubles at powers of two. */
 static void *grown(void *array, size_t count, size_t size)
 {
-    if (count & (count - 1) || count == 0)
-        return count ? array : realloc(array, size);
-    return realloc(array, 2 * count * size);
+    if (count == 0)
+        return realloc(array, size);
+    return count & (count - 1) ? array : realloc(array, 2 * count * size);
 }
 
 static tensor_entry *find_tensor(const h5checkpoint *cp, const char *name)
@@ -157,23 +157,27 @@ static int check_new_name(const char *name, bool taken, lstm_error *err)
     return 0;
 }
 
-/* Number of elements; false when that or their bytes overflow. */
-static bool count_elements(h5type type, int ndim, const size_t *shape, size_t *count)
+/* Number of elements; false: more than this. */
+static bool count_elements(int ndim, const size_t *shape, size_t most, size_t *count)
 {
-    size_t n = 1, limit = SIZE_MAX / 4 / h5type_size(type);
+    *count = 1;
+    for (int d = 0; d < ndim; d++)
+        if (shape[d] == 0) {
+            *count = 0;
+            return true;
+        }
     for (int d = 0; d < ndim; d++) {
-        if (shape[d] && n > limit / shape[d])
+        if (shape[d] > most / *count)
             return false;
-        n *= shape[d];
+        *count *= shape[d];
     }
-    *count = n;
     return true;
 }
 
 static size_t item_bytes(const h5checkpoint_item *item)
 {
-    size_t n = 0;
-    count_elements(item->type, item->ndim, item->shape, &n);
+    size_t n;
+    count_elements(item->ndim, item->shape, SIZE_MAX, &n);
     return n * h5type_size(item->type);
 }
 
@@ -210,7 +214,7 @@ static tensor_entry *new_tensor(h5checkpoint *cp, const char *name, h5type type,
         lstm_fail(err, "", "tensor '%s': a type and 0 to %d dimensions expected, got %d", name, H5_MAX_DIMS, ndim);
         return NULL;
     }
-    if (!count_elements(type, ndim, shape, &count)) {
+    if (!count_elements(ndim, shape, SIZE_MAX / 4 / h5type_size(type), &count)) {
         lstm_fail(err, "shape", "tensor '%s' is larger than memory can be", name);
         return NULL;
     }
@@ -455,7 +459,7 @@ static int list_tensor(h5checkpoint *cp, const char *name, hid_t dataset, hid_t 
         return -1;
     for (int d = 0; d < ndim; d++)
         shape[d] = (size_t)size[d];
-    if (!count_elements(ours, ndim, shape, &count) || count > cp->image.size / h5type_size(ours))
+    if (!count_elements(ndim, shape, cp->image.size / h5type_size(ours), &count))
         return -1;
     return append_tensor(cp, name, ours, ndim, shape) ? 0 : -1;
 }
@@ -511,18 +515,22 @@ static int open_image(h5checkpoint *cp)
     return H5Aiterate2(cp->file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_attribute, cp) < 0 ? -1 : 0;
 }
 
-/* An upper estimate of the image, so that libhdf5 does not run out of memory: it would crash. 0: too large. */
+/* a + b, or the largest number: more than there can be memory. */
+static size_t sum_of(size_t a, size_t b)
+{
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+/* An upper estimate of the image, so that libhdf5 does not run out of memory: it would crash. */
 static size_t estimate(const h5checkpoint *cp)
 {
     const size_t overhead = 4096; /* of a dataset with its share of groups; measured: below 1 KiB */
-    size_t total = 256 * 1024 + TRAILER;
+    size_t total = 256 * 1024 + TRAILER + (cp->ntensors + cp->ntexts) * overhead + cp->nnumbers * 512;
     for (size_t k = 0; k < cp->ntensors; k++)
-        if (__builtin_add_overflow(total, item_bytes(&cp->tensors[k].item) + overhead, &total))
-            return 0;
+        total = sum_of(total, item_bytes(&cp->tensors[k].item));
     for (size_t k = 0; k < cp->ntexts; k++)
-        if (__builtin_add_overflow(total, cp->texts[k].length + overhead, &total))
-            return 0;
-    return total + cp->nnumbers * 512;
+        total = sum_of(total, cp->texts[k].length);
+    return total;
 }
 
 /* Makes sure that a dense copy of the largest view can be had, too. */
@@ -553,7 +561,7 @@ static int build(const h5checkpoint *cp, h5image *im, const char *path, lstm_err
 {
     char room[128];
     im->room = estimate(cp);
-    im->bytes = im->room ? calloc(1, im->room) : NULL;
+    im->bytes = calloc(1, im->room);
     if (!im->bytes || !memory_for_copies(cp))
         return lstm_fail(err, "", "cannot write %s: out of memory (%zu bytes)", fileio_short_path(path, room),
                          im->room);

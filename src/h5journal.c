@@ -40,11 +40,6 @@ static int append(h5journal *j, const void *bytes, size_t n)
     return 0;
 }
 
-static int pad(h5journal *j)
-{
-    return append(j, "\0\0\0\0\0\0\0", (8 - j->size % 8) % 8);
-}
-
 int h5journal_begin(h5journal *j)
 {
     header h = {0};
@@ -54,13 +49,15 @@ int h5journal_begin(h5journal *j)
 
 int h5journal_run(h5journal *j, h5run_class class, uint64_t offset, const void *bytes, size_t length)
 {
-    run_header r = {offset, 0, class};
-    int error = pad(j);
+    const run_header r = {offset, 0, class};
+    const size_t padding = (8 - j->size % 8) % 8;
+    unsigned char head[8 + sizeof r] = {0};
+    memcpy(head + padding, &r, sizeof r);
+    int error = append(j, head, padding + sizeof r);
     if (error)
         return error;
-    j->open_run = j->size;
-    error = append(j, &r, sizeof r);
-    return error ? error : h5journal_extend(j, bytes, length);
+    j->open_run = j->size - sizeof r;
+    return h5journal_extend(j, bytes, length);
 }
 
 int h5journal_extend(h5journal *j, const void *bytes, size_t length)
