@@ -14,14 +14,8 @@ import time
 import h5py
 import numpy as np
 
-count = failed = 0
-
-
-def ok(condition, text):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
+import tap
+from tap import ok
 
 
 def dimensions(dataset):
@@ -60,7 +54,7 @@ def check_checkpoint(path):
 
 def check_netcdf(path):
     if not shutil.which("ncdump"):
-        ok(True, "netCDF # SKIP no ncdump")
+        tap.skip("netCDF", "no ncdump")
         return
     header = subprocess.run(["ncdump", "-h", path], capture_output=True, text=True).stdout
     ok("float f(record, layer, time, unit)" in header and "int64 step(step)" in header, "netCDF: dimensions have names")
@@ -113,10 +107,9 @@ def main():
     check_netcdf(log)
     check_checkpoint(checkpoint)
     check_live(program)
-    print(f"1..{count}")
-    return failed != 0
+    tap.done()
 
 
 if __name__ == "__main__":
     h5py._errors.silence_errors()
-    sys.exit(main())
+    main()

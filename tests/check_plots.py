@@ -17,19 +17,13 @@ import h5py
 import numpy as np
 from matplotlib.image import imread
 
-sys.dont_write_bytecode = True  # the sources may be read-only
-count = failed = 0
+import tap
+from tap import ok
+
 program, folder = sys.argv[1:3]
 spec = importlib.util.spec_from_file_location("lstmplot", program)
 lstmplot = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(lstmplot)
-
-
-def ok(condition, text):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
 
 
 def at(name):
@@ -262,5 +256,4 @@ check_trials()
 check_options()
 check_sentences()
 check_files()
-print(f"1..{count}")
-sys.exit(failed != 0)
+tap.done()

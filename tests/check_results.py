@@ -5,31 +5,17 @@
 
 What is not installed is skipped. Speaks TAP."""
 import csv
-import importlib.util
 import os
 import sys
 
 import h5py
 import numpy as np
 
-sweep, count = sys.argv[1], int(sys.argv[2])
+import tap
+from tap import missing, ok
+
+sweep, tap.count = sys.argv[1], int(sys.argv[2])
 path = os.path.join(sweep, "sweep.h5")
-failed = 0
-
-
-def ok(condition, text):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
-
-
-def missing(*modules):
-    """True, and a skipped test, when one of the modules is not installed."""
-    there = all(importlib.util.find_spec(module) for module in modules)
-    if not there:
-        ok(True, f"{modules[-1]} # SKIP not installed")
-    return not there
 
 
 def text(values):
@@ -108,5 +94,4 @@ def check_xarray():
 check_h5py()
 check_pandas()
 check_xarray()
-print(f"1..{count}")
-sys.exit(failed > 0)
+tap.done()

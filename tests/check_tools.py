@@ -4,7 +4,6 @@
     check_tools.py RUN COUNT     COUNT: of the tests before these; tools.sh runs both
 
 What is not installed is skipped. Speaks TAP."""
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,24 +12,11 @@ import sys
 import h5py
 import numpy as np
 
-run, count = sys.argv[1], int(sys.argv[2])
+import tap
+from tap import missing, ok
+
+run, tap.count = sys.argv[1], int(sys.argv[2])
 log = os.path.join(run, "log.h5")
-failed = 0
-
-
-def ok(condition, text):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
-
-
-def missing(*modules):
-    """True, and a skipped test, when one of the modules is not installed."""
-    there = all(importlib.util.find_spec(module) for module in modules)
-    if not there:
-        ok(True, f"{modules[-1]} # SKIP not installed")
-    return not there
 
 
 def groups():
@@ -102,7 +88,7 @@ def check_commands():
         whole = output("ncdump", log)
         ok('"lstm.weight_hh_l0"' in whole and whole.rstrip().endswith("}"), "ncdump prints all of it")
     else:
-        ok(True, "ncdump # SKIP not installed")
+        tap.skip("ncdump", "not installed")
     if shutil.which("h5dump"):
         with h5py.File(log) as f:
             loss = f["metrics/loss"][...]
@@ -110,7 +96,7 @@ def check_commands():
         numbers = printed.split("DATA {")[1].split("}")[0].replace(",", " ").split()
         ok([float(n) for n in numbers] == list(loss), "h5dump prints the numbers")
     else:
-        ok(True, "h5dump # SKIP not installed")
+        tap.skip("h5dump", "not installed")
 
 
 def check_silx():
@@ -129,5 +115,4 @@ check_xarray("netcdf4", "netCDF4")
 check_pandas()
 check_commands()
 check_silx()
-print(f"1..{count}")
-sys.exit(failed != 0)
+tap.done()

@@ -11,14 +11,8 @@ import sys
 import h5py
 import numpy as np
 
-count = failed = 0
-
-
-def ok(condition, text):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {text}", flush=True)
+import tap
+from tap import ok
 
 
 def close(got, want):
@@ -161,5 +155,4 @@ def check_rnn(path):
 
 check_lstm(sys.argv[1])
 check_rnn(sys.argv[2])
-print(f"1..{count}")
-sys.exit(failed > 0)
+tap.done()

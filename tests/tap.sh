@@ -43,8 +43,10 @@ done_testing() {
 }
 
 # find_python MODULE...: sets python to one that has these modules; to "none", with status 1, when there is none. The
-# distribution's packages are those of /usr/bin/python3, which another one may hide.
+# distribution's packages are those of /usr/bin/python3, which another one may hide. It leaves nothing beside our sources.
 find_python() {
+    PYTHONDONTWRITEBYTECODE=1
+    export PYTHONDONTWRITEBYTECODE
     for python in python3 /usr/bin/python3; do
         "$python" -c "import $(echo "$@" | tr ' ' ,)" 2>/dev/null && return
     done
