@@ -98,10 +98,11 @@ log_group *h5log_open_group(h5log *log, const char *path)
 /* Opens everything below the root, or makes it. */
 static int open_contents(h5log *log, lstm_error *err)
 {
-    log->metrics = h5metrics_open(log->file, log->options.deflate);
     log->commits_attribute = H5Aopen(log->file, "commits", H5P_DEFAULT);
-    if (!log->metrics || log->commits_attribute < 0 ||
-        H5Aread(log->commits_attribute, H5T_NATIVE_INT64, &log->commits) < 0)
+    if (log->commits_attribute < 0 || H5Aread(log->commits_attribute, H5T_NATIVE_INT64, &log->commits) < 0)
+        return h5log_write_fault(log, err);
+    log->metrics = h5metrics_open(log->file, log->options.deflate); /* last: its columns are to be adopted */
+    if (!log->metrics)
         return h5log_write_fault(log, err);
     log->last_row_step = h5metrics_last_step(log->metrics);
     return 0;

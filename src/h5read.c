@@ -207,8 +207,11 @@ int h5read_attributes(const h5read *r, const char *object, h5read_entry **entrie
         if (result && !list.no_memory && list.n == 0) /* the order of creation is not kept everywhere */
             result = H5Aiterate2(id, H5_INDEX_NAME, H5_ITER_INC, &at, add_entry, &list) < 0 ? -1 : 0;
     }
-    if (result)
+    if (result) {
         list.no_memory ? lstm_fail(err, "", "out of memory for attributes") : h5_fail(err, "cannot read", r->path);
+        h5read_free_entries(list.entries, list.n);
+        list = (entry_list){0};
+    }
     h5_close(id);
     h5_leave();
     *entries = list.entries;

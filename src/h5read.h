@@ -81,7 +81,7 @@ char *h5read_attribute(const h5read *r, const char *object, const char *name);
 typedef struct h5read_entry {
     char *name, *text;
 } h5read_entry;
-/* All attributes of an object whose values are texts or numbers, in the order of creation. */
+/* All attributes of an object whose values are texts or numbers, in the order of creation; none after a failure. */
 int h5read_attributes(const h5read *r, const char *object, h5read_entry **entries, size_t *n, lstm_error *err);
 void h5read_free_entries(h5read_entry *entries, size_t n);
 

@@ -210,9 +210,9 @@ static int write_curves(hid_t file, const h5results *r, double *matrix)
                  h5_put_integer(group, "steps_per_place", (int64_t)h5curves_thinned(r->curves)) ? -1 : 0;
     for (size_t k = 0; !result && k < h5curves_count(r->curves); k++)
         result = write_curve(group, (hid_t[]){trial.id, step.id}, r, k, matrix);
-    if (h5dataset_close(&trial) || h5dataset_close(&step) || result)
-        result = -1;
+    const int closed = h5dataset_close(&trial), too = h5dataset_close(&step);
     h5_close(group);
+    result = closed || too || result ? -1 : 0;
     return result;
 }
 

@@ -25,10 +25,8 @@ static int show_attributes(job *j, const h5read *r, const char *object, const ch
     lstm_error err = {0};
     if (*object && !h5read_find(r, object))
         return 0;
-    if (h5read_attributes(r, object, &entries, &n, &err)) {
-        h5read_free_entries(entries, n);
+    if (h5read_attributes(r, object, &entries, &n, &err))
         return complain(j, "%s", err.message);
-    }
     for (size_t k = 0; k < n; k++)
         width = (int)strlen(entries[k].name) > width ? (int)strlen(entries[k].name) : width;
     fprintf(j->out, "\n%s\n", title);

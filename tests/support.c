@@ -3,6 +3,7 @@
  * support.c - see support.h
  */
 #include "support.h"
+#include "sha256.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -382,6 +383,42 @@ uint64_t hash_pass(uint64_t hash, const lstm_trainer *tr)
             hash = hash_what(hash, tr, what, k);
     }
     return hash;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+unsigned char *slurp(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    long end;
+
+    if (!f || fseek(f, 0, SEEK_END) != 0 || (end = ftell(f)) < 0)
+        bail("cannot read %s", path);
+    rewind(f);
+    unsigned char *bytes = must_alloc((size_t)end + 1);
+
+    *size = fread(bytes, 1, (size_t)end, f);
+    if (*size != (size_t)end)
+        bail("cannot read all of %s", path);
+    fclose(f);
+    return bytes;
+}
+
+void spill(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+
+    if (!f || fwrite(bytes, 1, size, f) != size || fclose(f) != 0)
+        bail("cannot write %s", path);
+}
+
+void put_checksum(unsigned char *file, size_t size)
+{
+    lstm_sha256 s;
+
+    lstm_sha256_init(&s);
+    lstm_sha256_update(&s, file, size - LSTM_SHA256_SIZE);
+    lstm_sha256_final(&s, file + size - LSTM_SHA256_SIZE);
 }
 
 /* ---- naive ------------------------------------------------------------------------------------------------------ */

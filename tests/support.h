@@ -72,6 +72,13 @@ uint64_t hash_training(uint64_t hash, const lstm_trainer *tr);
 /* Everything one forward and backward computes. */
 uint64_t hash_pass(uint64_t hash, const lstm_trainer *tr);
 
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+unsigned char *slurp(const char *path, size_t *size); /* the caller frees; there is room for one byte more */
+void spill(const char *path, const void *bytes, size_t size);
+/* Makes the checksum at the end of a checkpoint (see h5checkpoint.c) right. */
+void put_checksum(unsigned char *file, size_t size);
+
 /* ---- the same network in naive.h -------------------------------------------------------------------------------- */
 
 /* A naive network with the trainer's parameters, initial state and T steps. */

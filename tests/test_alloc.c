@@ -2,71 +2,10 @@
  *
  * test_alloc.c - memory: none is taken in a step; each allocation that fails gives an error and loses nothing; wrong
  * configurations are refused before any is taken.
- *
- * Linked with --wrap for the functions below, so that every call from the engine (not from libraries) comes here first.
  */
+#include "failing.h"
 #include "support.h"
 #include "tap.h"
-
-static size_t allocations, releases, fail_at; /* fail_at: number of the allocation to refuse, from 1; 0: none */
-static bool counting;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_posix_memalign(void **p, size_t alignment, size_t size);
-void __real_free(void *p);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-int __wrap_posix_memalign(void **p, size_t alignment, size_t size);
-void __wrap_free(void *p);
-
-/* Counts one allocation; true when it is to fail. */
-static bool refuse(void)
-{
-    return counting && ++allocations == fail_at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return refuse() ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-int __wrap_posix_memalign(void **p, size_t alignment, size_t size)
-{
-    return refuse() ? 12 : __real_posix_memalign(p, alignment, size);
-}
-
-void __wrap_free(void *p)
-{
-    releases += counting && p;
-    __real_free(p);
-}
-
-static void start_counting(size_t fail)
-{
-    allocations = releases = 0;
-    fail_at = fail;
-    counting = true;
-}
 
 /* ---- a step ----------------------------------------------------------------------------------------------------- */
 
@@ -124,11 +63,13 @@ static void check_steps(lstm_type type, lstm_optimizer optimizer, int threads)
 
     randomize(m, 0.2, 2);
     ten_steps(tr, evaluator, d);
-    start_counting(0);
+    const long blocks = failing_blocks;
+
+    fail_number(-1);
     ten_steps(tr, evaluator, d);
-    counting = false;
-    tap_ok(allocations == 0 && releases == 0, "%s, optimiser %d, %d threads: no memory taken in 10 steps (%zu, %zu)",
-           type == LSTM_F64 ? "float64" : "float32", (int)optimizer, threads, allocations, releases);
+    fail_nothing();
+    tap_ok(calls_counted() == 0 && failing_blocks == blocks, "%s, optimiser %d, %d threads: no memory taken in 10 "
+           "steps (%ld times)", type == LSTM_F64 ? "float64" : "float32", (int)optimizer, threads, calls_counted());
     data_free(d);
     lstm_trainer_free(tr);
     lstm_trainer_free(evaluator);
@@ -168,23 +109,24 @@ static bool live_once(lstm_error *err)
 
 static void check_failures(void)
 {
-    size_t refused = 0;
+    const long blocks = failing_blocks;
+    long refused = 0;
     bool complete = false;
 
     while (!complete && refused < 1000) {
         lstm_error err = {0};
 
-        start_counting(refused + 1);
+        fail_number(refused);
         complete = live_once(&err);
-        counting = false;
+        fail_nothing();
         if (complete)
             break;
         refused++;
-        tap_ok(*err.message && strstr(err.message, "memory"), "allocation %zu fails: %s", refused, err.message);
-        tap_ok(allocations - 1 == releases, "... and %zu taken were given back (%zu)", allocations - 1, releases);
+        tap_ok(*err.message && strstr(err.message, "memory"), "allocation %ld fails: %s", refused, err.message);
+        tap_ok(failing_blocks == blocks, "... and all that was taken was given back");
     }
-    tap_ok(complete && refused >= 4 && allocations == releases, "then all %zu succeed, and are given back",
-           allocations);
+    tap_ok(complete && refused >= 4 && failing_blocks == blocks, "then all %ld succeed, and are given back",
+           calls_counted());
 }
 
 /* ---- before any is taken ---------------------------------------------------------------------------------------- */
@@ -198,7 +140,7 @@ static void check_refusals(void)
 
     lstm_trainer_defaults(&c);
     c.seq = 4;
-    start_counting(0);
+    fail_number(-1);
     wrong.hidden = (size_t)1 << 62;
     bool model = lstm_model_new(&wrong, &err) != NULL;
 
@@ -210,8 +152,8 @@ static void check_refusals(void)
     model |= lstm_model_new(&wrong, &err) != NULL;
     bool trainer = lstm_trainer_new(m, &c, &err) != NULL; /* batch is 0 */
 
-    counting = false;
-    tap_ok(!model && !trainer && allocations == 0, "wrong configurations are refused before memory is taken");
+    fail_nothing();
+    tap_ok(!model && !trainer && calls_counted() == 0, "wrong configurations are refused before memory is taken");
     lstm_model_free(m);
 }
 

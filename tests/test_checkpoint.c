@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "h5checkpoint.h"
+#include "support.h"
 #include "tap.h"
 
 #include <dlfcn.h>
@@ -36,28 +37,6 @@ static bool says(const char *text)
     if (!yes)
         tap_note("message: %s", err.message);
     return yes;
-}
-
-static unsigned char *slurp(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return NULL;
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    unsigned char *bytes = malloc(*size + 1);
-    if (fread(bytes, 1, *size, f) != *size)
-        *size = 0;
-    fclose(f);
-    return bytes;
-}
-
-static void spill(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, size, f) != size || fclose(f) != 0)
-        abort();
 }
 
 /* A checkpoint that says which step it is of. */
@@ -225,17 +204,94 @@ static void test_many(void)
     tap_ok(bad == 0, "checkpoints of 0 to 59 tensors come out as they went in (%d did not)", bad);
 }
 
+static void test_engine_tensors(void)
+{
+    double f64[2] = {1.0 / 3, 2}, got[2];
+    lstm_tensor t, wrong;
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    lstm_tensor_dense(&t, "t", LSTM_F64, 1, (size_t[]){2}, f64);
+    tap_ok(!h5checkpoint_add_tensor(cp, "other", &t, &err) &&
+           !h5checkpoint_add(cp, "b", H5_F32, 1, (size_t[]){1}, f32, &err), "a double tensor under another name");
+    tap_ok(h5checkpoint_add_tensor(cp, "other", &t, &err) && says("already"), "but not twice");
+    tap_ok(!h5checkpoint_write(cp, in_dir("double.h5"), NULL, &err), "is written");
+    h5checkpoint_free(cp);
+    cp = h5checkpoint_read(in_dir("double.h5"), &err);
+    t.data = got;
+    tap_ok(cp && !h5checkpoint_get_tensor(cp, "other", &t, &err) && !memcmp(got, f64, sizeof got), "and read");
+    lstm_tensor_dense(&wrong, "other", LSTM_F64, 2, (size_t[]){1, 2}, got);
+    tap_ok(cp && h5checkpoint_get_tensor(cp, NULL, &wrong, &err) && says("is float64 [2], expected float64 [1,2]"),
+           "another number of dimensions is refused");
+    h5checkpoint_free(cp);
+}
+
+/* What is wrong, in words, when something is asked for that is not there. */
+static void test_missing(void)
+{
+    const size_t huge[5] = {SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    int64_t step;
+    double number;
+    h5checkpoint_item item;
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    h5checkpoint_add_integer(cp, "step", 7, &err);
+    h5checkpoint_add(cp, "w", H5_F32, 1, (size_t[]){1}, f32, &err);
+    tap_ok(!h5checkpoint_text(cp, "config", NULL, &err) && says("the checkpoint has no text 'config'"),
+           "a missing text");
+    tap_ok(h5checkpoint_integer(cp, "stop", &step, &err) && says("no integer 'stop'"), "a missing integer");
+    tap_ok(h5checkpoint_number(cp, "stop", &number, &err) && says("no number 'stop'"), "a missing number");
+    tap_ok(!h5checkpoint_number(cp, "step", &number, &err) && number == 7, "an integer is a number");
+    tap_ok(!h5checkpoint_item_at(cp, 0, &item) && strcmp(item.name, "w") == 0 && h5checkpoint_item_at(cp, 1, &item),
+           "the tensors by number");
+    tap_ok(!h5checkpoint_find(cp, "w", &item, &err) && item.shape[0] == 1 && !h5checkpoint_find(cp, "w", NULL, &err),
+           "and by name");
+    tap_ok(h5checkpoint_get(cp, "w", H5_F32, 1, (size_t[]){1}, &number, &err) && says("is being written, not read"),
+           "no tensor of one that is being written");
+    h5checkpoint_write(cp, in_dir("w.h5"), NULL, &err);
+    h5checkpoint_free(cp);
+    cp = h5checkpoint_read(in_dir("w.h5"), &err);
+    tap_ok(cp && h5checkpoint_get(cp, "w", H5_F32, 5, huge, &number, &err) &&
+           says("is float32 [1], expected float32 [1844"), "a shape that is too long to be shown is cut");
+    tap_ok(cp && h5checkpoint_get(cp, "v", H5_F32, 1, huge, &number, &err) && says("no tensor 'v'"),
+           "a missing tensor");
+    h5checkpoint_free(cp);
+    h5checkpoint_free(NULL);
+}
+
+static void test_too_large(void)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    for (int k = 0; k < 5; k++) /* nearly 4 EiB each; 16 are more than a number of bytes can say */
+        h5checkpoint_add(cp, names[k], H5_U8, 2, (size_t[]){(size_t)1 << 31, ((size_t)1 << 31) - 1}, text, &err);
+    tap_ok(h5checkpoint_count(cp) == 5 && h5checkpoint_write(cp, in_dir("huge.h5"), NULL, &err) &&
+           says("out of memory"), "what cannot be in memory is not written");
+    tap_ok(h5checkpoint_add_text(cp, "long", "", SIZE_MAX, &err) && says("out of memory for text 'long'"),
+           "a text that cannot be in memory");
+    h5checkpoint_free(cp);
+}
+
 static void test_refused_names(void)
 {
     static const char *bad[] = {"", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "a\nb", " a", "\xff", "text/x",
                                 "text"};
+    char name[H5CHECKPOINT_NAME_SIZE + 1] = "";
     h5checkpoint *cp = h5checkpoint_new(&err);
+    while (strlen(name) < H5CHECKPOINT_NAME_SIZE)
+        strcat(name, strlen(name) % 2 ? "/" : "a");
+    tap_ok(h5checkpoint_add_number(cp, name, 1, &err) && says("cannot be a name"), "a name too long is refused");
+    tap_ok(h5checkpoint_add(cp, NULL, H5_F32, 1, (size_t[]){1}, f32, &err) &&
+           h5checkpoint_add_text(cp, NULL, "", 0, &err) && h5checkpoint_add_number(cp, NULL, 1, &err), "as is none");
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         tap_ok(h5checkpoint_add(cp, bad[k], H5_F32, 1, (size_t[]){1}, f32, &err) && err.message[0],
                "name %zu is refused", k);
     tap_ok(!h5checkpoint_add(cp, "a", H5_F32, 1, (size_t[]){1}, f32, &err) &&
            h5checkpoint_add(cp, "a", H5_F32, 1, (size_t[]){1}, f32, &err) && says("has a 'a' already"),
            "a name taken is refused");
+    tap_ok(!h5checkpoint_add_text(cp, "a", "", 0, &err) && h5checkpoint_add_text(cp, "a", "", 0, &err) &&
+           !h5checkpoint_add_number(cp, "a", 1, &err) && h5checkpoint_add_integer(cp, "a", 1, &err),
+           "texts and numbers have names of their own, once");
+    tap_ok(h5checkpoint_add_number(cp, "format", 1, &err) && says("the file's own"), "the file has a format already");
+    tap_ok(h5checkpoint_add(cp, "b", H5_TYPES, 1, (size_t[]){1}, f32, &err) &&
+           h5checkpoint_add(cp, "b", H5_F32, -1, (size_t[]){1}, f32, &err), "no type and no dimensions are refused");
     tap_ok(h5checkpoint_add(cp, "b", H5_F32, 6, (size_t[]){1, 1, 1, 1, 1, 1}, f32, &err), "six dimensions are refused");
     tap_ok(h5checkpoint_add(cp, "c", H5_F64, 2, (size_t[]){SIZE_MAX / 2, 3}, f32, &err) && says("larger than memory"),
            "an overflow is refused");
@@ -291,6 +347,124 @@ static void test_damage(const char *path)
     free(bytes);
 }
 
+/* ---- made by somebody else --------------------------------------------------------------------------------------- */
+
+/* An HDF5 file with what this puts into it, as a checkpoint with the right checksum. */
+static const char *craft(void (*fill)(hid_t file))
+{
+    size_t size;
+    const char *path = in_dir("crafted.h5");
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    fill(file);
+    H5Fclose(file);
+    unsigned char *image = slurp(path, &size), *bytes = calloc(1, size + 64);
+    memcpy(bytes, image, size);
+    memcpy(bytes + size, "LSTMCKPT\1", 9);
+    for (int k = 0; k < 8; k++)
+        bytes[size + 16 + (size_t)k] = (unsigned char)((uint64_t)size >> 8 * k);
+    put_checksum(bytes, size + 64);
+    spill(path, bytes, size + 64);
+    free(image);
+    free(bytes);
+    return path;
+}
+
+/* Returns a new dataset; of ndim dimensions of this size, none of which is stored. */
+static hid_t put_dataset(hid_t file, const char *name, hid_t type, int ndim, hsize_t each)
+{
+    hsize_t size[6] = {each, each, each, each, each, each}, chunk[6] = {1, 1, 1, 1, 1, 1};
+    hid_t space = ndim ? H5Screate_simple(ndim, size, NULL) : H5Screate(H5S_SCALAR);
+    hid_t link = H5Pcreate(H5P_LINK_CREATE), create = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_create_intermediate_group(link, 1);
+    if (ndim)
+        H5Pset_chunk(create, ndim, chunk);
+    hid_t dataset = H5Dcreate2(file, name, type, space, link, create, H5P_DEFAULT);
+    H5Pclose(link);
+    H5Pclose(create);
+    H5Sclose(space);
+    return dataset;
+}
+
+static void put_attribute(hid_t object, const char *name, hid_t type, hsize_t n, const void *values)
+{
+    hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
+    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attribute, type, values);
+    H5Aclose(attribute);
+    H5Sclose(space);
+}
+
+/* A string below /text; attribute bytes: n integers, of which the first is this; -1: none. */
+static void put_string(hid_t file, size_t length, int ndim, hsize_t n, int64_t bytes)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, length);
+    hid_t dataset = put_dataset(file, "text/t", type, ndim, 2);
+    if (n)
+        put_attribute(dataset, "bytes", H5T_NATIVE_INT64, n, (int64_t[]){bytes, 0});
+    H5Dclose(dataset);
+    H5Tclose(type);
+}
+
+static void two_integers(hid_t file) { put_attribute(file, "step", H5T_NATIVE_INT, 2, (int[]){1, 2}); }
+static void two_numbers(hid_t file) { put_attribute(file, "best", H5T_NATIVE_DOUBLE, 2, (double[]){1, 2}); }
+static void no_length(hid_t file) { put_string(file, 4, 0, 0, 0); }
+static void two_lengths(hid_t file) { put_string(file, 4, 0, 2, 4); }
+static void negative_length(hid_t file) { put_string(file, 4, 0, 1, -1); }
+static void longer_than_it_is(hid_t file) { put_string(file, 4, 0, 1, 5); }
+static void longer_than_the_file(hid_t file) { put_string(file, 1 << 30, 0, 1, 5); }
+static void two_strings(hid_t file) { put_string(file, 4, 1, 1, 4); }
+static void any_length(hid_t file) { put_string(file, H5T_VARIABLE, 0, 1, 4); }
+static void six_dimensions(hid_t file) { H5Dclose(put_dataset(file, "w", H5T_IEEE_F32LE, 6, 1)); }
+static void short_numbers(hid_t file) { H5Dclose(put_dataset(file, "w", H5T_STD_I16LE, 1, 1)); }
+static void more_than_the_file(hid_t file) { H5Dclose(put_dataset(file, "w", H5T_IEEE_F32LE, 1, 1 << 30)); }
+static void more_than_memory(hid_t file) { H5Dclose(put_dataset(file, "w", H5T_IEEE_F32LE, 4, (hsize_t)1 << 31)); }
+static void no_object(hid_t file) { H5Lcreate_soft("/nowhere", file, "w", H5P_DEFAULT, H5P_DEFAULT); }
+
+static void text_of_numbers(hid_t file)
+{
+    hid_t dataset = put_dataset(file, "text/t", H5T_STD_U8LE, 0, 0);
+    put_attribute(dataset, "bytes", H5T_NATIVE_INT, 1, (int[]){1});
+    H5Dclose(dataset);
+}
+
+static void other_things(hid_t file)
+{
+    hid_t type = H5Tcopy(H5T_NATIVE_INT), text_type = H5Tcopy(H5T_C_S1);
+    put_attribute(file, "step", H5T_NATIVE_INT, 1, (int[]){3});
+    put_attribute(file, "made_by", text_type, 1, "x");
+    H5Tcommit2(file, "a type", type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Gclose(H5Gcreate2(file, "a group", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Dclose(put_dataset(file, "nothing", H5T_IEEE_F32LE, 2, 0));
+    H5Tclose(type);
+    H5Tclose(text_type);
+}
+
+static void test_crafted(void)
+{
+    static const struct {
+        void (*fill)(hid_t file);
+        const char *what;
+    } cases[] = {
+        {two_integers, "an integer that is two"}, {two_numbers, "a number that is two"},
+        {no_length, "a text without length"},
+        {two_lengths, "a text with two lengths"}, {negative_length, "a text of less than nothing"},
+        {longer_than_it_is, "a text longer than its string"}, {longer_than_the_file, "a text longer than the file"},
+        {two_strings, "a text that is two"}, {any_length, "a text of any length"},
+        {text_of_numbers, "a text of numbers"},
+        {six_dimensions, "a tensor of six dimensions"}, {short_numbers, "a tensor of short numbers"},
+        {more_than_the_file, "a tensor larger than the file"}, {more_than_memory, "a tensor larger than memory"},
+        {no_object, "a name of nothing"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const char *path = craft(cases[k].fill);
+        h5checkpoint *cp = h5checkpoint_read(path, &err);
+        tap_ok(!cp && says(path), "%s is refused", cases[k].what);
+        h5checkpoint_free(cp);
+    }
+    tap_ok(read_step(craft(other_things)) == 3, "what is none of a checkpoint's things is left alone");
+}
+
 static void test_not_files(void)
 {
     tap_ok(refused(in_dir("missing.h5")) && says("No such file"), "a missing file");
@@ -333,6 +507,9 @@ static void test_generations(void)
     tap_ok(cp && used && says("latest.h5 is damaged (checksum differs)") &&
            !h5checkpoint_integer(cp, "step", &step, &err) && step == 2, "a damaged latest: the previous one is read");
     h5checkpoint_free(cp);
+    cp = h5checkpoint_read_either(latest, previous, NULL, &err);
+    tap_ok(cp && !h5checkpoint_integer(cp, "step", &step, &err) && step == 2, "whoever wants to know");
+    h5checkpoint_free(cp);
     spill(previous, "x", 1);
     tap_ok(!h5checkpoint_read_either(latest, previous, &used, &err) && says("latest.h5 is damaged"),
            "both damaged: the error is the latest's");
@@ -369,10 +546,14 @@ int main(int argc, char **argv)
     test_round_trip_writes(path);
     test_round_trip_reads(path);
     test_many();
+    test_engine_tensors();
+    test_missing();
+    test_too_large();
     test_refused_names();
     write_step(in_dir("small.h5"), NULL, 5, 3);
     test_damage(in_dir("small.h5"));
     test_not_files();
+    test_crafted();
     test_generations();
     test_failing_writes();
     char command[64];

@@ -245,6 +245,34 @@ static void test_vocab_kinds(void)
     lstm_vocab_free(v);
 }
 
+/* First and last of each range that vocab.c takes for signs, with their neighbours. */
+static void test_word_characters(void)
+{
+    static const struct {
+        uint32_t c;
+        bool in_word;
+    } cases[] = {
+        { '@', 0 },    { 'A', 1 },    { 'Z', 1 },    { '[', 0 },     { '`', 0 },     { 'a', 1 },     { 'z', 1 },
+        { '{', 0 },    { '/', 0 },    { '0', 1 },    { '9', 1 },     { ':', 0 },     { '\'', 1 },    { 0x7f, 0 },
+        { 0x80, 0 },   { 0xa9, 0 },   { 0xaa, 1 },   { 0xab, 0 },    { 0xb5, 1 },    { 0xba, 1 },    { 0xbf, 0 },
+        { 0xc0, 1 },   { 0xd6, 1 },   { 0xd7, 0 },   { 0xd8, 1 },    { 0xf7, 0 },    { 0x1fff, 1 },  { 0x2000, 0 },
+        { 0x2018, 0 }, { 0x2019, 1 }, { 0x201a, 0 }, { 0x206f, 0 },  { 0x2070, 1 },  { 0x209f, 1 },  { 0x20a0, 0 },
+        { 0x20cf, 0 }, { 0x20d0, 1 }, { 0x218f, 1 }, { 0x2190, 0 },  { 0x2bff, 0 },  { 0x2c00, 1 },  { 0x3004, 0 },
+        { 0x3005, 1 }, { 0x3008, 0 }, { 0x3020, 0 }, { 0x3021, 1 },  { 0x4e00, 1 },  { 0xfeff, 0 },  { 0xff00, 1 },
+        { 0xff0f, 0 }, { 0xff10, 1 }, { 0xff1a, 0 }, { 0xff20, 0 },  { 0xff21, 1 },  { 0xfffd, 0 },  { 0x10000, 1 },
+        { 0x1f000, 0 }, { 0x1faff, 0 }, { 0x1fb00, 1 }, { 0x10ffff, 1 },
+    };
+    char text[8] = "a";
+    size_t count;
+
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        size_t n = put_utf8(cases[k].c, text + 1);
+        lstm_vocab_count(LSTM_TOKENS_WORDS, &(lstm_text) { "t", text, 1 + n, 0 }, &count, &err);
+        tap_ok(count == (cases[k].in_word ? 1 : 2), "words: U+%04X is %s", (unsigned)cases[k].c,
+               cases[k].in_word ? "part of a word" : "a token of its own");
+    }
+}
+
 static void test_vocab_large(void)
 {
     enum { WORDS = 50000 };
@@ -281,6 +309,13 @@ static void test_vocab_shared(void)
     tap_string(symbols(v), "a|b|c", "a vocabulary of several texts");
     tap_ok(lstm_vocab_equal(v, same) && lstm_vocab_equal(v, v), "the same symbols are equal");
     tap_ok(!lstm_vocab_equal(v, chars) && !lstm_vocab_equal(v, other), "other tokens or symbols are not");
+    lstm_vocab *two = vocab_of_string(LSTM_TOKENS_WORDS, "abc,"), *lengths = vocab_of_string(LSTM_TOKENS_WORDS, ",ab");
+    tap_ok(!lstm_vocab_equal(two, lengths) && !lstm_vocab_equal(v, two), "nor are symbols of other lengths");
+    lstm_vocab *fewer = vocab_of_string(0, "ab");
+    tap_ok(!lstm_vocab_equal(v, fewer), "nor is a part of them");
+    lstm_vocab_free(two);
+    lstm_vocab_free(lengths);
+    lstm_vocab_free(fewer);
     tap_ok(!lstm_vocab_symbol(v, 3, &n) && !lstm_vocab_symbol(v, -1, &n), "no symbol out of range");
     lstm_vocab_free(lstm_vocab_ref(v));
     tap_ok(lstm_vocab_size(v) == 3, "a vocabulary lives as long as a reference");
@@ -289,6 +324,18 @@ static void test_vocab_shared(void)
     lstm_vocab_free(chars);
     lstm_vocab_free(other);
     lstm_vocab_free(NULL);
+}
+
+/* How a symbol that is missing is named. */
+static void check_shown(const lstm_vocab *v, const char *symbol, const char *shown)
+{
+    char want[64];
+    int32_t id;
+    size_t count;
+
+    snprintf(want, sizeof want, "the text has '%s' at byte offset 0", shown);
+    tap_ok(lstm_vocab_encode(v, &(lstm_text) { NULL, symbol, strlen(symbol), 0 }, -1, &id, &count, &err) == -1
+           && strncmp(err.message, want, strlen(want)) == 0, "a symbol is shown as %s", shown);
 }
 
 static void test_vocab_errors(void)
@@ -307,6 +354,12 @@ static void test_vocab_errors(void)
     lstm_vocab_encode(v, &text, -1, ids, &count, &err);
     check_error("", "the text has '\\x01' at byte offset 1, line 1, which is not in the vocabulary; "
                 "give a symbol to use instead (unknown=)", "control characters are shown escaped");
+    check_shown(v, "\x7f", "\\x7F");
+    check_shown(v, "\xc2\x85", "\\xC2\\x85"); /* a control character, too */
+    lstm_vocab *letters = vocab_of_string(LSTM_TOKENS_BYTES, "ab");
+    check_shown(letters, "\xff", "\\xFF");
+    check_shown(letters, "\n", "\\n");
+    lstm_vocab_free(letters);
     text = (lstm_text) { "p", "to antidisestablishmentarianism-and-so-on", 41, 0 };
     lstm_vocab_encode(w, &text, -1, ids, &count, &err);
     check_error("", "text 'p' has 'antidisestablishmentarianism' at byte offset 3, line 1, which is not in the "
@@ -340,6 +393,12 @@ static void test_label(void)
     lstm_text_label(name, label);
     tap_ok(strlen(label) == LSTM_LABEL_SIZE - 1 && strstr(label, "x/end.txt'") && strstr(label, "text '...x"),
            "of a long name the end is shown");
+    memset(name, 'x', sizeof name);
+    name[299] = '\0';
+    for (size_t at = 200; at + 1 < 299; at += 2)
+        memcpy(name + at, "\xc3\xa9", 2);
+    lstm_text_label(name, label);
+    tap_ok(lstm_utf8_fault(label, strlen(label)) == strlen(label), "and no half of a character");
     lstm_text_label("", label);
     tap_string(label, "the text", "a text without a name");
 }
@@ -506,7 +565,8 @@ static void test_corpus_file(void)
            "CR LF and NUL are kept");
     tap_string(lstm_corpus_name(c), path, "its name is the path");
     tap_string(lstm_corpus_path(c, LSTM_PART_TRAIN), path, "its path is known");
-    tap_ok(!lstm_corpus_path(c, LSTM_PART_VAL) && !lstm_corpus_path(c, 9), "other parts have none");
+    tap_ok(!lstm_corpus_path(c, LSTM_PART_VAL) && !lstm_corpus_path(c, 9) && lstm_corpus_part_size(c, 9) == 0,
+           "other parts have none");
     tap_string(lstm_corpus_sha256(c), "b8cfae0aa158797702ef2be52f68c04b679ce2753eeb60e29a101f92ccfb5d1b",
                "its hash is that of the file");
     tap_ok(lstm_corpus_source_bytes(c) == 8 && lstm_corpus_part_size(c, LSTM_PART_VAL) == 0, "its size, and no more");
@@ -586,6 +646,17 @@ static void test_reuse(void)
     config.unknown = "!";
     tap_ok(!lstm_corpus_new(&config, &err), "a replacement the vocabulary lacks");
     check_error("unknown", "one symbol of the vocabulary expected, got '!'", "is an error");
+    config.unknown_size = 0;
+    tap_ok(!lstm_corpus_new(&config, &err), "no replacement");
+    check_error("unknown", "one symbol of the vocabulary expected, got ''", "is an error");
+    config.unknown = "a replacement that is too long to be shown as a whole";
+    config.unknown_size = strlen(config.unknown);
+    tap_ok(!lstm_corpus_new(&config, &err), "a replacement that is no symbol");
+    check_error("unknown", "one symbol of the vocabulary expected, got 'a replacement that is too long to be sho'",
+                "is cut");
+    config.source[0] = (lstm_source) { NULL, "ab\xff", 3 };
+    config.unknown = NULL;
+    tap_ok(!lstm_corpus_new(&config, &err) && strstr(err.message, "is not valid UTF-8"), "no UTF-8 is an error first");
     lstm_vocab_free(v);
     tap_ok(lstm_vocab_size(lstm_corpus_vocab(c)) == 4, "a corpus keeps its vocabulary");
     lstm_corpus_free(c);
@@ -629,6 +700,23 @@ static void check_odd_file(const char *path, const char *part, const char *what)
     tap_ok(!corpus_of_file(LSTM_TOKENS_BYTES, path) && strstr(err.message, part), "%s", what);
 }
 
+/* Where a file may have that size without taking room: in memory. */
+static void check_huge_file(void)
+{
+    char path[] = "/dev/shm/test_corpus.XXXXXX";
+    int fd = mkstemp(path);
+
+    if (fd < 0 || ftruncate(fd, INT64_MAX / 2) != 0)
+        tap_skip("no file of 4 EiB here");
+    else
+        tap_ok(!corpus_of_file(LSTM_TOKENS_BYTES, path) && strstr(err.message, "too large for this machine"),
+               "a file of 4 EiB");
+    if (fd >= 0) {
+        close(fd);
+        unlink(path);
+    }
+}
+
 static void test_files(void)
 {
     char want[sizeof err.message], path[400];
@@ -656,6 +744,7 @@ static void test_files(void)
     path[399] = '\0';
     tap_ok(!corpus_of_file(LSTM_TOKENS_BYTES, path) && strstr(err.message, "x: File name too long"),
            "a path that is too long leaves room for the reason");
+    check_huge_file();
     /* Files of Linux that have less or more in them than their size says, as if they changed meanwhile. */
     check_odd_file("/sys/kernel/mm/transparent_hugepage/enabled", "then fewer); try again", "a file that shrinks");
     check_odd_file("/proc/self/status", "changed while it was read (0 bytes, then more)", "a file that grows");
@@ -685,6 +774,12 @@ static void test_config_errors(void)
     lstm_corpus_new(&config, &err);
     check_error("split", "either fractions of one text or a text for each part expected, got both",
                 "both ways to split");
+    config.source[1] = (lstm_source) { 0 };
+    config.source[2] = (lstm_source) { NULL, "abc", 3 };
+    tap_ok(!lstm_corpus_new(&config, &err) && strstr(err.message, "got both"), "even if it is only the text to test");
+    config.split[0] = config.split[1] = 0;
+    config.source[2].path = "x";
+    tap_ok(!lstm_corpus_new(&config, &err) && strstr(err.message, "got both (test)"), "a file and a text to test");
     config = (lstm_corpus_config) { .source = { { NULL, "abc", 3 } }, .tokens = 9 };
     lstm_corpus_new(&config, &err);
     check_error("tokens", "no such kind of tokens: 9", "no such tokens");
@@ -1098,6 +1193,7 @@ int main(void)
     test_utf8_sequences();
     test_utf8_code_points();
     test_vocab_kinds();
+    test_word_characters();
     test_vocab_large();
     test_vocab_shared();
     test_vocab_errors();

@@ -5,8 +5,6 @@
  * time the script must end with a sentence about memory or go on; afterwards the same state must do it all again, and
  * closing it must give everything back.
  *
- * Linked with --wrap for the functions below, so that every call from here comes here first.
- *
  * LSTM_TORTURE=1 takes every point instead of some. With a number as argument only that point of the script that
  * writes files fails, with a second argument for good.
  */
@@ -15,129 +13,28 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include "failing.h"
 #include "lstm.h"
 #include "tap.h"
 
-#include <errno.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 int luaopen_lstm_core(lua_State *L);
 
-/* ---- allocations ------------------------------------------------------------------------------------------------ */
-
-static atomic_long calls, live; /* since the last start; blocks taken and not given back */
-static long fail_at = -1;       /* the number of the call that fails, from 0; -1: none */
-static bool for_ever;           /* and all after it */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *p);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *text);
-int __wrap_asprintf(char **text, const char *format, ...);
-ssize_t __wrap_getline(char **line, size_t *size, FILE *file);
-ssize_t __real___getdelim(char **line, size_t *size, int end, FILE *file);
-ssize_t __wrap___getdelim(char **line, size_t *size, int end, FILE *file); /* what glibc's getline is when inlined */
-void __wrap_free(void *p);
-
 /* The leak sanitizer's, where that is linked. */
 void __lsan_disable(void) __attribute__((weak));
 void __lsan_enable(void) __attribute__((weak));
-
-static bool refuse(void)
-{
-    long call = atomic_fetch_add(&calls, 1);
-    return fail_at >= 0 && (call == fail_at || (for_ever && call > fail_at));
-}
-
-static void *taken(void *block)
-{
-    if (block)
-        atomic_fetch_add(&live, 1);
-    return block;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : taken(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return refuse() ? NULL : taken(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    if (refuse())
-        return NULL;
-    return old ? __real_realloc(old, size) : taken(__real_realloc(NULL, size));
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return refuse() ? NULL : taken(__real_aligned_alloc(alignment, size));
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return refuse() ? NULL : taken(__real_strdup(text));
-}
-
-int __wrap_asprintf(char **text, const char *format, ...)
-{
-    if (refuse())
-        return -1;
-    va_list arguments;
-    va_start(arguments, format);
-    int n = vasprintf(text, format, arguments);
-    va_end(arguments);
-    taken(n < 0 ? NULL : *text);
-    return n;
-}
-
-ssize_t __wrap___getdelim(char **line, size_t *size, int end, FILE *file)
-{
-    const bool has_none = !*line;
-    if (refuse()) {
-        errno = ENOMEM;
-        return -1;
-    }
-    ssize_t n = __real___getdelim(line, size, end, file);
-    taken(has_none ? *line : NULL);
-    return n;
-}
-
-ssize_t __wrap_getline(char **line, size_t *size, FILE *file)
-{
-    return __wrap___getdelim(line, size, '\n', file);
-}
-
-void __wrap_free(void *p)
-{
-    if (p)
-        atomic_fetch_sub(&live, 1);
-    __real_free(p);
-}
 
 /* Lua's: a block that shrinks always can. */
 static void *allocate(void *context, void *block, size_t old_size, size_t new_size)
 {
     (void)context;
     if (new_size == 0) {
-        __wrap_free(block);
+        free(block);
         return NULL;
     }
-    return block && new_size <= old_size ? __real_realloc(block, new_size) : __wrap_realloc(block, new_size);
+    return block && new_size <= old_size ? shrink_block(block, new_size) : realloc(block, new_size);
 }
 
 /* ---- scripts ---------------------------------------------------------------------------------------------------- */
@@ -247,10 +144,9 @@ static int call_script_with_failures(lua_State *L, const char *script, long k)
 {
     if (__lsan_disable)
         __lsan_disable();
-    calls = 0;
-    fail_at = k;
+    fail_number(k);
     int status = call_script(L, script);
-    fail_at = -1;
+    fail_nothing();
     if (__lsan_enable)
         __lsan_enable();
     return status;
@@ -266,13 +162,13 @@ static bool is_about_memory(lua_State *L)
 /* Runs the script with allocation k failing. False: the script made fewer than that. */
 static bool run_point(const char *script, long k, tally *t)
 {
-    const long before = live;
+    const long before = failing_blocks;
     const long uncalled = t->uncalled;
     lua_State *L = lua_newstate(allocate, NULL);
     lua_setwarnf(L, note_warning, &t->uncalled);
     int status = call_script_with_failures(L, script, k);
-    t->calls = calls;
-    const bool reached = k < 0 || calls > k;
+    t->calls = calls_counted();
+    const bool reached = k < 0 || t->calls > k;
     t->points++;
     t->carried_on += reached && status == LUA_OK;
     if (status != LUA_OK && !is_about_memory(L) && t->unclear++ < 5)
@@ -281,8 +177,8 @@ static bool run_point(const char *script, long k, tally *t)
     if (call_script(L, script) != LUA_OK && t->broken++ < 5)
         tap_note("after allocation %ld: %s", k, lua_tostring(L, -1));
     lua_close(L);
-    if (live != before && t->uncalled == uncalled && t->leaks++ < 5)
-        tap_note("after allocation %ld: %ld blocks were not given back", k, live - before);
+    if (failing_blocks != before && t->uncalled == uncalled && t->leaks++ < 5)
+        tap_note("after allocation %ld: %ld blocks were not given back", k, failing_blocks - before);
     return reached;
 }
 
@@ -301,7 +197,7 @@ static void test_script(const char *what, const char *script, long least, long s
     tap_ok(!once.unclear && !once.broken && !once.leaks && once.calls > least, "%s: the script runs, with %ld allocations",
            what, once.calls);
     for (int ever = 0; ever < 2; ever++) {
-        for_ever = ever;
+        failing_for_ever = ever;
         tally t = run_points(script, stride);
         const char *how = ever ? "from then on" : "once";
         tap_ok(t.points * stride > least, "%s: %ld allocations failed in turn, %s", what, t.points - 1, how);
@@ -330,7 +226,7 @@ int main(int argc, char **argv)
     write_text();
     lstm_set_threads(1);
     if (argc > 1) {
-        for_ever = argc > 2;
+        failing_for_ever = argc > 2;
         run_point(files_script, -1, &(tally){0});
         run_point(files_script, atol(argv[1]), &(tally){0});
     } else {

@@ -13,12 +13,11 @@
  */
 #define _GNU_SOURCE
 #include "h5checkpoint.h"
-#include "sha256.h"
+#include "support.h"
 #include "tap.h"
 
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,27 +68,6 @@ static void write_good(const char *path)
     h5checkpoint_free(cp);
 }
 
-static unsigned char *slurp(const char *path, size_t *size)
-{
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &st) != 0)
-        abort();
-    *size = (size_t)st.st_size;
-    unsigned char *bytes = malloc(*size);
-    if (!bytes || fread(bytes, 1, *size, f) != *size)
-        abort();
-    fclose(f);
-    return bytes;
-}
-
-static void spill(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, size, f) != size || fclose(f) != 0)
-        abort();
-}
-
 /* ---- libhdf5's own checksums ------------------------------------------------------------------------------------ */
 
 /* Not in its header files, but in the library; where it is not, mutants fail at these checksums. */
@@ -128,15 +106,6 @@ static void mend_pieces(unsigned char *image)
 }
 
 /* ---- mutants ---------------------------------------------------------------------------------------------------- */
-
-/* The trailer's checksum, as h5checkpoint.c describes it. */
-static void put_checksum(unsigned char *bytes, size_t size)
-{
-    lstm_sha256 s;
-    lstm_sha256_init(&s);
-    lstm_sha256_update(&s, bytes, size - 32);
-    lstm_sha256_final(&s, bytes + size - 32);
-}
 
 /* One change of the image: a byte, a number of 2, 4 or 8 bytes to an awkward value, or a piece copied elsewhere. */
 static void change(unsigned char *image, size_t size)
