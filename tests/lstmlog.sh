@@ -243,7 +243,9 @@ grep -q '^␣ ' vis/words.dict && ! grep -qvE '^[^ ]+ [0-9]+$' vis/words.dict
 result $? "  a dictionary of words without blanks"
 mkdir alone && cp runs/done/log.h5 alone
 log export alone/log.h5 --lstmvis --row=1 -o vis1
-cmp -s vis/words.dict vis1/words.dict && cmp -s vis/h.h5 vis1/h.h5
+# HDF5 writes the time of day into its headers: a few bytes may differ, but not the 360 states' 1,440.
+cmp -s vis/words.dict vis1/words.dict && [ "$(wc -c <vis/h.h5)" -eq "$(wc -c <vis1/h.h5)" ] &&
+    [ "$(cmp -l vis/h.h5 vis1/h.h5 | wc -l)" -le 100 ]
 result $? "  the log alone will do"
 "$build/lstmrun" ids.lua --quiet --out=runs/ids activations.every=1 >out 2>err
 log export runs/ids --lstmvis -o vis6
