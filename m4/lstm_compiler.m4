@@ -43,7 +43,7 @@ LSTM_CHECK_CFLAGS([-fno-math-errno], [ENGINE_CFLAGS="$ENGINE_CFLAGS -fno-math-er
 AC_SUBST([ENGINE_CFLAGS])])
 
 # LSTM_KERNELS
-# The kernels are compiled for AVX2 and AVX-512 beside plain C where the compiler can; the choice is made at run time.
+# The kernels are compiled for AVX2, AVX-512 and AMX beside plain C where the compiler can; the choice is made at run time.
 AC_DEFUN([LSTM_KERNELS],
 [AVX2_CFLAGS="-mavx2 -mfma"
 AVX512_CFLAGS="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512"
@@ -52,6 +52,12 @@ AS_CASE([$host_cpu], [x86_64],
     [LSTM_CHECK_CFLAGS([-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512],
          [lstm_x86_kernels=yes])])
 AM_CONDITIONAL([X86_KERNELS], [test $lstm_x86_kernels = yes])
+AMX_CFLAGS="-mamx-tile -mamx-bf16"
+lstm_amx_kernel=no
+AS_IF([test $lstm_x86_kernels = yes],
+    [AS_CASE([$host_os], [linux*], [LSTM_CHECK_CFLAGS([-mamx-tile -mamx-bf16], [lstm_amx_kernel=yes])])])
+AM_CONDITIONAL([AMX_KERNEL], [test $lstm_amx_kernel = yes])
+AC_SUBST([AMX_CFLAGS])
 AC_SUBST([AVX2_CFLAGS])
 AC_SUBST([AVX512_CFLAGS])])
 

@@ -5,7 +5,7 @@
  * Going back through a layer, each thread owns the same blocks of units as in the forward pass. The weight gradients
  * are one long product over all (t, b) after the time loop.
  */
-#include "team.h"
+#include "tiled.h"
 
 #include <string.h>
 
@@ -34,14 +34,17 @@ static void transpose_packed(const team *me, real *out, const real *w, const lst
 static void transpose_all(const team *me)
 {
     const size_t columns = me->y->panels * PANEL * NB;
-    for (size_t l = 0; l < me->y->L && !me->tr->lanes; l++) {
+    if (tiled(me))
+        REAL_NAME(tiled_transposed_weights)(me);
+    for (size_t l = 0; l < me->y->L && !tiled(me) && !me->tr->lanes; l++) {
         const lstm_layer_work *w = &me->tr->layer[l];
         const lstm_param *hh = &me->y->param[me->y->whh[l]], *ih = &me->y->param[me->y->wih[l]];
         transpose_packed(me, w->whh_t, weights(me, me->y->whh[l]), &hh->packed, columns);
         if (w->k)
             transpose_packed(me, w->wih_t, weights(me, me->y->wih[l]), &ih->packed, columns);
     }
-    transpose_packed(me, me->tr->head_t, weights(me, me->y->head), &me->y->param[me->y->head].packed, me->y->O);
+    if (!tiled_head(me))
+        transpose_packed(me, me->tr->head_t, weights(me, me->y->head), &me->y->param[me->y->head].packed, me->y->O);
 }
 
 /* The gradients of biases, one-hot weights and embedding are added to row by row; the others are written whole. */
@@ -60,12 +63,18 @@ static void zero_sums(const team *me)
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* c = dz W for a piece of the inputs' blocks and this thread's rows: gradients of the input of the product with W, parameter `param`, whose
- * transposed copy is w_t. */
-static void input_product(const team *me, const team_piece *p, real *c, const real *dz, size_t param, const real *w_t)
+/* c = dz W for a piece of the inputs' blocks and this thread's rows, at time t: gradients of the input of the product
+ * with W, which is weight_ih (input) or weight_hh of layer l. c: [block][B][NB]. */
+static void input_product(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c)
 {
+    const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, row = PANEL * NB, k = me->y->panels * row;
-    const size_t first = p->panel * PANEL + p->first;
+    const size_t first = p->panel * PANEL + p->first, param = input ? me->y->wih[l] : me->y->whh[l];
+    const real *dz = (const real *)w->dz + t * gate_step(me), *w_t = input ? w->wih_t : w->whh_t;
+    if (tiled(me)) {
+        REAL_NAME(tiled_input_product)(me, p, l, t, input, c);
+        return;
+    }
     if (me->tr->lanes) {
         const size_t width = me->y->param[param].packed.k, last = (first + p->blocks) * NB;
         me->kern->thin(&(kern_thin){.rows = B,
@@ -96,7 +105,10 @@ static void input_product(const team *me, const team_piece *p, real *c, const re
 }
 
 /* Blocks in the pieces that input_product is called with: a panel, or all at once where W is streamed. */
-static size_t piece_width(const team *me) { return me->tr->lanes ? SIZE_MAX / 2 : PANEL; }
+static size_t piece_width(const team *me)
+{
+    return tiled(me) ? TILED_BLOCKS : me->tr->lanes ? SIZE_MAX / 2 : PANEL;
+}
 
 /* One panel's share of a weight gradient: dW[k][n] = sum over t, b of x[t][k][b] d[t][b][n]. */
 typedef struct outer {
@@ -168,13 +180,25 @@ static void gate_weights(const team *me, size_t l, size_t param, const real *x, 
         }
 }
 
+static void layer_weights(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    if (tiled(me)) {
+        REAL_NAME(tiled_weight_gradients)(me, l);
+        return;
+    }
+    if (w->k)
+        gate_weights(me, l, me->y->wih[l], w->x, (w->k + NB - 1) / NB * me->tr->config.batch * NB);
+    gate_weights(me, l, me->y->whh[l], w->h, unit_step(me));
+}
+
 /* ---- head --------------------------------------------------------------------------------------------------------------- */
 
-static void head_weights(const team *me)
+static void head_products_back(const team *me)
 {
     const size_t B = me->tr->config.batch, stride = me->y->o_stride, row = me->y->o_per_panel * NB, H = me->y->H;
     const size_t panels = stride / row, slices = me->y->G;
-    real *dw = gradient(me, me->y->head), *db = gradient(me, me->y->head_bias);
+    real *dw = gradient(me, me->y->head);
     size_t first, last;
     team_share(me, panels * slices, &first, &last);
     for (size_t i = first; i < last; i++) {
@@ -190,32 +214,52 @@ static void head_weights(const team *me)
                                    .row = row},
                       0, me->tr->steps);
     }
+}
+
+static void head_weights(const team *me)
+{
+    const size_t B = me->tr->config.batch, stride = me->y->o_stride;
+    real *db = gradient(me, me->y->head_bias);
+    size_t first, last;
+    if (tiled_head(me))
+        REAL_NAME(tiled_head_weights)(me);
+    else
+        head_products_back(me);
     team_share(me, me->y->o_blocks, &first, &last);
     for (size_t k = 0; first < last && k < me->tr->steps * B; k++)
         me->kern->add(db + first * NB, (const real *)me->tr->dlogits + k * stride + first * NB, (last - first) * NB);
 }
 
+/* dL/dh of the top layer at time t, for a piece of its blocks. */
+static void head_input(const team *me, const team_piece *p, size_t t, real *dh)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB, O = me->y->O;
+    me->kern->product(&(kern_product){.rows = me->r1 - me->r0,
+                                      .blocks = p->blocks,
+                                      .k = O,
+                                      .len = O,
+                                      .a = (const real *)me->tr->dlogits + (t * B + me->r0) * me->y->o_stride,
+                                      .a_row = me->y->o_stride,
+                                      .a_k = 1,
+                                      .b = (const real *)me->tr->head_t + p->panel * O * row + p->first * NB,
+                                      .b_k = row,
+                                      .c = dh + ((p->panel * PANEL + p->first) * B + me->r0) * NB,
+                                      .c_row = NB,
+                                      .c_block = B * NB});
+}
+
 /* dL/dh of the top layer from the logits, for this thread's blocks and rows. */
 static void head_inputs(const team *me)
 {
-    const size_t B = me->tr->config.batch, row = PANEL * NB, O = me->y->O;
-    real *dh = me->tr->layer[me->y->L - 1].dh;
+    const size_t width = tiled_head(me) ? TILED_BLOCKS : PANEL;
     for (size_t t = 0; t < me->tr->steps; t++)
-        for (size_t i = 0; i < team_pieces(me->g0, me->g1, PANEL); i++) {
-            const team_piece p = team_piece_at(me->g0, me->g1, PANEL, i, false);
-            me->kern->product(
-                &(kern_product){.rows = me->r1 - me->r0,
-                                .blocks = p.blocks,
-                                .k = O,
-                                .len = O,
-                                .a = (const real *)me->tr->dlogits + (t * B + me->r0) * me->y->o_stride,
-                                .a_row = me->y->o_stride,
-                                .a_k = 1,
-                                .b = (const real *)me->tr->head_t + p.panel * O * row + p.first * NB,
-                                .b_k = row,
-                                .c = dh + t * unit_step(me) + ((p.panel * PANEL + p.first) * B + me->r0) * NB,
-                                .c_row = NB,
-                                .c_block = B * NB});
+        for (size_t i = 0; i < team_pieces(me->g0, me->g1, width); i++) {
+            const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
+            real *dh = (real *)me->tr->layer[me->y->L - 1].dh + t * unit_step(me);
+            if (tiled_head(me))
+                REAL_NAME(tiled_head_inputs)(me, &p, t, dh);
+            else
+                head_input(me, &p, t, dh);
         }
 }
 
@@ -271,6 +315,16 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                                     .ids = ids});
 }
 
+static void cells_back(const team *me, size_t l, size_t t, size_t first, size_t count)
+{
+    const bool through = t + 1 < me->tr->steps;
+    for (size_t g = first; g < first + count; g++) {
+        cell_back(me, l, t, g, through);
+        if (tiled(me))
+            REAL_NAME(tiled_gate_gradients)(me, l, t, g);
+    }
+}
+
 /* Gradients of bias and one-hot weights, which go over all rows, where threads own rows: from dz, in the order in which
  * cell_back would have added. Blocks are dealt out to the threads. */
 static void column_sums(const team *me, size_t l)
@@ -298,7 +352,7 @@ static void state_gradient(const team *me, size_t l)
     const lstm_layer_work *w = &me->tr->layer[l];
     for (size_t i = 0; i < team_pieces(me->g0, me->g1, piece_width(me)); i++) {
         const team_piece p = team_piece_at(me->g0, me->g1, piece_width(me), i, false);
-        input_product(me, &p, w->dstate_h, w->dz, me->y->whh[l], w->whh_t);
+        input_product(me, &p, l, 0, false, w->dstate_h);
     }
 }
 
@@ -310,14 +364,11 @@ static void layer_back(const team *me, size_t l)
     for (size_t g = me->g0; w->carry && g < me->g1; g++)
         memset((real *)w->carry + (g * B + me->r0) * NB, 0, (me->r1 - me->r0) * NB * sizeof(real));
     for (size_t t = steps; t-- > 0;) {
-        const bool through = t + 1 < steps;
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
-            if (through)
-                input_product(me, &p, me->tr->through, (const real *)w->dz + (t + 1) * gate_step(me), me->y->whh[l],
-                              w->whh_t);
-            for (size_t g = 0; g < p.blocks; g++)
-                cell_back(me, l, t, p.panel * width + p.first + g, through);
+            if (t + 1 < steps)
+                input_product(me, &p, l, t + 1, false, me->tr->through);
+            cells_back(me, l, t, p.panel * width + p.first, p.blocks);
         }
         if (!me->by_rows)
             team_barrier(me);
@@ -326,7 +377,7 @@ static void layer_back(const team *me, size_t l)
         team_barrier(me);
         column_sums(me, l);
     }
-    if (me->tr->lanes) { /* without a copy of the weights it cannot wait until somebody asks */
+    if (lstm_early_state(me->tr)) {
         state_gradient(me, l);
         if (l == 0) /* its input is shared out otherwise than its units, and lanes with it */
             team_barrier(me);
@@ -363,8 +414,7 @@ static void layer_inputs(const team *me, size_t l)
         for (size_t i = 0; i < team_pieces(first, last, width); i++) {
             const team_piece p = team_piece_at(first, last, width, i, false);
             for (size_t t = from; t < from + times && t < steps; t++)
-                input_product(me, &p, dx + t * x_step, (const real *)w->dz + t * gate_step(me), me->y->wih[l],
-                              w->wih_t);
+                input_product(me, &p, l, t, true, dx + t * x_step);
         }
     if (l)
         undrop(me, dx, w->mask);
@@ -379,6 +429,8 @@ static void backward(team *me)
 {
     lstm_trainer *tr = me->tr;
     transpose_all(me);
+    if (tiled_head(me))
+        REAL_NAME(tiled_output_gradients)(me);
     if (tr->counters.accumulated == 0)
         zero_sums(me);
     team_barrier(me);
@@ -391,12 +443,10 @@ static void backward(team *me)
         const lstm_layer_work *w = &tr->layer[l];
         layer_back(me, l);
         team_phase(me, LSTM_PHASE_BACKWARD);
-        if (w->k) {
+        if (w->k)
             layer_inputs(me, l);
-            team_phase(me, LSTM_PHASE_INPUTS_BACK);
-            gate_weights(me, l, me->y->wih[l], w->x, (w->k + NB - 1) / NB * tr->config.batch * NB);
-        }
-        gate_weights(me, l, me->y->whh[l], w->h, unit_step(me));
+        team_phase(me, LSTM_PHASE_INPUTS_BACK);
+        layer_weights(me, l);
         team_phase(me, LSTM_PHASE_WEIGHTS);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * block.h - the two numbers the packed layout is made of.
+ * block.h - the numbers the packed layouts are made of.
  */
 #ifndef LSTM_BLOCK_H
 #define LSTM_BLOCK_H
@@ -11,5 +11,11 @@
 /* Blocks in one panel of a packed weight matrix: four keep the widest kernels' registers busy, and are the four gates
  * of one block of units. */
 #define PANEL 4
+
+/* Tiles of bfloat16 numbers (kern/tiles.h): rows or columns, numbers along k, both; parts of a number at most. */
+#define TILE_SIDE 16
+#define TILE_DEPTH 32
+#define TILE_SIZE (TILE_SIDE * TILE_DEPTH)
+#define TILE_PARTS 3
 
 #endif

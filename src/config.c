@@ -51,6 +51,8 @@ int lstm_check_model(const lstm_model_config *c, lstm_error *err)
         return lstm_fail(err, "loss", "expected cross-entropy or mean squared error");
     if ((unsigned)c->type > LSTM_F64)
         return lstm_fail(err, "precision", "expected float or double");
+    if ((unsigned)c->products > LSTM_PRODUCTS_AUTO || (c->products != LSTM_PRODUCTS_REAL && c->type != LSTM_F32))
+        return lstm_fail(err, "precision", "expected products of reals or, with float, of bfloat16 numbers");
     if (check_size("hidden", c->hidden, MOST_UNITS, err) || check_size("layers", c->layers, MOST_LAYERS, err))
         return -1;
     if (c->input == LSTM_INPUT_DENSE) {
@@ -72,6 +74,17 @@ int lstm_check_model(const lstm_model_config *c, lstm_error *err)
     if (!(c->dropout >= 0 && c->dropout < 1))
         return lstm_fail(err, "dropout", "expected at least 0 and less than 1, got %g", c->dropout);
     return check_total(c, err);
+}
+
+/* Units and rows from which products in tiles were seen to gain; rows fill tiles of 16. */
+#define TILED_UNITS 256
+#define TILED_ROWS 32
+
+lstm_products lstm_products_for(const lstm_model_config *m, const lstm_trainer_config *c)
+{
+    const size_t rows = lstm_whole_batch(c), filled = (rows + TILE_SIDE - 1) / TILE_SIDE * TILE_SIDE;
+    const bool gains = m->hidden >= TILED_UNITS && rows >= TILED_ROWS && 5 * rows >= 4 * filled;
+    return gains && lstm_auto_units() ? LSTM_PRODUCTS_BF16X6 : LSTM_PRODUCTS_REAL;
 }
 
 static int check_range(const char *field, double v, double least, double below, lstm_error *err)

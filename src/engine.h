@@ -78,6 +78,12 @@ lstm_tensor lstm_param_view(const lstm_model *m, size_t k, void *arena);
 
 /* ---- trainer ------------------------------------------------------------------------------------------------ */
 
+/* An operand in tiles (kern/tiles.h): `groups` of 16 rows or columns, `depth` tiles of 32 along k. */
+typedef struct lstm_tiled {
+    uint16_t *at;
+    size_t groups, depth;
+} lstm_tiled;
+
 typedef struct lstm_layer_work {
     size_t k;             /* width of the dense input, 0 for one-hot */
     void *x;              /* [T] blocks: dense input, embedded input, or h of the layer below after dropout */
@@ -87,7 +93,8 @@ typedef struct lstm_layer_work {
     void *tc;             /* tanh c */
     void *dz, *dh, *dc;   /* as z, h, c but [T] */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
-    void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches */
+    void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */
+    lstm_tiled whh, wih, whh_turned, wih_turned; /* with tiles: weights, and transposed */
     void *dstate_h;       /* [G][B][nb] */
 } lstm_layer_work;
 
@@ -133,6 +140,15 @@ struct lstm_trainer {
     void *grad, *m1, *m2;
     void *through;                    /* [G][B][nb]: dz W_hh */
     void *lanes;                      /* scratch of thin products, [widest input][nb]; NULL: transposed weights */
+    /* Products in tiles: parts of a number, 0: none. */
+    lstm_products products;           /* never auto */
+    size_t parts;
+    lstm_tiled x, h[2], dz;           /* rows of the batch, at each time step: dense input of layer 0; h of layer l at
+                                         times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
+    lstm_tiled dz_turned, x_turned;   /* k: all positions (t, b) of a batch */
+    bool wide_head;                   /* its products are in tiles, too: */
+    lstm_tiled head_tiles, head_turned, dy, dy_turned; /* as whh, whh_turned, dz, dz_turned */
+    bool has_weights;                 /* the layers' weights have been packed */
     lstm_piece *piece;
     size_t pieces;
     double *piece_sums;               /* [pieces][4] */
@@ -148,6 +164,10 @@ struct lstm_trainer {
     bool profile;
     double phase[LSTM_PHASES], phase_start; /* seconds, of thread 0 */
 };
+
+/* Whether dL/dh_0 is computed with the layer, and not when somebody asks: without a copy of the weights, and with tiles of
+ * gates' gradients, which the next layer's replace. */
+static inline bool lstm_early_state(const lstm_trainer *tr) { return tr->lanes || tr->parts; }
 
 /* The passes for one precision. Each opens its own parallel region and leaves results in the trainer. */
 typedef struct lstm_passes {
@@ -166,6 +186,12 @@ extern const lstm_passes lstm_passes_f32, lstm_passes_f64;
 typedef enum lstm_isa { LSTM_ISA_SCALAR, LSTM_ISA_AVX2, LSTM_ISA_AVX512, LSTM_ISA_UNKNOWN } lstm_isa;
 /* The instruction set to use; LSTM_ISA_UNKNOWN and err when LSTM_KERNEL asks for one that cannot be had. */
 lstm_isa lstm_machine_isa(lstm_error *err);
+
+/* Who computes products in tiles; LSTM_TILES_UNKNOWN and err when LSTM_TILES asks for what cannot be had. */
+typedef enum lstm_tile_unit { LSTM_TILES_SOFTWARE, LSTM_TILES_AMX, LSTM_TILES_UNKNOWN } lstm_tile_unit;
+lstm_tile_unit lstm_machine_tiles(lstm_error *err);
+/* What `auto` stands for. */
+lstm_products lstm_products_for(const lstm_model_config *m, const lstm_trainer_config *c);
 
 /* Denormals to zero in this thread; returns what lstm_denormals_restore needs. */
 unsigned lstm_denormals_flush(void);

@@ -3,7 +3,7 @@
  * forward.c - the forward pass: inputs, layers, dropout, head, loss. See engine.h for the layout, kern.h for the
  * arithmetic of a block.
  */
-#include "team.h"
+#include "tiled.h"
 
 #include <string.h>
 
@@ -32,20 +32,33 @@ const kern *REAL_NAME(kern_select)(void)
     }
 }
 
+/* This thread's units or rows. Rows that lie in one tile stay together. */
+static void take_share(team *me)
+{
+    const size_t B = me->tr->config.batch, side = tiled(me) ? TILE_SIDE : 1;
+    me->g1 = me->y->G;
+    me->r1 = B;
+    me->by_rows = lstm_team_by_rows(me->tr, me->count);
+    if (!me->by_rows) {
+        team_share(me, me->g1, &me->g0, &me->g1);
+        return;
+    }
+    team_share(me, (B + side - 1) / side, &me->r0, &me->r1);
+    me->r0 *= side;
+    me->r1 = me->r1 * side < B ? me->r1 * side : B;
+}
+
 static void run_member(lstm_trainer *tr, void (*pass)(team *me), size_t id, size_t count)
 {
     team me = {.tr = tr, .y = &tr->m->layout, .kern = REAL_NAME(kern_select)(), .id = id, .count = count};
     const unsigned saved = lstm_denormals_flush();
-    me.by_rows = lstm_team_by_rows(tr, count);
-    me.g1 = me.y->G;
-    me.r1 = tr->config.batch;
-    if (me.by_rows)
-        team_share(&me, me.r1, &me.r0, &me.r1);
-    else
-        team_share(&me, me.g1, &me.g0, &me.g1);
+    take_share(&me);
     if (id == 0 && tr->profile)
         tr->phase_start = lstm_clock();
-    pass(&me);
+    if (tiled(&me))
+        REAL_NAME(tiled_run)(&me, pass);
+    else
+        pass(&me);
     lstm_denormals_restore(saved);
 }
 
@@ -88,6 +101,8 @@ static void gather_input(const team *me)
                 memcpy(x + ((t * me->y->in_blocks + k / NB) * B + b) * NB, row + k,
                        (width - k < NB ? width - k : NB) * sizeof(real));
         }
+    if (tiled(me))
+        REAL_NAME(tiled_input)(me, 0, x, t0, t1);
 }
 
 /* out = h after dropout (Srivastava et al. 2014, inverted); all blocks of this thread's time steps. Mask `place` (a
@@ -113,6 +128,8 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
                 m[i] = 1;
         me->kern->multiply(out + t * unit, h + t * unit, m, unit);
     }
+    if (tiled(me) && (place < me->y->L || tiled_head(me)))
+        REAL_NAME(tiled_input)(me, place, out, t0, t1);
 }
 
 /* ---- a layer ---------------------------------------------------------------------------------------------------------- */
@@ -182,25 +199,57 @@ static void input_products(const team *me, size_t l)
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
             for (size_t t = from; t < from + times && t < steps; t++)
-                gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step, weight, w->k,
-                             false);
+                if (tiled(me))
+                    REAL_NAME(tiled_input_gates)(me, &p, l, t);
+                else
+                    gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step, weight,
+                                 w->k, false);
         }
+}
+
+/* z += h W^T at time t. */
+static void recurrent_product(const team *me, const team_piece *p, size_t l, size_t t)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    if (tiled(me))
+        REAL_NAME(tiled_recurrent_gates)(me, p, l, t);
+    else
+        gate_product(me, p, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
+                     weights(me, me->y->whh[l]), me->y->H, w->k > 0);
+}
+
+static void cells(const team *me, size_t l, size_t t, size_t first, size_t count)
+{
+    for (size_t g = first; g < first + count; g++) {
+        cell(me, l, t, g);
+        if (tiled(me))
+            REAL_NAME(tiled_state)(me, l, t + 1, g);
+    }
+}
+
+/* The initial state in tiles. */
+static void begin_states(const team *me, size_t l)
+{
+    for (size_t g = me->g0; g < me->g1; g++)
+        REAL_NAME(tiled_state)(me, l, 0, g);
 }
 
 static void layer(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
+    if (tiled(me))
+        begin_states(me, l);
     if (w->k)
         input_products(me, l);
+    if (tiled(me) && !me->by_rows)
+        team_barrier(me);
     team_phase(me, LSTM_PHASE_INPUT);
     for (size_t t = 0; t < me->tr->steps; t++) {
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
-            gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
-                         weights(me, me->y->whh[l]), me->y->H, w->k > 0);
-            for (size_t g = 0; g < p.blocks; g++)
-                cell(me, l, t, p.panel * width + p.first + g);
+            recurrent_product(me, &p, l, t);
+            cells(me, l, t, p.panel * width + p.first, p.blocks);
         }
         if (!me->by_rows)
             team_barrier(me);
@@ -267,10 +316,13 @@ static void forward(team *me)
 {
     lstm_trainer *tr = me->tr;
     const size_t L = me->y->L;
-    if (me->y->in) {
+    const bool pack = tiled(me) && !tr->batch.same_weights;
+    if (pack)
+        REAL_NAME(tiled_weights)(me);
+    if (me->y->in)
         gather_input(me);
+    if (pack || me->y->in)
         team_barrier(me);
-    }
     for (size_t l = 0; l < L; l++) {
         lstm_layer_work *w = &tr->layer[l];
         if (w->mask) {
@@ -283,7 +335,10 @@ static void forward(team *me)
         drop(me, tr->head_x, tr->head_mask, (const real *)tr->layer[L - 1].h + unit_step(me), L);
         team_barrier(me);
     }
-    head_products(me);
+    if (tiled_head(me))
+        REAL_NAME(tiled_outputs)(me);
+    else
+        head_products(me);
     team_barrier(me);
     losses(me);
     team_barrier(me);

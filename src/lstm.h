@@ -99,12 +99,23 @@ void lstm_apply(lstm_function f, double *values, size_t n);
 typedef enum lstm_cell { LSTM_CELL_LSTM, LSTM_CELL_RNN } lstm_cell;
 typedef enum lstm_input { LSTM_INPUT_ONEHOT, LSTM_INPUT_EMBEDDING, LSTM_INPUT_DENSE } lstm_input;
 typedef enum lstm_loss { LSTM_LOSS_CROSS_ENTROPY, LSTM_LOSS_MSE } lstm_loss;
+/* How the products of layers (and of a head of 256 outputs or more) are computed: in the model's type, or (LSTM_F32
+ * only) from operands that are rounded to one bfloat16 number or split into two or three, added up in float. Parameters,
+ * states, gates, loss and optimiser are in the model's type always. See docs/precision.md. */
+typedef enum lstm_products {
+    LSTM_PRODUCTS_REAL,
+    LSTM_PRODUCTS_BF16X6, /* three parts: as accurate as float */
+    LSTM_PRODUCTS_BF16X3, /* two */
+    LSTM_PRODUCTS_BF16,   /* one */
+    LSTM_PRODUCTS_AUTO    /* the fastest of the first two for the shape, on this machine: decided for each trainer */
+} lstm_products;
 
 typedef struct lstm_model_config {
     lstm_cell cell;
     lstm_input input;
     lstm_loss loss;
     lstm_type type;
+    lstm_products products;
     size_t vocab;   /* V: token inputs; 0 for dense input */
     size_t embed;   /* E: LSTM_INPUT_EMBEDDING only, else 0 */
     size_t inputs;  /* I: LSTM_INPUT_DENSE only, else 0 */
@@ -228,6 +239,7 @@ void lstm_trainer_free(lstm_trainer *tr);
 const lstm_trainer_config *lstm_trainer_settings(const lstm_trainer *tr);
 lstm_model *lstm_trainer_model(const lstm_trainer *tr);
 size_t lstm_trainer_bytes(const lstm_trainer *tr);
+lstm_products lstm_trainer_products(const lstm_trainer *tr); /* never auto */
 
 /* What one pass works on; arrays are the caller's and are only read. T = steps <= config.seq; B = config.batch. */
 typedef struct lstm_batch {
@@ -239,6 +251,8 @@ typedef struct lstm_batch {
     const float *mask;          /* [T][B] weights >= 0 of each position's loss, or NULL: all 1 (with loss_at last: of
                                    the last step only) */
     bool reset;                 /* set the trainer's state to zero first */
+    bool same_weights;          /* no parameter has changed since this trainer's last forward pass, whose copies of them
+                                   may be used again: for many short ones, as in sampling */
 } lstm_batch;
 
 /* Forward from the trainer's initial state. training: dropout is on. *loss: in nats per counted position (or MSE per
@@ -336,6 +350,7 @@ typedef struct lstm_plan {
     size_t parameters;      /* scalars */
     size_t model_bytes, trainer_bytes;
     double flops_per_step;  /* one training step, multiplications and additions counted apart */
+    lstm_products products; /* never auto */
 } lstm_plan;
 int lstm_plan_for(const lstm_model_config *model, const lstm_trainer_config *trainer, lstm_plan *plan, lstm_error *err);
 
@@ -344,6 +359,15 @@ int lstm_plan_for(const lstm_model_config *model, const lstm_trainer_config *tra
 /* Instruction set in use: "scalar", "avx2", "avx512". Chosen by CPU and OS, or by LSTM_KERNEL; an impossible wish is
  * an error at the first lstm_model_new. */
 const char *lstm_kernel(void);
+/* Who computes products of bfloat16 numbers: "amx", the processor's matrix units, or "software"; the same bits. Chosen by
+ * CPU and OS, or by LSTM_TILES. */
+const char *lstm_tiles(void);
+/* Why matrix units that are there are not used: they failed a check against the program. NULL: nothing is wrong. */
+const char *lstm_tiles_problem(void);
+/* Whether LSTM_PRODUCTS_AUTO decides as on a machine with matrix units (1), without (0), or as on this one (-1, at first),
+ * so that what one machine began another can repeat. */
+void lstm_set_auto(int units);
+bool lstm_auto_units(void); /* how it decides */
 int lstm_threads(void);        /* threads an engine call may use; at first OpenMP's default */
 void lstm_set_threads(int n);  /* n >= 1; 1 without OpenMP */
 

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef LSTM_AMX_KERNEL
+#include "kern/amx.h"
+#endif
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -54,6 +58,69 @@ const char *lstm_kernel(void)
     const lstm_isa isa = lstm_machine_isa(NULL);
     return isa_names[isa == LSTM_ISA_UNKNOWN ? best_isa() : isa];
 }
+
+/* ---- products in tiles ------------------------------------------------------------------------------------------- */
+
+static const char *const unit_names[] = {"software", "amx"};
+
+typedef enum amx_state { AMX_UNKNOWN, AMX_MISSING, AMX_WRONG, AMX_GOOD } amx_state;
+
+/* Asked once: the answers of threads that ask at the same time are the same. */
+static amx_state amx(void)
+{
+#ifdef LSTM_AMX_KERNEL
+    static atomic_int known = AMX_UNKNOWN;
+    int state = atomic_load(&known);
+    if (state == AMX_UNKNOWN) {
+        const unsigned saved = lstm_denormals_flush();
+        state = !kern_amx_usable() ? AMX_MISSING : kern_amx_agrees() ? AMX_GOOD : AMX_WRONG;
+        lstm_denormals_restore(saved);
+        atomic_store(&known, state);
+    }
+    return (amx_state)state;
+#else
+    return AMX_MISSING;
+#endif
+}
+
+lstm_tile_unit lstm_machine_tiles(lstm_error *err)
+{
+    const char *wish = getenv("LSTM_TILES");
+    if (!wish || !*wish)
+        return amx() == AMX_GOOD ? LSTM_TILES_AMX : LSTM_TILES_SOFTWARE;
+    if (!strcmp(wish, unit_names[LSTM_TILES_SOFTWARE]))
+        return LSTM_TILES_SOFTWARE;
+    if (strcmp(wish, unit_names[LSTM_TILES_AMX]))
+        lstm_fail(err, "", "LSTM_TILES=%.32s: unknown; expected software or amx", wish);
+    else if (amx() == AMX_GOOD)
+        return LSTM_TILES_AMX;
+    else
+        lstm_fail(err, "", "LSTM_TILES=amx: %s",
+                  amx() == AMX_WRONG ? lstm_tiles_problem() : "this machine, or this program, has no AMX");
+    return LSTM_TILES_UNKNOWN;
+}
+
+const char *lstm_tiles(void)
+{
+    const lstm_tile_unit unit = lstm_machine_tiles(NULL);
+    return unit_names[unit == LSTM_TILES_UNKNOWN ? LSTM_TILES_SOFTWARE : unit];
+}
+
+const char *lstm_tiles_problem(void)
+{
+    return amx() == AMX_WRONG ? "this processor's matrix units (AMX) do not add up as they are known to" : NULL;
+}
+
+static int auto_units = -1;
+
+void lstm_set_auto(int units) { auto_units = units; }
+
+bool lstm_auto_units(void)
+{
+    return auto_units < 0 ? lstm_machine_tiles(NULL) == LSTM_TILES_AMX : auto_units > 0;
+}
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static int wanted_threads;
 

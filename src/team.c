@@ -67,7 +67,8 @@ static size_t most_threads(const lstm_trainer *tr)
 bool lstm_team_by_rows(const lstm_trainer *tr, size_t count)
 {
     const lstm_layout *y = &tr->m->layout;
-    return count > 1 && tr->config.batch >= ROWS_A_THREAD * count &&
+    const size_t rows = tr->parts ? TILE_SIDE : ROWS_A_THREAD;
+    return count > 1 && tr->config.batch >= rows * count &&
            y->H * y->panels * PANEL * y->nb * y->esize <= NEAR_BYTES;
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "kern/kern.h"
+#include "kern/tiles.h"
 #include "real.h"
 
 /* One thread's place in a pass. */
@@ -15,6 +16,7 @@ typedef struct team {
     lstm_trainer *tr;
     const lstm_layout *y;
     const kern *kern;
+    void (*tiles_product)(const kern_tiles *p); /* NULL without tiles */
     size_t id, count;
     bool by_rows;  /* threads share the batch's rows; else the blocks of units */
     size_t g0, g1; /* blocks of units this thread owns, in every layer */

@@ -48,6 +48,57 @@ static void *carve(carver *v, size_t a, size_t b, size_t c, size_t size)
     return v->base ? v->base + at : NULL;
 }
 
+/* An operand in tiles, `times` times: rows or columns of numbers along k. */
+static void carve_tiles(const lstm_trainer *tr, carver *v, lstm_tiled *o, size_t times, size_t rows, size_t k)
+{
+    o->groups = (rows + TILE_SIDE - 1) / TILE_SIDE;
+    o->depth = (k + TILE_DEPTH - 1) / TILE_DEPTH;
+    o->at = carve(v, times, o->groups * o->depth, tr->parts * TILE_SIZE, sizeof *o->at);
+}
+
+static void carve_layer_tiles(const lstm_trainer *tr, carver *v, lstm_layer_work *w)
+{
+    const lstm_layout *y = &tr->m->layout;
+    const size_t gates = y->panels * PANEL * y->nb;
+    carve_tiles(tr, v, &w->whh, 1, gates, y->H);
+    if (w->k)
+        carve_tiles(tr, v, &w->wih, 1, gates, w->k);
+    if (tr->config.inference)
+        return;
+    carve_tiles(tr, v, &w->whh_turned, 1, y->H, gates);
+    if (w->k)
+        carve_tiles(tr, v, &w->wih_turned, 1, w->k, gates);
+}
+
+/* What the layers share: each uses them after the other. */
+static void carve_shared_tiles(lstm_trainer *tr, carver *v)
+{
+    const lstm_layout *y = &tr->m->layout;
+    const size_t T = tr->config.seq, B = tr->config.batch, gates = y->panels * PANEL * y->nb;
+    if (y->in)
+        carve_tiles(tr, v, &tr->x, T, B, y->in);
+    carve_tiles(tr, v, &tr->h[0], T + 1, B, y->H);
+    if (y->L > 1)
+        carve_tiles(tr, v, &tr->h[1], T + 1, B, y->H);
+    if (tr->config.inference)
+        return;
+    carve_tiles(tr, v, &tr->dz, T, B, gates);
+    carve_tiles(tr, v, &tr->dz_turned, 1, gates, T * B);
+    carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, T * B);
+}
+
+static void carve_head_tiles(lstm_trainer *tr, carver *v)
+{
+    const lstm_layout *y = &tr->m->layout;
+    const size_t T = tr->config.seq, B = tr->config.batch;
+    carve_tiles(tr, v, &tr->head_tiles, 1, y->O, y->H);
+    if (tr->config.inference)
+        return;
+    carve_tiles(tr, v, &tr->head_turned, 1, y->H, y->O);
+    carve_tiles(tr, v, &tr->dy, T, B, y->O);
+    carve_tiles(tr, v, &tr->dy_turned, 1, y->O, T * B);
+}
+
 static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_work *w, const lstm_layer_work *below)
 {
     const lstm_layout *y = &tr->m->layout;
@@ -69,6 +120,8 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
         w->c = carve(v, T + 1, unit, 1, e);
         w->tc = carve(v, T, unit, 1, e);
     }
+    if (tr->parts)
+        carve_layer_tiles(tr, v, w);
     if (!train)
         return;
     w->dz = carve(v, T, z, 1, e);
@@ -79,7 +132,7 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
     }
     const size_t zk = y->panels * PANEL * y->nb, width = PANEL * y->nb;
     w->dstate_h = carve(v, unit, 1, 1, e);
-    if (tr->config.batch <= THIN_ROWS)
+    if (tr->config.batch <= THIN_ROWS || tr->parts)
         return;
     w->whh_t = carve(v, (y->G + PANEL - 1) / PANEL, zk, width, e);
     if (w->k)
@@ -105,6 +158,10 @@ static void carve_all(lstm_trainer *tr, carver *v)
         lstm_layer_work measured = {0};
         carve_layer(tr, v, l, v->base ? &tr->layer[l] : &measured, v->base && l ? &tr->layer[l - 1] : NULL);
     }
+    if (tr->parts)
+        carve_shared_tiles(tr, v);
+    if (tr->wide_head)
+        carve_head_tiles(tr, v);
     tr->logits = carve(v, T, B, y->o_stride, e);
     tr->loss_at = carve(v, T, B, 1, sizeof(double));
     tr->weight_at = carve(v, T, B, 1, sizeof(double));
@@ -116,11 +173,12 @@ static void carve_all(lstm_trainer *tr, carver *v)
         tr->head_mask = carve(v, T, unit, 1, e);
     }
     tr->dlogits = carve(v, T, B, y->o_stride, e);
-    tr->head_t = carve(v, (y->G + PANEL - 1) / PANEL, y->O, PANEL * y->nb, e);
+    if (!tr->wide_head)
+        tr->head_t = carve(v, (y->G + PANEL - 1) / PANEL, y->O, PANEL * y->nb, e);
     if (y->in)
         tr->dx = carve(v, T, B * y->in_blocks, y->nb, e);
     tr->through = carve(v, unit, 1, 1, e);
-    if (B <= THIN_ROWS)
+    if (B <= THIN_ROWS && !tr->parts)
         tr->lanes = carve(v, y->in > y->H ? y->in : y->H, y->nb, 1, e);
     tr->grad = carve(v, y->total, 1, 1, e);
     tr->m1 = carve(v, y->total, 1, 1, e);
@@ -175,6 +233,18 @@ static int take_memory(lstm_trainer *tr, lstm_error *err)
     return 0;
 }
 
+/* Outputs from which products of the head are in tiles as those of the layers are. */
+#define WIDE_HEAD 256
+
+static void choose_products(lstm_trainer *tr)
+{
+    static const size_t parts[] = {[LSTM_PRODUCTS_BF16X6] = 3, [LSTM_PRODUCTS_BF16X3] = 2, [LSTM_PRODUCTS_BF16] = 1};
+    const lstm_products wish = tr->m->config.products;
+    tr->products = wish == LSTM_PRODUCTS_AUTO ? lstm_products_for(&tr->m->config, &tr->config) : wish;
+    tr->parts = tr->products == LSTM_PRODUCTS_REAL ? 0 : parts[tr->products];
+    tr->wide_head = tr->parts && tr->m->config.outputs >= WIDE_HEAD;
+}
+
 lstm_trainer *lstm_trainer_new(lstm_model *m, const lstm_trainer_config *config, lstm_error *err)
 {
     if (lstm_check_trainer(&m->config, config, err))
@@ -186,6 +256,7 @@ lstm_trainer *lstm_trainer_new(lstm_model *m, const lstm_trainer_config *config,
     }
     tr->m = m;
     tr->config = *config;
+    choose_products(tr);
     if (take_memory(tr, err)) {
         free(tr);
         return NULL;
@@ -207,6 +278,7 @@ void lstm_trainer_free(lstm_trainer *tr)
 const lstm_trainer_config *lstm_trainer_settings(const lstm_trainer *tr) { return &tr->config; }
 lstm_model *lstm_trainer_model(const lstm_trainer *tr) { return tr->m; }
 size_t lstm_trainer_bytes(const lstm_trainer *tr) { return tr->bytes; }
+lstm_products lstm_trainer_products(const lstm_trainer *tr) { return tr->products; }
 double lstm_trainer_lr(const lstm_trainer *tr) { return tr->config.lr; }
 void lstm_trainer_set_lr(lstm_trainer *tr, double lr) { tr->config.lr = lr; }
 lstm_counters lstm_trainer_counters(const lstm_trainer *tr) { return tr->counters; }
@@ -306,6 +378,7 @@ static int forward_rows(lstm_trainer *tr, const lstm_batch *batch, bool training
     if (batch->reset)
         lstm_trainer_reset(tr);
     tr->batch = *batch;
+    tr->batch.same_weights = batch->same_weights && tr->has_weights;
     tr->steps = batch->steps;
     tr->training = training && !tr->config.inference;
     tr->has_backward = false;
@@ -313,7 +386,7 @@ static int forward_rows(lstm_trainer *tr, const lstm_batch *batch, bool training
     tr->m->passes->forward(tr);
     if (tr->config.inference)
         lstm_team_learn(tr, lstm_clock() - start);
-    tr->has_forward = true;
+    tr->has_forward = tr->has_weights = true;
     if (!has_targets)
         tr->loss = (double)NAN;
     return 0;
@@ -527,7 +600,7 @@ int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, ls
     lstm_trainer *work = (lstm_trainer *)tr; /* views can be written, and dL/dh_0 is computed when first asked for */
     if (refuse(tr, what, index, err))
         return -1;
-    if (what == LSTM_DSTATE_H && !tr->has_dstate && !tr->lanes) {
+    if (what == LSTM_DSTATE_H && !tr->has_dstate && !lstm_early_state(tr)) {
         tr->m->passes->state_gradients(work);
         work->has_dstate = true;
     }
@@ -573,12 +646,14 @@ int lstm_plan_for(const lstm_model_config *model, const lstm_trainer_config *tra
     if (lstm_check_model(model, err) || lstm_check_trainer(model, trainer, err) ||
         lstm_layout_new(&m.layout, model, err))
         return -1;
+    choose_products(&tr);
     const size_t bytes = arena_bytes(&tr);
     const bool fits = bytes != SIZE_MAX && lstm_size_add(&total, m.layout.total, m.layout.esize, 1, 1);
     *plan = (lstm_plan){.parameters = m.layout.size,
                         .model_bytes = sizeof m + m.layout.params * sizeof(lstm_param) + total,
                         .trainer_bytes = sizeof tr + bytes,
-                        .flops_per_step = step_flops(&m.layout, trainer)};
+                        .flops_per_step = step_flops(&m.layout, trainer),
+                        .products = tr.products};
     lstm_layout_free(&m.layout);
     return fits ? 0 : lstm_fail(err, "hidden", "more than memory can address");
 }

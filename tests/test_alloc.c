@@ -39,9 +39,11 @@ static void ten_steps(lstm_trainer *tr, lstm_trainer *evaluator, const data *d)
     }
 }
 
-static void check_steps(lstm_type type, lstm_optimizer optimizer, int threads)
+static void check_steps(lstm_type type, lstm_products products, lstm_optimizer optimizer, int threads)
 {
     lstm_model_config net = config_of(type);
+
+    net.products = products;
     lstm_model *m = must_model(&net);
     lstm_trainer_config c;
 
@@ -69,7 +71,8 @@ static void check_steps(lstm_type type, lstm_optimizer optimizer, int threads)
     ten_steps(tr, evaluator, d);
     fail_nothing();
     tap_ok(calls_counted() == 0 && failing_blocks == blocks, "%s, optimiser %d, %d threads: no memory taken in 10 "
-           "steps (%ld times)", type == LSTM_F64 ? "float64" : "float32", (int)optimizer, threads, calls_counted());
+           "steps (%ld times)", type == LSTM_F64 ? "float64" : products ? "bf16x6" : "float32", (int)optimizer, threads,
+           calls_counted());
     data_free(d);
     lstm_trainer_free(tr);
     lstm_trainer_free(evaluator);
@@ -161,9 +164,10 @@ int main(void)
 {
     for (int optimizer = LSTM_ADAMW; optimizer <= LSTM_RMSPROP; optimizer++)
         for (int threads = 1; threads <= 2; threads++) {
-            check_steps(LSTM_F32, (lstm_optimizer)optimizer, threads);
-            check_steps(LSTM_F64, (lstm_optimizer)optimizer, threads);
+            check_steps(LSTM_F32, LSTM_PRODUCTS_REAL, (lstm_optimizer)optimizer, threads);
+            check_steps(LSTM_F64, LSTM_PRODUCTS_REAL, (lstm_optimizer)optimizer, threads);
         }
+    check_steps(LSTM_F32, LSTM_PRODUCTS_BF16X6, LSTM_ADAMW, 2);
     check_failures();
     check_refusals();
     return tap_done();

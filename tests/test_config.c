@@ -97,6 +97,8 @@ static void check_models(void)
         MODEL_CHOICE(input, 3, "input"),
         MODEL_CHOICE(loss, 2, "loss"),
         MODEL_CHOICE(type, 2, "precision"),
+        MODEL_CHOICE(products, 5, "precision"),
+        MODEL_CHOICE(products, 1, "precision"), /* with double */
         MODEL_SIZE(hidden, 0, "hidden"),
         MODEL_SIZE(hidden, (size_t)1 << 62, "hidden"),
         MODEL_SIZE(hidden, SIZE_MAX, "hidden"),

@@ -25,6 +25,8 @@ typedef struct recipe {
 
 enum { RECIPES = 6 };
 
+static lstm_products products = LSTM_PRODUCTS_REAL; /* of the recipes in float32 */
+
 static void make_recipes(recipe *r, lstm_type type)
 {
     static const char *name[RECIPES] = {"one-hot, clipped",      "embedding, 2 layers, dropout, carry",
@@ -34,6 +36,7 @@ static void make_recipes(recipe *r, lstm_type type)
     for (size_t k = 0; k < RECIPES; k++) {
         r[k] = (recipe){.name = name[k], .net = config_lstm(7, 18, 1)};
         r[k].net.type = type;
+        r[k].net.products = type == LSTM_F32 ? products : LSTM_PRODUCTS_REAL;
         lstm_trainer_defaults(&r[k].train);
         r[k].train.batch = 3;
         r[k].train.seq = 5;
@@ -117,7 +120,9 @@ static uint64_t run(const recipe *r, int threads, uint64_t steps)
 
 static const char *type_name(lstm_type type)
 {
-    return type == LSTM_F64 ? "float64" : "float32";
+    static const char *const names[] = {"float32", "bf16x6", "bf16x3", "bf16"};
+
+    return type == LSTM_F64 ? "float64" : names[products];
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -183,6 +188,16 @@ static void check_threads(lstm_type type)
     check_recipe_threads(&r[2], 10);
 }
 
+/* Products of bfloat16 numbers; each precision shares out its work in the same way. */
+static void check_tiled_threads(void)
+{
+    products = LSTM_PRODUCTS_BF16X3;
+    most_steps = 4;
+    check_threads(LSTM_F32);
+    most_steps = UINT64_MAX;
+    products = LSTM_PRODUCTS_REAL;
+}
+
 /* A trainer that asks for no number gets the program's, or what the engine finds to be faster from step to step. */
 static void check_thread_setting(void)
 {
@@ -229,6 +244,11 @@ static int print_hashes(void)
         make_recipes(r, (lstm_type)type);
         for (size_t k = 0; k < RECIPES; k++)
             printf(" %016llx", (unsigned long long)run(&r[k], 1, 8));
+    }
+    for (products = LSTM_PRODUCTS_BF16X6; products <= LSTM_PRODUCTS_BF16; products++) {
+        make_recipes(r, LSTM_F32);
+        for (size_t k = 0; k < RECIPES; k++)
+            printf(" %016llx", (unsigned long long)run(&r[k], 1, 2));
     }
     putchar('\n');
     return EXIT_SUCCESS;
@@ -640,6 +660,8 @@ static int check_races(void)
 {
     most_steps = 3;
     check_threads(LSTM_F32);
+    products = LSTM_PRODUCTS_BF16;
+    check_threads(LSTM_F32);
     return tap_done();
 }
 
@@ -654,8 +676,9 @@ int main(int argc, char **argv)
     wait_passively(argv);
     check_threads(LSTM_F64);
     check_threads(LSTM_F32);
+    check_tiled_threads();
     check_thread_setting();
-    check_kernels(argv[0], "--hash", 2 * RECIPES);
+    check_kernels(argv[0], "--hash", 5 * RECIPES);
     check_large(argv[0]);
     check_cut_forward();
     check_reset();
@@ -666,6 +689,11 @@ int main(int argc, char **argv)
     check_inference_loss(LSTM_F32);
     check_restart(LSTM_F64);
     check_restart(LSTM_F32);
+    products = LSTM_PRODUCTS_BF16X6;
+    check_evaluation(LSTM_F32);
+    check_inference_loss(LSTM_F32);
+    check_restart(LSTM_F32);
+    products = LSTM_PRODUCTS_REAL;
     check_denormals();
     return tap_done();
 }

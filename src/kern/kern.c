@@ -3,18 +3,9 @@
  * kern.c - the one body of the kernels. Compiled once per instruction set and precision with -DKERN_ISA=scalar|avx2|
  * avx512, -DLSTM_REAL=32|64 and the flags of that instruction set. See kern.h for what each does.
  */
-#define KERN_IS_scalar 0
-#define KERN_IS_avx2 1
-#define KERN_IS_avx512 2
-#define KERN_WHICH2(isa) KERN_IS_##isa
-#define KERN_WHICH(isa) KERN_WHICH2(isa)
-#if KERN_WHICH(KERN_ISA) == 2
-#define KERN_AVX512
-#elif KERN_WHICH(KERN_ISA) == 1
-#define KERN_AVX2
-#endif
-
+#include "isa.h"
 #include "kern.h"
+#include "tiles.h"
 
 #include <string.h>
 
@@ -616,13 +607,11 @@ static void adam_l2(kern_update *u)
 static void sgd(kern_update *u) { update_loop(u, constants_of(u), step_sgd); }
 static void rmsprop(kern_update *u) { update_loop(u, constants_of(u), step_rmsprop); }
 
-#define KERN_TABLE2(isa) REAL_NAME(kern_##isa)
-#define KERN_TABLE(isa) KERN_TABLE2(isa)
-#define KERN_STRING2(isa) #isa
-#define KERN_STRING(isa) KERN_STRING2(isa)
-
-extern const kern KERN_TABLE(KERN_ISA);
-const kern KERN_TABLE(KERN_ISA) = {
+#if LSTM_REAL == 32
+extern const kern_tile_ops KERN_NAME(kern_tiles_);
+#endif
+extern const kern KERN_NAME(kern_);
+const kern KERN_NAME(kern_) = {
     .name = KERN_STRING(KERN_ISA),
     .product = product,
     .thin = thin,
@@ -646,4 +635,7 @@ const kern KERN_TABLE(KERN_ISA) = {
     .log = map_log,
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,
+#if LSTM_REAL == 32
+    .tiles = &KERN_NAME(kern_tiles_),
+#endif
 };

@@ -143,6 +143,7 @@ typedef struct kern {
     void (*log)(real *out, const real *in, size_t n);
     void (*sigmoid)(real *out, const real *in, size_t n);
     void (*tanh)(real *out, const real *in, size_t n);
+    const struct kern_tile_ops *tiles; /* tiles.h; float only, else NULL */
 } kern;
 
 /* The kernels in use for this precision (machine.h decides on the instruction set). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * vec.h - vectors of reals for one instruction set. KERN_AVX512 and KERN_AVX2 are set by kern.c from the compiler's
- * flags; anything else gets 16-byte vectors and fma() per element, which is slow on x86 without FMA, the same bits as
- * the others, and NEON's fused multiply-add where the compiler sees it.
+ * vec.h - vectors of reals for one instruction set, which isa.h has named. Where that is neither AVX2 nor AVX-512 they
+ * have 16 bytes and call fma() per element, which is slow on x86 without FMA, the same bits as the others, and NEON's
+ * fused multiply-add where the compiler sees it.
  *
  * Operators + - * / on vec are the compiler's; contraction is off, so only v_fma and v_fnma are fused.
  */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tiles.h - products of matrices whose operands are bfloat16 numbers in tiles, added up in float: what the matrix units
+ * (AMX) of some processors do. One body (tiles_product.h) is compiled for those units (amx.c) and, as a program, for
+ * each instruction set (tiles.c). All of them give the same bits.
+ *
+ * A number x is the sum of `parts` bfloat16 numbers: x0 = x rounded to 8 bits (to nearest even), x1 = x - x0 rounded,
+ * x2 = what then remains, rounded. One part is mixed precision; two keep 16 bits, three all 24. A product of two such
+ * sums leaves out what is smaller than the last part, and adds small ones first:
+ *
+ *     1 part   x0 y0                                                    bf16
+ *     2 parts  x0 y1 + x1 y0 + x0 y0                                    bf16x3
+ *     3 parts  x0 y2 + x1 y1 + x2 y0 + x1 y0 + x0 y1 + x0 y0            bf16x6
+ *
+ * (Splitting floats so: Henry, Tang & Heinecke 2019, "Leveraging the bfloat16 artificial intelligence datatype for
+ * higher-precision computations".) The order of all sums, for each number of C: for each 32 steps of k, from 0 on, and
+ * in them for each of the products above: one chain of fused multiply-adds over the even k, from zero, and one over the
+ * odd k; their sum (this is TDPBF16PS), which is added to C. Denormals are zeros. So bits depend on the shape alone.
+ *
+ * A tile has 16 rows of 64 bytes:
+ *     of A   row r: 32 numbers, A[r][k] for 32 steps of k
+ *     of B   row p: 16 pairs, (B[2p][n], B[2p+1][n]) for 16 columns n
+ * Tiles of an operand lie as [16 rows of A, or columns of B][32 steps of k][part][512 numbers]; what is beyond the
+ * operand's edge is zero. A tile of A, taken as 16 x 16 pairs and transposed, is one of B for the transposed matrix.
+ */
+#ifndef LSTM_TILES_H
+#define LSTM_TILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../real.h"
+
+/* C[r][n] (+)= sum over k of A[r][k] B[k][n];  r < rows, n < blocks*16.
+ * a, b: the first tiles; a_group: numbers from 16 rows of A to the next, b_block: from 16 columns of B to the next.
+ * Column block q of C lies at q/4*c_panel + q%4*c_block, row r at r*c_row; c is aligned as all arrays are. */
+typedef struct kern_tiles {
+    size_t rows, blocks;
+    size_t depth; /* tiles along k */
+    size_t parts;
+    const uint16_t *a, *b;
+    size_t a_group, b_block;
+    real *c;
+    size_t c_row, c_block, c_panel;
+    bool add; /* start from what C holds rather than from zero */
+} kern_tiles;
+
+typedef struct kern_tile_ops {
+    void (*product)(const kern_tiles *p);
+    /* 16 columns of `rows` rows, `in_row` apart, into tiles of A: into their left half at `out`, the right at out + 16. */
+    void (*rows)(uint16_t *out, size_t out_group, const real *in, size_t in_row, size_t rows, size_t parts);
+    /* 32 rows of 16 numbers into a tile of B; row NULL: zeros. */
+    void (*pairs)(uint16_t *out, const real *const row[], size_t parts);
+    /* The tile (of `parts` parts) as 16 x 16 pairs, transposed. */
+    void (*turn)(uint16_t *out, const uint16_t *in, size_t parts);
+} kern_tile_ops;
+
+#if LSTM_REAL == 32
+/* The product by matrix units, where amx.h has found them. begin and end: in each thread, around products. */
+void kern_amx_begin(void);
+void kern_amx_end(void);
+void kern_amx_product(const kern_tiles *p);
+#endif
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tiles_product.h - the body of kern_tile_ops.product, over eight tiles with literal numbers: 0 to 3 of C, 4 and 5 of A,
+ * 6 and 7 of B. Whoever includes it has defined
+ *     TILE_FILE                  what must be declared, or done, before tiles are used
+ *     TILE_ZERO(c)  TILE_LOAD(c, at, row)  TILE_STORE(c, at, row)     C: 16 rows of 16 floats, `row` floats apart
+ *     TILE_A(a, at)  TILE_B(b, at)                                    512 numbers at `at`
+ *     TILE_DOT(c, a, b, rows)    C += A B; only the first `rows` rows count
+ */
+
+/* Tiles along k that go together: those of two column blocks stay in the first cache while the rows go by. */
+#define TILES_AT_ONCE ((size_t)8)
+
+/* Where two by two tiles of C are, and what of A and B they are made of. */
+typedef struct square {
+    const uint16_t *a, *b;
+    size_t a_group, b_block, depth, rows; /* rows: of each tile that count */
+    real *c;
+    size_t c_row, c_block;
+    bool zero;
+} square;
+
+#define EACH_OF_C(DO)                                                                                                  \
+    do {                                                                                                               \
+        DO(0, s->c);                                                                                                   \
+        if (n > 1)                                                                                                     \
+            DO(1, s->c + s->c_block);                                                                                  \
+        if (m > 1)                                                                                                     \
+            DO(2, s->c + TILE_SIDE * s->c_row);                                                                        \
+        if (m > 1 && n > 1)                                                                                            \
+            DO(3, s->c + TILE_SIDE * s->c_row + s->c_block);                                                           \
+    } while (0)
+#define ZERO_C(tile, at) TILE_ZERO(tile)
+#define LOAD_C(tile, at) TILE_LOAD(tile, at, s->c_row)
+#define STORE_C(tile, at) TILE_STORE(tile, at, s->c_row)
+
+#define LOAD_A(part)                                                                                                   \
+    do {                                                                                                               \
+        TILE_A(4, a + (part) * TILE_SIZE);                                                                             \
+        if (m > 1)                                                                                                     \
+            TILE_A(5, a + s->a_group + (part) * TILE_SIZE);                                                            \
+    } while (0)
+#define LOAD_B(part)                                                                                                   \
+    do {                                                                                                               \
+        TILE_B(6, b + (part) * TILE_SIZE);                                                                             \
+        if (n > 1)                                                                                                     \
+            TILE_B(7, b + s->b_block + (part) * TILE_SIZE);                                                            \
+    } while (0)
+#define DOT                                                                                                            \
+    do {                                                                                                               \
+        TILE_DOT(0, 4, 6, s->rows);                                                                                    \
+        if (n > 1)                                                                                                     \
+            TILE_DOT(1, 4, 7, s->rows);                                                                                \
+        if (m > 1)                                                                                                     \
+            TILE_DOT(2, 5, 6, s->rows);                                                                                \
+        if (m > 1 && n > 1)                                                                                            \
+            TILE_DOT(3, 5, 7, s->rows);                                                                                \
+    } while (0)
+
+/* m by n tiles of C, constants. The order of the products is that of tiles.h. */
+INLINE void square_product(const square *s, const size_t parts, const int m, const int n)
+{
+    TILE_FILE;
+    const uint16_t *a = s->a, *b = s->b;
+    if (s->zero)
+        EACH_OF_C(ZERO_C);
+    else
+        EACH_OF_C(LOAD_C);
+    for (size_t k = 0; k < s->depth; k++, a += parts * TILE_SIZE, b += parts * TILE_SIZE) {
+        LOAD_A(0);
+        LOAD_B(parts - 1);
+        DOT; /* x0 y0, x0 y1 or x0 y2 */
+        if (parts == 2) {
+            LOAD_A(1);
+            LOAD_B(0);
+            DOT; /* x1 y0 */
+            LOAD_A(0);
+            DOT; /* x0 y0 */
+        } else if (parts == 3) {
+            LOAD_A(1);
+            LOAD_B(1);
+            DOT; /* x1 y1 */
+            LOAD_A(2);
+            LOAD_B(0);
+            DOT; /* x2 y0 */
+            LOAD_A(1);
+            DOT; /* x1 y0 */
+            LOAD_A(0);
+            LOAD_B(1);
+            DOT; /* x0 y1 */
+            LOAD_B(0);
+            DOT; /* x0 y0 */
+        }
+    }
+    EACH_OF_C(STORE_C);
+}
+
+#define SQUARES(parts)                                                                                                 \
+    static void square_##parts(const square *s, int m, int n)                                                          \
+    {                                                                                                                  \
+        if (m == 2 && n == 2)                                                                                          \
+            square_product(s, parts, 2, 2);                                                                            \
+        else if (m == 2)                                                                                               \
+            square_product(s, parts, 2, 1);                                                                            \
+        else if (n == 2)                                                                                               \
+            square_product(s, parts, 1, 2);                                                                            \
+        else                                                                                                           \
+            square_product(s, parts, 1, 1);                                                                            \
+    }
+SQUARES(1)
+SQUARES(2)
+SQUARES(3)
+
+static void any_square(const square *s, size_t parts, int m, int n)
+{
+    switch (parts) {
+    case 1: square_1(s, m, n); break;
+    case 2: square_2(s, m, n); break;
+    case 3: square_3(s, m, n); break;
+    }
+}
+
+static real *column_block(const kern_tiles *p, size_t q) { return p->c + q / 4 * p->c_panel + q % 4 * p->c_block; }
+
+/* Column blocks q and, if it is of the same four, q+1: how many. */
+static size_t pair_at(const kern_tiles *p, size_t q) { return q % 4 < 3 && q + 1 < p->blocks ? 2 : 1; }
+
+/* Rows that fill their tiles, for `count` tiles along k from k0 on. */
+static void whole_groups(const kern_tiles *p, size_t k0, size_t count)
+{
+    const size_t groups = p->rows / TILE_SIDE, at = k0 * p->parts * TILE_SIZE;
+    for (size_t q = 0, n; q < p->blocks; q += n) {
+        n = pair_at(p, q);
+        for (size_t g = 0; g < groups; g += 2) {
+            const square s = {.a = p->a + g * p->a_group + at,
+                              .b = p->b + q * p->b_block + at,
+                              .a_group = p->a_group,
+                              .b_block = p->b_block,
+                              .depth = count,
+                              .rows = TILE_SIDE,
+                              .c = column_block(p, q) + g * TILE_SIDE * p->c_row,
+                              .c_row = p->c_row,
+                              .c_block = p->c_block,
+                              .zero = k0 == 0 && !p->add};
+            any_square(&s, p->parts, g + 1 < groups ? 2 : 1, (int)n);
+        }
+    }
+}
+
+static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        memcpy(to + r * to_row, from + r * from_row, TILE_SIDE * sizeof *to);
+}
+
+/* The last rows, which do not fill a tile: by way of one that they fill. */
+static void last_group(const kern_tiles *p)
+{
+    const size_t g = p->rows / TILE_SIDE, rows = p->rows % TILE_SIDE;
+    _Alignas(64) real c[TILE_SIDE][2 * TILE_SIDE] = {{0}};
+    for (size_t q = 0, n; q < p->blocks; q += n) {
+        n = pair_at(p, q);
+        real *at = column_block(p, q) + g * TILE_SIDE * p->c_row;
+        for (size_t i = 0; p->add && i < n; i++)
+            copy_rows(&c[0][i * TILE_SIDE], 2 * TILE_SIDE, at + i * p->c_block, p->c_row, rows);
+        const square s = {.a = p->a + g * p->a_group,
+                          .b = p->b + q * p->b_block,
+                          .b_block = p->b_block,
+                          .depth = p->depth,
+                          .rows = rows,
+                          .c = c[0],
+                          .c_row = 2 * TILE_SIDE,
+                          .c_block = TILE_SIDE,
+                          .zero = !p->add};
+        any_square(&s, p->parts, 1, (int)n);
+        for (size_t i = 0; i < n; i++)
+            copy_rows(at + i * p->c_block, p->c_row, &c[0][i * TILE_SIDE], 2 * TILE_SIDE, rows);
+    }
+}
+
+static void tiles_product(const kern_tiles *p)
+{
+    for (size_t k = 0; p->rows >= TILE_SIDE && k < p->depth; k += TILES_AT_ONCE)
+        whole_groups(p, k, p->depth - k < TILES_AT_ONCE ? p->depth - k : TILES_AT_ONCE);
+    if (p->rows % TILE_SIDE)
+        last_group(p);
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tiled.c - see tiled.h; kern/tiles.h has the layout of a tile and the order of sums.
+ */
+#include "tiled.h"
+
+#include <string.h>
+
+#if LSTM_REAL == 32 && defined(LSTM_AMX_KERNEL)
+static bool by_units(void) { return lstm_machine_tiles(NULL) == LSTM_TILES_AMX; }
+
+static void run_by_units(team *me, void (*pass)(team *me))
+{
+    kern_amx_begin();
+    me->tiles_product = kern_amx_product;
+    pass(me);
+    kern_amx_end();
+}
+#else
+static bool by_units(void) { return false; }
+static void run_by_units(team *me, void (*pass)(team *me)) { pass(me); }
+#endif
+
+void REAL_NAME(tiled_run)(team *me, void (*pass)(team *me))
+{
+    me->tiles_product = me->kern->tiles->product;
+    if (by_units())
+        run_by_units(me, pass);
+    else
+        pass(me);
+}
+
+/* ---- where tiles are --------------------------------------------------------------------------------------------- */
+
+/* Numbers of 16 rows or columns, and of the whole operand at one time step. */
+static size_t group_size(const team *me, const lstm_tiled *o) { return o->depth * me->tr->parts * TILE_SIZE; }
+static size_t step_size(const team *me, const lstm_tiled *o) { return o->groups * group_size(me, o); }
+
+/* The tile of this group and this one along k. */
+static uint16_t *tile_at(const team *me, const lstm_tiled *o, size_t group, size_t k)
+{
+    return o->at + group * group_size(me, o) + k * me->tr->parts * TILE_SIZE;
+}
+
+/* Column block n (of 16) of this thread's rows of an operand at time t: half a tile for each 16 rows. */
+static uint16_t *rows_at(const team *me, const lstm_tiled *o, size_t t, size_t row, size_t n)
+{
+    return tile_at(me, o, row / TILE_SIDE, n / 2) + t * step_size(me, o) + n % 2 * TILE_SIDE;
+}
+
+static const lstm_tiled *states(const team *me, size_t l) { return &me->tr->h[l % 2]; }
+
+/* Layer l's input at time t: that of the network, or h of the layer below (or what dropout left of it) a time later. */
+static const lstm_tiled *inputs(const team *me, size_t l, size_t *time)
+{
+    *time += l > 0;
+    return l ? states(me, l - 1) : &me->tr->x;
+}
+
+/* ---- once a pass: the weights ------------------------------------------------------------------------------------ */
+
+/* Column block n of a packed matrix. */
+static const real *column(const team *me, size_t param, size_t n)
+{
+    const lstm_packed *p = &me->y->param[param].packed;
+    return weights(me, param) + (n / p->per_panel * p->k * p->per_panel + n % p->per_panel) * NB;
+}
+
+static void pack_weights(const team *me, const lstm_tiled *to, size_t param)
+{
+    const lstm_packed *p = &me->y->param[param].packed;
+    size_t first, last;
+    team_share(me, to->groups * to->depth, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const size_t block = i / to->depth, tile = i % to->depth;
+        const real *at = column(me, param, block), *rows[TILE_DEPTH];
+        for (size_t j = 0; j < TILE_DEPTH; j++)
+            rows[j] = tile * TILE_DEPTH + j < p->k ? at + (tile * TILE_DEPTH + j) * p->per_panel * NB : NULL;
+        me->kern->tiles->pairs(tile_at(me, to, block, tile), rows, me->tr->parts);
+    }
+}
+
+void REAL_NAME(tiled_weights)(const team *me)
+{
+    for (size_t l = 0; l < me->y->L; l++) {
+        const lstm_layer_work *w = &me->tr->layer[l];
+        pack_weights(me, &w->whh, me->y->whh[l]);
+        if (w->k)
+            pack_weights(me, &w->wih, me->y->wih[l]);
+    }
+    if (tiled_head(me))
+        pack_weights(me, &me->tr->head_tiles, me->y->head);
+}
+
+/* Blocks of rows, that is of columns of the transpose. */
+static void pack_turned(const team *me, const lstm_tiled *to, size_t param)
+{
+    const lstm_packed *p = &me->y->param[param].packed;
+    const size_t row = p->per_panel * NB, blocks = param == me->y->head ? p->blocks : me->y->panels * PANEL;
+    _Alignas(LSTM_LINE) uint16_t tile[TILE_PARTS * TILE_SIZE];
+    size_t first, last;
+    team_share(me, to->groups * to->depth, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        const size_t from = i / to->depth * TILE_SIDE, n = i % to->depth * 2, left = p->k - from;
+        const size_t count = left < TILE_SIDE ? left : TILE_SIDE;
+        if (count < TILE_SIDE || n + 1 == blocks)
+            memset(tile, 0, sizeof tile);
+        for (size_t half = 0; half < 2 && n + half < blocks; half++)
+            me->kern->tiles->rows(tile + half * TILE_SIDE, 0, column(me, param, n + half) + from * row, row, count,
+                                  me->tr->parts);
+        me->kern->tiles->turn(tile_at(me, to, i / to->depth, i % to->depth), tile, me->tr->parts);
+    }
+}
+
+void REAL_NAME(tiled_transposed_weights)(const team *me)
+{
+    for (size_t l = 0; l < me->y->L; l++) {
+        const lstm_layer_work *w = &me->tr->layer[l];
+        pack_turned(me, &w->whh_turned, me->y->whh[l]);
+        if (w->k)
+            pack_turned(me, &w->wih_turned, me->y->wih[l]);
+    }
+    if (tiled_head(me))
+        pack_turned(me, &me->tr->head_turned, me->y->head);
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t first, size_t last)
+{
+    const size_t B = me->tr->config.batch, blocks = l ? me->y->G : me->y->in_blocks;
+    for (size_t t = first; t < last; t++)
+        for (size_t n = 0; n < blocks; n++) {
+            size_t time = t;
+            const lstm_tiled *to = inputs(me, l, &time);
+            me->kern->tiles->rows(rows_at(me, to, time, 0, n), group_size(me, to), x + (t * blocks + n) * B * NB, NB, B,
+                                  me->tr->parts);
+        }
+}
+
+void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g)
+{
+    const lstm_tiled *to = states(me, l);
+    const real *h = (const real *)me->tr->layer[l].h + t * unit_step(me) + (g * me->tr->config.batch + me->r0) * NB;
+    me->kern->tiles->rows(rows_at(me, to, t, me->r0, g), group_size(me, to), h, NB, me->r1 - me->r0, me->tr->parts);
+}
+
+/* z (+)= operand at time `time`, times the columns w of a piece. */
+static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled *a, size_t time, const lstm_tiled *w,
+                  bool add)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    me->tiles_product(&(kern_tiles){.rows = me->r1 - me->r0,
+                                    .blocks = p->blocks * me->y->gates,
+                                    .depth = a->depth,
+                                    .parts = me->tr->parts,
+                                    .a = rows_at(me, a, time, me->r0, 0),
+                                    .b = tile_at(me, w, p->panel * PANEL + p->first, 0),
+                                    .a_group = group_size(me, a),
+                                    .b_block = group_size(me, w),
+                                    .c = z + (p->panel * B + me->r0) * row + p->first * NB,
+                                    .c_row = row,
+                                    .c_block = NB,
+                                    .add = add});
+}
+
+void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    size_t time = t;
+    const lstm_tiled *x = inputs(me, l, &time);
+    gates(me, p, (real *)w->z + t * gate_step(me), x, time, &w->wih, false);
+}
+
+void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    gates(me, p, (real *)w->z + t * gate_step(me), states(me, l), t, &w->whh, w->k > 0);
+}
+
+/* ---- backward ---------------------------------------------------------------------------------------------------- */
+
+void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t g)
+{
+    const lstm_tiled *to = &me->tr->dz;
+    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    const real *dz = (const real *)me->tr->layer[l].dz + t * gate_step(me);
+    for (size_t n = g * me->y->gates; n < (g + 1) * me->y->gates; n++)
+        me->kern->tiles->rows(rows_at(me, to, t, me->r0, n), group_size(me, to),
+                              dz + (n / PANEL * B + me->r0) * row + n % PANEL * NB, row, me->r1 - me->r0,
+                              me->tr->parts);
+}
+
+/* Blocks `first` and following of c [block][B][NB] = d w at time t, for this thread's rows. */
+static void input_gradients(const team *me, size_t first, size_t blocks, const lstm_tiled *d, size_t t,
+                            const lstm_tiled *w, real *c)
+{
+    const size_t B = me->tr->config.batch;
+    me->tiles_product(&(kern_tiles){.rows = me->r1 - me->r0,
+                                    .blocks = blocks,
+                                    .depth = d->depth,
+                                    .parts = me->tr->parts,
+                                    .a = rows_at(me, d, t, me->r0, 0),
+                                    .b = tile_at(me, w, first, 0),
+                                    .a_group = group_size(me, d),
+                                    .b_block = group_size(me, w),
+                                    .c = c + (first * B + me->r0) * NB,
+                                    .c_row = NB,
+                                    .c_block = B * NB,
+                                    .c_panel = PANEL * B * NB});
+}
+
+void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    input_gradients(me, p->panel * TILED_BLOCKS + p->first, p->blocks, &me->tr->dz, t,
+                    input ? &w->wih_turned : &w->whh_turned, c);
+}
+
+/* ---- gradients of weights: k runs over the positions (t, b) ------------------------------------------------------ */
+
+static size_t position_tiles(const team *me)
+{
+    return (me->tr->steps * me->tr->config.batch + TILE_DEPTH - 1) / TILE_DEPTH;
+}
+
+/* Rows of positions 32 tile and following, NULL beyond the last: `width` numbers each, time steps `step` apart. */
+static void position_rows(const team *me, const real *rows[], const real *x, size_t tile, size_t step, size_t width)
+{
+    const size_t B = me->tr->config.batch, count = me->tr->steps * B;
+    for (size_t j = 0; j < TILE_DEPTH; j++) {
+        const size_t at = tile * TILE_DEPTH + j;
+        rows[j] = at < count ? x + at / B * step + at % B * width : NULL;
+    }
+}
+
+/* `blocks` column blocks of d: those of a panel lie side by side in rows of `row` numbers, panels `panel` apart. */
+static void pack_positions(const team *me, const lstm_tiled *to, const real *d, size_t blocks, size_t step, size_t row,
+                           size_t panel)
+{
+    const size_t tiles = position_tiles(me), panels = (blocks + PANEL - 1) / PANEL;
+    const real *rows[TILE_DEPTH];
+    size_t first, last;
+    team_share(me, panels * tiles, &first, &last);
+    for (size_t i = first; i < last; i++)
+        for (size_t n = i / tiles * PANEL; n < (i / tiles + 1) * PANEL && n < blocks; n++) {
+            position_rows(me, rows, d + n / PANEL * panel + n % PANEL * NB, i % tiles, step, row);
+            me->kern->tiles->pairs(tile_at(me, to, n, i % tiles), rows, me->tr->parts);
+        }
+}
+
+/* The transpose of x: [block][B][NB], time steps `step` apart. */
+static void pack_inputs_turned(const team *me, const real *x, size_t blocks, size_t step)
+{
+    const size_t B = me->tr->config.batch, tiles = position_tiles(me);
+    _Alignas(LSTM_LINE) uint16_t tile[TILE_PARTS * TILE_SIZE];
+    const real *rows[TILE_DEPTH];
+    size_t first, last;
+    team_share(me, blocks * tiles, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        position_rows(me, rows, x + i / tiles * B * NB, i % tiles, step, NB);
+        me->kern->tiles->pairs(tile, rows, me->tr->parts);
+        me->kern->tiles->turn(tile_at(me, &me->tr->x_turned, i / tiles, i % tiles), tile, me->tr->parts);
+    }
+}
+
+/* Panels that go together, so that what is read of x_turned serves all of them. */
+#define PANELS_AT_ONCE 4
+
+/* dW = x^T d; panels are dealt out to the threads. A panel of five blocks (the head's) goes by itself. */
+static void gradient_products(const team *me, size_t param, const lstm_tiled *d)
+{
+    const lstm_packed *w = &me->y->param[param].packed;
+    const lstm_tiled *x = &me->tr->x_turned;
+    real *dw = (real *)me->tr->grad + me->y->param[param].offset;
+    const size_t row = w->per_panel * NB, most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1;
+    size_t first, last;
+    team_share(me, lstm_packed_panels(w), &first, &last);
+    for (size_t panel = first; panel < last; panel += most) {
+        const size_t count = last - panel < most ? last - panel : most;
+        const size_t left = w->blocks - panel * w->per_panel, blocks = count * w->per_panel;
+        me->tiles_product(&(kern_tiles){.rows = w->k,
+                                        .blocks = left < blocks ? left : blocks,
+                                        .depth = position_tiles(me),
+                                        .parts = me->tr->parts,
+                                        .a = x->at,
+                                        .b = tile_at(me, d, panel * w->per_panel, 0),
+                                        .a_group = group_size(me, x),
+                                        .b_block = group_size(me, d),
+                                        .c = dw + panel * w->k * row,
+                                        .c_row = row,
+                                        .c_block = NB,
+                                        .c_panel = most > 1 ? w->k * row : PANEL * NB,
+                                        .add = me->tr->counters.accumulated > 0});
+    }
+}
+
+void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const lstm_tiled *dz = &me->tr->dz_turned;
+    const size_t B = me->tr->config.batch, row = PANEL * NB, blocks = (w->k + NB - 1) / NB;
+    pack_positions(me, dz, w->dz, me->y->panels * PANEL, gate_step(me), row, B * row);
+    if (w->k) {
+        pack_inputs_turned(me, w->x, blocks, blocks * B * NB);
+        team_barrier(me);
+        gradient_products(me, me->y->wih[l], dz);
+        team_barrier(me);
+    }
+    pack_inputs_turned(me, w->h, me->y->G, unit_step(me));
+    team_barrier(me);
+    gradient_products(me, me->y->whh[l], dz);
+}
+
+/* ---- the head ------------------------------------------------------------------------------------------------------ */
+
+void REAL_NAME(tiled_outputs)(const team *me)
+{
+    const lstm_tiled *w = &me->tr->head_tiles;
+    const size_t B = me->tr->config.batch, stride = me->y->o_stride;
+    const size_t panels = (me->y->o_blocks + TILED_BLOCKS - 1) / TILED_BLOCKS;
+    size_t first, last;
+    team_share(me, me->tr->steps * panels, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        size_t t = i / panels;
+        const size_t block = i % panels * TILED_BLOCKS, left = me->y->o_blocks - block;
+        const lstm_tiled *x = inputs(me, me->y->L, &t);
+        me->tiles_product(&(kern_tiles){.rows = B,
+                                        .blocks = left < TILED_BLOCKS ? left : TILED_BLOCKS,
+                                        .depth = x->depth,
+                                        .parts = me->tr->parts,
+                                        .a = rows_at(me, x, t, 0, 0),
+                                        .b = tile_at(me, w, block, 0),
+                                        .a_group = group_size(me, x),
+                                        .b_block = group_size(me, w),
+                                        .c = (real *)me->tr->logits + i / panels * B * stride + block * NB,
+                                        .c_row = stride,
+                                        .c_block = NB,
+                                        .c_panel = PANEL * NB});
+    }
+}
+
+void REAL_NAME(tiled_output_gradients)(const team *me)
+{
+    const lstm_tiled *to = &me->tr->dy;
+    const size_t B = me->tr->config.batch, stride = me->y->o_stride;
+    const real *dy = me->tr->dlogits;
+    size_t first, last;
+    team_share(me, me->tr->steps, &first, &last);
+    for (size_t t = first; t < last; t++)
+        for (size_t n = 0; n < me->y->o_blocks; n++)
+            me->kern->tiles->rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
+                                  me->tr->parts);
+    pack_positions(me, &me->tr->dy_turned, dy, me->y->o_blocks, B * stride, stride, PANEL * NB);
+    pack_inputs_turned(me, me->tr->head_x, me->y->G, unit_step(me));
+}
+
+void REAL_NAME(tiled_head_weights)(const team *me) { gradient_products(me, me->y->head, &me->tr->dy_turned); }
+
+void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t t, real *dh)
+{
+    const size_t first = p->panel * TILED_BLOCKS + p->first;
+    input_gradients(me, first, p->blocks, &me->tr->dy, t, &me->tr->head_turned, dh);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tiled.h - the products of a pass whose operands are bfloat16 numbers in tiles (kern/tiles.h), in place of the products
+ * of reals in forward.c and backward.c. Used by float networks with such a precision; compiled for double, too, which
+ * never has one.
+ *
+ * What is packed, and when: weights once a pass, and transposed once a backward pass; h and dz where a cell has computed
+ * them, for the next time step and for the layer above or below; for the gradients of weights their transposes, once a
+ * layer. All of it lies in the trainer's arena, planned in trainer.c with the sizes below.
+ */
+#ifndef LSTM_TILED_H
+#define LSTM_TILED_H
+
+#include "team.h"
+
+static inline bool tiled(const team *me) { return me->tr->parts > 0; }
+/* The head, too, where it is wide: a narrow one takes little time. */
+static inline bool tiled_head(const team *me) { return me->tr->wide_head; }
+
+/* The pass, with what products in tiles need about it. */
+void REAL_NAME(tiled_run)(team *me, void (*pass)(team *me));
+
+/* All threads, before the first layer: the weights. A barrier must follow. */
+void REAL_NAME(tiled_weights)(const team *me);
+/* The input of layer l (or, for l = L, of the head) at time steps [first, last): where it is not h of the layer below. */
+void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t first, size_t last);
+
+/* z (+)= x W_ih^T, or h W_hh^T, of layer l at time t, for a piece of the units and this thread's rows. */
+void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t);
+void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t);
+/* h of layer l, block g, at time t (0: the initial state), for this thread's rows. */
+void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
+
+/* The same backwards. c = dz W of layer l at time t, W being parameter weight_ih (input) or weight_hh; c: [block][B][NB]. */
+void REAL_NAME(tiled_transposed_weights)(const team *me);
+void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c);
+void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t g);
+/* Gradients of both weights of layer l; all threads, with barriers. */
+void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l);
+
+/* A wide head: the logits; dL/d(logits) in tiles, before a barrier; and the products with them. */
+void REAL_NAME(tiled_outputs)(const team *me);
+void REAL_NAME(tiled_output_gradients)(const team *me);
+void REAL_NAME(tiled_head_weights)(const team *me);
+void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t t, real *dh);
+
+/* Blocks of units in the pieces that tiled_input_product is called with: as many as share what is read of dz. */
+#define TILED_BLOCKS 16
+
+#endif

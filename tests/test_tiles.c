@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_tiles.c - products of bfloat16 numbers in tiles: packing, the order of sums, the code for matrix units (on a
+ * processor without them by amx_unit.c), and what networks compute with them, against float64.
+ *
+ * usage: test_tiles            LSTM_TORTURE set (make torture): larger networks, too
+ *
+ * Linked with --wrap=kern_amx_usable: whether the machine has a unit is for the tests to say.
+ */
+#include "amx_unit.h"
+#include "engine.h"
+#include "kern/kern.h"
+#include "kern/tiles.h"
+#include "support.h"
+#include "tap.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern const kern_tile_ops kern_tiles_scalar_f32;
+
+#ifdef LSTM_AMX_KERNEL
+#include "kern/amx.h"
+
+static bool unit_there;
+
+bool __real_kern_amx_usable(void);
+bool __wrap_kern_amx_usable(void);
+bool __wrap_kern_amx_usable(void) { return unit_there; }
+#endif
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float widened(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A float of any sign and of a size from 2^-20 to 2^20. */
+static float some_float(uint64_t *seed)
+{
+    return (float)ldexp(2 * random_unit(seed) - 1, (int)random_below(seed, 41) - 20);
+}
+
+/* Element (r, k) of A, or (k, n) of B for n = r: part number `part`. */
+static uint16_t a_part(const uint16_t *tile, size_t r, size_t k, size_t part)
+{
+    return tile[part * TILE_SIZE + r * TILE_DEPTH + k];
+}
+
+static uint16_t b_part(const uint16_t *tile, size_t k, size_t n, size_t part)
+{
+    return tile[part * TILE_SIZE + k / 2 * TILE_DEPTH + 2 * n + k % 2];
+}
+
+/* ---- packing ---------------------------------------------------------------------------------------------------- */
+
+/* Round to nearest even, by the nearest of what can be had: the definition, not the way it is done. */
+static bool is_nearest(float x, uint16_t half)
+{
+    const double got = (double)widened(half), up = (double)widened((uint16_t)(half + 1)),
+                 down = (double)widened((uint16_t)(half - 1)), error = fabs((double)x - got);
+
+    return error <= fabs((double)x - up) && error <= fabs((double)x - down) &&
+           (error < fmin(fabs((double)x - up), fabs((double)x - down)) || half % 2 == 0);
+}
+
+static void check_rounding(const kern_tile_ops *ops, const char *name)
+{
+    static _Alignas(64) float in[16][16];
+    static _Alignas(64) uint16_t tile[TILE_PARTS * TILE_SIZE];
+    uint64_t seed = 3;
+    size_t nearest = 0, exact = 0;
+
+    for (size_t k = 0; k < 256; k++)
+        in[k / 16][k % 16] = k % 3 ? some_float(&seed) : (float)(1 + (double)k / 512); /* many of these are halfway */
+    ops->rows(tile, 0, in[0], 16, 16, 3);
+    for (size_t k = 0; k < 256; k++) {
+        const float x = in[k / 16][k % 16];
+        const double sum = (double)widened(a_part(tile, k / 16, k % 16, 0)) +
+                           (double)widened(a_part(tile, k / 16, k % 16, 1)) +
+                           (double)widened(a_part(tile, k / 16, k % 16, 2));
+
+        nearest += is_nearest(x, a_part(tile, k / 16, k % 16, 0));
+        exact += sum == (double)x;
+    }
+    tap_ok(nearest == 256, "%s: the first part is the nearest bfloat16, even where there are two (%zu)", name, nearest);
+    tap_ok(exact == 256, "%s: three parts are the float (%zu)", name, exact);
+}
+
+static void check_special(const kern_tile_ops *ops, const char *name)
+{
+    static _Alignas(64) float in[16];
+    static _Alignas(64) uint16_t tile[TILE_SIZE];
+    const uint32_t all_ones = 0x7fffffff;
+
+    in[0] = INFINITY;
+    in[1] = -INFINITY;
+    in[2] = NAN;
+    memcpy(&in[3], &all_ones, sizeof in[3]); /* a NaN that would be -0 if it were rounded */
+    in[4] = -0.0f;
+    ops->rows(tile, 0, in, 16, 1, 1);
+    tap_ok(isinf(widened(tile[0])) && widened(tile[1]) < 0 && isnan(widened(tile[2])) && isnan(widened(tile[3])) &&
+               bits_of(widened(tile[4])) == 0x80000000,
+           "%s: infinities, NaNs and -0 are kept", name);
+}
+
+/* All three ways of packing put element (row, column) of a 32 x 16 matrix where it belongs. */
+static void check_places(const kern_tile_ops *ops, const char *name)
+{
+    static _Alignas(64) float m[32][16];
+    static _Alignas(64) uint16_t left[2 * TILE_SIZE], b[2 * TILE_SIZE], a[2 * TILE_SIZE];
+    const float *row[32];
+    uint64_t seed = 4;
+    size_t wrong_b = 0, wrong_a = 0, wrong_rows = 0;
+
+    for (size_t k = 0; k < 32; k++) {
+        for (size_t n = 0; n < 16; n++)
+            m[k][n] = some_float(&seed);
+        row[k] = k == 31 ? NULL : m[k];
+    }
+    ops->pairs(b, row, 2);
+    ops->turn(a, b, 2);
+    ops->rows(left + 16, TILE_SIZE, m[0], 16, 16, 2); /* the right half */
+    for (size_t k = 0; k < 32; k++)
+        for (size_t n = 0; n < 16; n++) {
+            const double x = k == 31 ? 0 : (double)m[k][n];
+            const double in_b = (double)widened(b_part(b, k, n, 0)) + (double)widened(b_part(b, k, n, 1));
+            const double in_a = (double)widened(a_part(a, n, k, 0)) + (double)widened(a_part(a, n, k, 1));
+
+            wrong_b += fabs(in_b - x) > ldexp(fabs(x), -16);
+            wrong_a += in_a != in_b;
+            wrong_rows += k < 16 && a_part(left, k, 16 + n, 1) != b_part(b, k, n, 1);
+        }
+    tap_ok(wrong_b == 0, "%s: pairs: a tile of B, zeros where there is no row (%zu wrong)", name, wrong_b);
+    tap_ok(wrong_a == 0, "%s: turned: a tile of A of the transposed matrix (%zu wrong)", name, wrong_a);
+    tap_ok(wrong_rows == 0, "%s: rows: half a tile of A (%zu wrong)", name, wrong_rows);
+}
+
+/* ---- the order of sums ------------------------------------------------------------------------------------------ */
+
+enum { MOST_ROWS = 75, MOST_BLOCKS = 9, MOST_DEPTH = 19, GROUPS = (MOST_ROWS + 15) / 16 };
+
+typedef struct operands {
+    _Alignas(64) uint16_t a[GROUPS * MOST_DEPTH * TILE_PARTS * TILE_SIZE];
+    _Alignas(64) uint16_t b[MOST_BLOCKS * MOST_DEPTH * TILE_PARTS * TILE_SIZE];
+    _Alignas(64) float before[MOST_ROWS * MOST_BLOCKS * TILE_SIDE], c[MOST_ROWS * MOST_BLOCKS * TILE_SIDE];
+} operands;
+
+/* As tiles.h has it, number by number. */
+static float expected(const kern_tiles *p, size_t r, size_t n, float c)
+{
+    static const struct {
+        size_t count, a[6], b[6];
+    } order[] = {{0}, {1, {0}, {0}}, {3, {0, 1, 0}, {1, 0, 0}}, {6, {0, 1, 2, 1, 0, 0}, {2, 1, 0, 0, 1, 0}}};
+
+    for (size_t tile = 0; tile < p->depth; tile++)
+        for (size_t j = 0; j < order[p->parts].count; j++) {
+            const uint16_t *a = p->a + r / 16 * p->a_group + tile * p->parts * TILE_SIZE;
+            const uint16_t *b = p->b + n / 16 * p->b_block + tile * p->parts * TILE_SIZE;
+            float even = 0, odd = 0;
+
+            for (size_t k = 0; k < TILE_DEPTH; k += 2) {
+                even = fmaf(widened(a_part(a, r % 16, k, order[p->parts].a[j])),
+                            widened(b_part(b, k, n % 16, order[p->parts].b[j])), even);
+                odd = fmaf(widened(a_part(a, r % 16, k + 1, order[p->parts].a[j])),
+                           widened(b_part(b, k + 1, n % 16, order[p->parts].b[j])), odd);
+            }
+            c += even + odd;
+        }
+    return c;
+}
+
+/* One in nine is so small that it, or its products, are denormal. */
+static void draw(uint16_t *to, size_t n, uint64_t *seed)
+{
+    for (size_t k = 0; k < n; k++) {
+        const uint64_t exponent = random_below(seed, 9) ? 100 + random_below(seed, 40) : random_below(seed, 64);
+
+        to[k] = (uint16_t)((random_next(seed) & 0x807f) | exponent << 7);
+    }
+}
+
+/* Wrong numbers of a product of this shape; columns in panels of four blocks that lie apart, as gradients do. */
+static size_t wrong_numbers(operands *o, void (*product)(const kern_tiles *p), size_t rows, size_t blocks, size_t depth,
+                            size_t parts, bool add)
+{
+    const size_t step = depth * parts * TILE_SIZE, panel = 4 * TILE_SIDE;
+    const kern_tiles p = {.rows = rows,
+                          .blocks = blocks,
+                          .depth = depth,
+                          .parts = parts,
+                          .a = o->a,
+                          .b = o->b,
+                          .a_group = step,
+                          .b_block = step,
+                          .c = o->c,
+                          .c_row = panel,
+                          .c_block = TILE_SIDE,
+                          .c_panel = rows * panel,
+                          .add = add};
+    size_t wrong = 0;
+
+    memcpy(o->c, o->before, sizeof o->c);
+    product(&p);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t n = 0; n < blocks * 16; n++) {
+            const size_t at = n / panel * rows * panel + r * panel + n % panel;
+
+            wrong += bits_of(o->c[at]) != bits_of(expected(&p, r, n, add ? o->before[at] : 0));
+        }
+    for (size_t at = (blocks + 3) / 4 * rows * panel; at < sizeof o->c / sizeof *o->c; at++)
+        wrong += bits_of(o->c[at]) != bits_of(o->before[at]);
+    return wrong;
+}
+
+static void check_sums(void (*product)(const kern_tiles *p), const char *name, bool few)
+{
+    static operands o;
+    static const struct {
+        size_t rows, blocks, depth;
+    } shape[] = {{1, 1, 1}, {16, 2, 3}, {17, 4, 2}, {32, 4, 9}, {75, 3, 2}, {48, 9, 17}, {5, 4, 19}, {64, 4, 8}};
+    const size_t shapes = few ? 5 : sizeof shape / sizeof *shape;
+    uint64_t seed = 9;
+    size_t wrong = 0, tried = 0;
+
+    draw(o.a, sizeof o.a / sizeof *o.a, &seed);
+    draw(o.b, sizeof o.b / sizeof *o.b, &seed);
+    for (size_t k = 0; k < sizeof o.before / sizeof *o.before; k++)
+        o.before[k] = some_float(&seed);
+    for (size_t k = 0; k < shapes; k++)
+        for (size_t parts = 1; parts <= 3; parts++, tried++)
+            wrong += wrong_numbers(&o, product, shape[k].rows, shape[k].blocks, shape[k].depth, parts,
+                                   (k + parts) % 2 == 0);
+    tap_ok(wrong == 0, "%s: the documented sums, bit by bit, in %zu products (%zu wrong)", name, tried, wrong);
+}
+
+static void check_operations(void)
+{
+    const kern *used = kern_select_f32();
+    const kern_tile_ops *ops[] = {&kern_tiles_scalar_f32, used->tiles};
+    const char *names[] = {"scalar", used->name};
+    const unsigned saved = lstm_denormals_flush();
+
+    for (size_t k = 0; k < 2 && (k == 0 || ops[1] != ops[0]); k++) {
+        check_rounding(ops[k], names[k]);
+        check_special(ops[k], names[k]);
+        check_places(ops[k], names[k]);
+        check_sums(ops[k]->product, names[k], false);
+    }
+    lstm_denormals_restore(saved);
+}
+
+/* ---- networks --------------------------------------------------------------------------------------------------- */
+
+static const char *const names[] = {"float", "bf16x6", "bf16x3", "bf16"};
+
+typedef struct network {
+    const char *name;
+    lstm_model_config net;
+    size_t B, T;
+} network;
+
+static lstm_model_config net_of(size_t V, size_t H, size_t L)
+{
+    lstm_model_config c = config_lstm(V, H, L);
+
+    c.type = LSTM_F32;
+    return c;
+}
+
+static lstm_model_config dense(lstm_cell cell, size_t I, size_t H, size_t L)
+{
+    lstm_model_config c = net_of(0, H, L);
+
+    c.cell = cell;
+    c.input = LSTM_INPUT_DENSE;
+    c.loss = LSTM_LOSS_MSE;
+    c.inputs = I;
+    c.outputs = 3;
+    return c;
+}
+
+static lstm_model_config embedded(size_t V, size_t E, size_t H, size_t L)
+{
+    lstm_model_config c = net_of(V, H, L);
+
+    c.input = LSTM_INPUT_EMBEDDING;
+    c.embed = E;
+    return c;
+}
+
+/* Many outputs: the head's products are in tiles, too. */
+static lstm_model_config wide_head(size_t H, size_t classes, double dropout)
+{
+    lstm_model_config c = net_of(7, H, dropout > 0 ? 2 : 1);
+
+    c.outputs = classes;
+    c.dropout = dropout;
+    return c;
+}
+
+/* The model's parameters, drawn as PyTorch does: what networks of this width begin with. */
+static lstm_model *model_of(lstm_model_config net, lstm_type type, lstm_products products)
+{
+    net.type = type;
+    net.products = products;
+    lstm_model *m = must_model(&net);
+
+    randomize(m, 1 / sqrt((double)net.hidden), 21);
+    return m;
+}
+
+/* Gradients of every parameter, one after the other. */
+static double *gradients(const network *n, lstm_type type, lstm_products products, int threads)
+{
+    lstm_model *m = model_of(n->net, type, products);
+    lstm_trainer_config c;
+    lstm_model_config net = n->net;
+
+    net.type = LSTM_F32; /* the same rounded inputs for all */
+    data *d = data_new(&net, n->T, n->B, false, 5);
+
+    if (type == LSTM_F64) {
+        free(d->x_real);
+        free(d->target_real);
+        d->x_real = d->target_real = NULL;
+    }
+    lstm_batch batch = data_batch(d);
+
+    if (type == LSTM_F64) {
+        batch.x = d->x;
+        batch.target = d->target;
+    }
+    lstm_trainer_defaults(&c);
+    c.batch = n->B;
+    c.seq = n->T + 1;
+    c.threads = threads;
+    lstm_trainer *tr = must_trainer(m, &c);
+    double *all = must_alloc(lstm_model_size(m) * sizeof *all);
+    size_t at = 0;
+
+    randomize_state(tr, 0.5, 8);
+    must_forward(tr, &batch, true);
+    must_backward(tr);
+    for (size_t k = 0; k < lstm_model_params(m); k++) {
+        lstm_tensor g = must_tensor(tr, LSTM_GRAD, k);
+        double *v = values(&g);
+
+        memcpy(all + at, v, lstm_tensor_size(&g) * sizeof *v);
+        at += lstm_tensor_size(&g);
+        free(v);
+    }
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+    data_free(d);
+    return all;
+}
+
+/* The largest relative error of a parameter's gradient. */
+static double worst_error(const network *n, const double *got, const double *want)
+{
+    lstm_model *m = model_of(n->net, LSTM_F32, LSTM_PRODUCTS_REAL);
+    double worst = 0;
+
+    for (size_t k = 0, at = 0; k < lstm_model_params(m); k++) {
+        lstm_tensor t = lstm_model_param(m, k);
+
+        worst = fmax(worst, relative_error(got + at, want + at, lstm_tensor_size(&t)));
+        at += lstm_tensor_size(&t);
+    }
+    lstm_model_free(m);
+    return worst;
+}
+
+/* A float's rounding is 6e-8 in each operation, and gradients of these networks end up within some 1e-6: as accurate
+ * means within half as much again, or below what chance makes of it. Splits keep 16 bits (1.5e-5 each, of which sums
+ * average most out) and 8 (4e-3). */
+static double bound_of(lstm_products products, double float_error)
+{
+    return products == LSTM_PRODUCTS_BF16X6 ? fmax(1.5 * float_error, 1e-6) : products == LSTM_PRODUCTS_BF16X3 ? 2e-5
+                                                                                                               : 2e-2;
+}
+
+static void check_network(const network *n)
+{
+    double *exact = gradients(n, LSTM_F64, LSTM_PRODUCTS_REAL, 1), error[4];
+
+    for (lstm_products p = LSTM_PRODUCTS_REAL; p <= LSTM_PRODUCTS_BF16; p++) {
+        double *got = gradients(n, LSTM_F32, p, 2);
+
+        error[p] = worst_error(n, got, exact);
+        free(got);
+        if (p > LSTM_PRODUCTS_REAL)
+            tap_ok(error[p] <= bound_of(p, error[0]), "%s, %s: gradients within %.1e of float64's (float: %.1e)",
+                   n->name, names[p], error[p], error[0]);
+    }
+    /* what is rounded must also be seen: otherwise floats were multiplied */
+    tap_ok(error[LSTM_PRODUCTS_BF16] > 1e-4 && error[LSTM_PRODUCTS_BF16X3] > error[0],
+           "%s: the fewer parts, the larger the error", n->name);
+    free(exact);
+}
+
+static void check_networks(void)
+{
+    const network list[] = {
+        {"one-hot, 2x48, B=16 T=7", net_of(11, 48, 2), 16, 7},
+        {"one-hot, 1x33, B=1 T=9", net_of(7, 33, 1), 1, 9},
+        {"embedding 5, 3x19, B=5 T=3", embedded(9, 5, 19, 3), 5, 3},
+        {"embedding 40, 2x65, B=33 T=5", embedded(9, 40, 65, 2), 33, 5},
+        {"dense 37, 1x50, B=17 T=4", dense(LSTM_CELL_LSTM, 37, 50, 1), 17, 4},
+        {"dense rnn 3, 2x21, B=3 T=6", dense(LSTM_CELL_RNN, 3, 21, 2), 3, 6},
+        {"dense rnn 90, 1x100, B=40 T=3", dense(LSTM_CELL_RNN, 90, 100, 1), 40, 3},
+        {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1},
+        {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4},
+        {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3},
+    };
+
+    for (size_t k = 0; k < sizeof list / sizeof *list; k++)
+        check_network(&list[k]);
+}
+
+/* Layers of configurations C and D of the benchmark, for fewer steps. */
+static void check_large_networks(void)
+{
+    const network list[] = {{"C, T=16", embedded(65, 64, 512, 2), 64, 16}, {"D, T=8", net_of(65, 1024, 1), 128, 8}};
+
+    for (size_t k = 0; getenv("LSTM_TORTURE") && k < sizeof list / sizeof *list; k++)
+        check_network(&list[k]);
+}
+
+/* ---- matrix units ----------------------------------------------------------------------------------------------- */
+
+#ifdef LSTM_AMX_KERNEL
+static uint64_t hash_of_training(lstm_model_config net, lstm_products products, int threads, const char *tiles)
+{
+    lstm_trainer_config c;
+
+    setenv("LSTM_TILES", tiles, 1);
+    lstm_model *m = model_of(net, LSTM_F32, products);
+
+    lstm_trainer_defaults(&c);
+    c.batch = 18;
+    c.seq = 3;
+    c.carry = true;
+    c.threads = threads;
+    lstm_trainer *tr = must_trainer(m, &c);
+    data *d = data_new(lstm_model_settings(m), 3, 18, false, 2);
+    lstm_batch batch = data_batch(d);
+
+    for (int k = 0; k < 3; k++)
+        must_step(tr, &batch);
+    uint64_t hash = hash_pass(hash_training(HASH_START, tr), tr);
+
+    data_free(d);
+    lstm_trainer_free(tr);
+    lstm_model_free(m);
+    setenv("LSTM_TILES", "software", 1);
+    return hash;
+}
+
+static void check_training(void)
+{
+    const lstm_model_config net = embedded(7, 6, 37, 2);
+
+    for (lstm_products p = LSTM_PRODUCTS_BF16X6; p <= LSTM_PRODUCTS_BF16; p++) {
+        const size_t before = amx_unit_dots();
+        const uint64_t by_unit = hash_of_training(net, p, 2, "amx");
+        const bool used = amx_unit_dots() > before || __real_kern_amx_usable();
+
+        tap_ok(used && by_unit == hash_of_training(net, p, 1, "software"),
+               "%s: three steps by matrix units, two threads: the bits of software, one thread", names[p]);
+    }
+}
+
+static void check_units(void)
+{
+    const unsigned saved = lstm_denormals_flush();
+    const bool real = __real_kern_amx_usable();
+
+    tap_note(real ? "by this processor's matrix units" : "by a matrix unit that the test plays");
+    if (!real)
+        amx_unit_install();
+    kern_amx_begin();
+    check_sums(kern_amx_product, "amx", true);
+    kern_amx_end();
+    tap_ok(kern_amx_agrees(), "units that add up as they should pass their check");
+    if (real)
+        tap_skip("these units cannot be spoilt");
+    else {
+        amx_unit_spoil(true);
+        tap_ok(!kern_amx_agrees(), "units that do not are found out");
+        amx_unit_spoil(false);
+    }
+    lstm_denormals_restore(saved);
+    unit_there = true;
+    unsetenv("LSTM_TILES");
+    tap_string(lstm_tiles(), "amx", "units that are there are used");
+    check_training();
+}
+#else
+static void check_units(void) { tap_skip("this build has no code for matrix units"); }
+#endif
+
+/* ---- what stands for auto, and wishes ---------------------------------------------------------------------------- */
+
+static lstm_products chosen(size_t H, size_t B)
+{
+    lstm_model_config net = net_of(5, H, 1);
+    lstm_trainer_config c;
+    lstm_plan plan;
+
+    net.products = LSTM_PRODUCTS_AUTO;
+    lstm_trainer_defaults(&c);
+    c.batch = B;
+    c.seq = 4;
+    if (lstm_plan_for(&net, &c, &plan, NULL))
+        bail("no plan");
+    return plan.products;
+}
+
+static void check_auto(void)
+{
+    lstm_set_auto(true);
+    tap_ok(chosen(512, 64) == LSTM_PRODUCTS_BF16X6, "auto, with units: a wide network and many rows: bf16x6");
+    tap_ok(chosen(64, 64) == LSTM_PRODUCTS_REAL && chosen(512, 1) == LSTM_PRODUCTS_REAL &&
+               chosen(512, 33) == LSTM_PRODUCTS_REAL,
+           "... few units, few rows, rows that do not fill tiles: float");
+    lstm_set_auto(false);
+    tap_ok(chosen(512, 64) == LSTM_PRODUCTS_REAL, "auto, without units: float");
+    lstm_set_auto(-1);
+}
+
+static bool is_refused(const char *wish, const char *why)
+{
+    lstm_model_config net = net_of(5, 4, 1);
+    lstm_error err = {0};
+
+    net.products = LSTM_PRODUCTS_BF16;
+    setenv("LSTM_TILES", wish, 1);
+    return !lstm_model_new(&net, &err) && strstr(err.message, why);
+}
+
+/* Without units; in a process of its own, since a process looks for them once. */
+static void check_wishes(void)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        bool good = is_refused("amx", "no AMX") && is_refused("hardware", "expected software or amx");
+
+        unsetenv("LSTM_TILES");
+        _exit(good && !strcmp(lstm_tiles(), "software") && !lstm_tiles_problem() ? 0 : 1);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        bail("no process");
+    tap_ok(status == 0, "LSTM_TILES: what cannot be had is refused; without it software, where there are no units");
+}
+
+int main(void)
+{
+    check_wishes();
+    setenv("LSTM_TILES", "software", 1);
+    check_operations();
+    check_units();
+    check_networks();
+    check_large_networks();
+    check_auto();
+    return tap_done();
+}
