@@ -12,7 +12,7 @@ local function train(cfg, run)
   local text = assert(lstm.corpus { path = lstm.data.shakespeare(cfg.data), split = { 0.9, 0.1 } })
   local model <close> = lstm.model {
     vocab = text.vocab, embed = cfg.embed, hidden = cfg.hidden, layers = cfg.layers,
-    dropout = cfg.dropout, init = cfg.init, seed = cfg.seed,
+    dropout = cfg.dropout, init = cfg.init, seed = cfg.seed, precision = cfg.precision,
   }
   local fit <close> = model:trainer { batch = cfg.batch, seq = cfg.seq, optimizer = "adamw", clip_norm = cfg.clip }
 
@@ -43,6 +43,7 @@ return lstm.experiment {
     { "embed", 0, "width of the characters' embedding; 0: one-hot" },
     { "dropout", 0.2, "share of units dropped between layers, while training" },
     { "init", "orthogonal", "how the weights begin" },
+    { "precision", "float", "or double, bf16x6, bf16x3, auto" },
     { "batch", 32, "sequences in a batch" },
     { "seq", 64, "characters in a sequence" },
     { "steps", 2000, "training steps" },

@@ -16,6 +16,24 @@ static int kernel(lua_State *L)
     return 1;
 }
 
+/* lstm.tiles() -> "amx" or "software": who computes products of bfloat16 numbers; and what is wrong with AMX, or nil */
+static int tiles(lua_State *L)
+{
+    lua_pushstring(L, lstm_tiles());
+    lua_pushstring(L, lstm_tiles_problem());
+    return 2;
+}
+
+/* auto_units([units]) -> whether precision 'auto' decides as on a machine with matrix units. units: from now on so, or
+ * not; nil: as this machine has them */
+static int auto_units(lua_State *L)
+{
+    if (!lua_isnone(L, 1))
+        lstm_set_auto(lua_isnil(L, 1) ? -1 : lua_toboolean(L, 1));
+    lua_pushboolean(L, lstm_auto_units());
+    return 1;
+}
+
 /* lstm.threads([n]) -> number of threads an engine call may use */
 static int threads(lua_State *L)
 {
@@ -59,7 +77,8 @@ int luaopen_lstm_core(lua_State *L);
 int luaopen_lstm_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        { "kernel", kernel }, { "threads", threads }, { "max_memory", max_memory },
+        { "kernel", kernel }, { "tiles", tiles }, { "auto_units", auto_units }, { "threads", threads },
+        { "max_memory", max_memory },
         { "sha256", sha256 }, { NULL, NULL },
     };
     luaL_checkversion(L);

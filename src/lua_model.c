@@ -11,7 +11,22 @@ const char *const lua_model_fields[] = { "cell",   "vocab",  "embed",   "input",
                                          "layers", "dropout", "precision", "init", "forget_bias", "seed",
                                          "max_memory", NULL };
 static const char *const cell_names[] = { "lstm", "rnn", NULL };
-static const char *const precision_names[] = { "float", "double", NULL };
+/* A precision is a type of parameters and a way to compute products. */
+static const char *const precision_names[] = { "float", "double", "bf16x6", "bf16x3", "bf16-unproven", "auto", NULL };
+static const struct {
+    lstm_type type;
+    lstm_products products;
+} precisions[] = { { LSTM_F32, LSTM_PRODUCTS_REAL },   { LSTM_F64, LSTM_PRODUCTS_REAL },
+                   { LSTM_F32, LSTM_PRODUCTS_BF16X6 }, { LSTM_F32, LSTM_PRODUCTS_BF16X3 },
+                   { LSTM_F32, LSTM_PRODUCTS_BF16 },   { LSTM_F32, LSTM_PRODUCTS_AUTO } };
+
+const char *lua_precision_name(lstm_type type, lstm_products products)
+{
+    size_t k = 0;
+    while (precision_names[k + 1] != NULL && (precisions[k].type != type || precisions[k].products != products))
+        k++;
+    return precision_names[k];
+}
 
 /* ---- configuration ---------------------------------------------------------------------------------------------- */
 
@@ -61,10 +76,22 @@ static void read_output(const lua_args *a, lstm_model_config *c)
     c->outputs = linear ? size_field(a, "output", 1, 0) : size_field(a, "classes", 1, c->vocab);
 }
 
+static void read_precision(lua_State *L, const lua_args *a, lstm_model_config *c)
+{
+    lua_getfield(L, a->table, "precision");
+    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "bf16") == 0)
+        lua_args_field_error(a, "precision", "'bf16' has not been shown to learn as well as 'float', see "
+                                             "docs/precision.md; to use it all the same: 'bf16-unproven'");
+    lua_pop(L, 1);
+    int k = lua_args_choice(a, "precision", precision_names, 0);
+    c->type = precisions[k].type;
+    c->products = precisions[k].products;
+}
+
 lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a)
 {
-    lstm_model_config c = { .cell = (lstm_cell)lua_args_choice(a, "cell", cell_names, LSTM_CELL_LSTM),
-                            .type = (lstm_type)lua_args_choice(a, "precision", precision_names, LSTM_F32) };
+    lstm_model_config c = { .cell = (lstm_cell)lua_args_choice(a, "cell", cell_names, LSTM_CELL_LSTM) };
+    read_precision(L, a, &c);
     if (!lua_args_has(a, "hidden"))
         lua_args_field_error(a, "hidden", "positive integer expected, got nil");
     c.hidden = size_field(a, "hidden", 1, 0);
@@ -378,7 +405,7 @@ static int push_config(lua_State *L, const lua_model *m)
     lstm_model_config c = *lstm_model_settings(m->model);
     lua_createtable(L, 0, 14);
     lua_field_string(L, "cell", cell_names[c.cell]);
-    lua_field_string(L, "precision", precision_names[c.type]);
+    lua_field_string(L, "precision", lua_precision_name(c.type, c.products));
     lua_field_integer(L, "hidden", c.hidden);
     lua_field_integer(L, "layers", c.layers);
     lua_field_integer(L, "seed", (size_t)c.seed);
@@ -435,7 +462,7 @@ static int model_tostring(lua_State *L)
     size_t in = c->input == LSTM_INPUT_DENSE ? c->inputs : c->vocab;
     lua_pushfstring(L, "%s (%s %I -> %Ix%I -> %I, %I parameters, %s)", LUA_MODEL, cell_names[c->cell],
                     (LUAI_UACINT)in, (LUAI_UACINT)c->layers, (LUAI_UACINT)c->hidden, (LUAI_UACINT)c->outputs,
-                    (LUAI_UACINT)lstm_model_size(m->model), precision_names[c->type]);
+                    (LUAI_UACINT)lstm_model_size(m->model), lua_precision_name(c->type, c->products));
     return 1;
 }
 

@@ -16,12 +16,13 @@ typedef struct sampler {
     size_t top_k, outputs;
     uint64_t seed;
     double *logits; /* [outputs], in a userdata on the stack */
+    bool fed;
 } sampler;
 
 /* Feeds one symbol: the state moves on, the logits are those of what follows. */
 static void feed(sampler *s, int32_t id)
 {
-    lstm_batch batch = { .steps = 1, .ids = &id };
+    lstm_batch batch = { .steps = 1, .ids = &id, .same_weights = s->fed };
     lstm_tensor logits;
     lstm_error err;
     double loss;
@@ -30,6 +31,7 @@ static void feed(sampler *s, int32_t id)
         lua_raise(s->L, "sample: %s", err.message);
     lua_tensor_read(&logits, 0, s->outputs, s->logits);
     lstm_trainer_carry(s->trainer);
+    s->fed = true;
 }
 
 static int32_t choose(sampler *s, size_t k)

@@ -357,6 +357,13 @@ static int push_lr(lua_State *L, const lua_trainer *t)
     return 1;
 }
 
+static int push_precision(lua_State *L, const lua_trainer *t)
+{
+    lua_pushstring(L, lua_precision_name(lstm_model_settings(t->model->model)->type,
+                                         lstm_trainer_products(t->trainer)));
+    return 1;
+}
+
 static int push_lr_scale(lua_State *L, const lua_trainer *t)
 {
     lua_pushnumber(L, t->lr_scale);
@@ -400,7 +407,7 @@ static int trainer_index(lua_State *L)
         int (*push)(lua_State *L, const lua_trainer *t);
     } fields[] = { { "lr", push_lr }, { "lr_scale", push_lr_scale }, { "updates", push_updates },
                    { "batch", push_batch }, { "rows", push_rows }, { "seq", push_seq }, { "bytes", push_bytes },
-                   { "config", push_config }, { NULL, NULL } };
+                   { "config", push_config }, { "precision", push_precision }, { NULL, NULL } };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
@@ -456,7 +463,8 @@ static int plan(lua_State *L)
     lstm_trainer_config tc = lua_trainer_read_config(L, &trainer);
     if (lstm_plan_for(&mc, &tc, &p, &err) != 0)
         lua_args_engine_error(&model, &err);
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_field_string(L, "precision", lua_precision_name(mc.type, p.products));
     lua_field_integer(L, "parameters", p.parameters);
     lua_field_integer(L, "model_bytes", p.model_bytes);
     lua_field_integer(L, "trainer_bytes", p.trainer_bytes);

@@ -227,7 +227,7 @@ exits 0 "the median rule"; matches "pruned: step [0-9]+: val_loss .* is worse th
 # ---- those that come with it ------------------------------------------------------------------------------------------
 
 for _ in 1 2 3 4 5 6 7 8 9; do cat tiny.lua; done >text.txt
-for name in sweep_hidden:16 sweep_init:30 sweep_length:24 sweep_lr:27; do
+for name in sweep_hidden:16 sweep_init:30 sweep_length:24 sweep_lr:27 sweep_precision:40; do
     run ${name%:*} --list data=text.txt
     exits 0 "${name%:*}"; prints "${name#*:} trials in runs/${name%:*}: ${name#*:} pending"
 done

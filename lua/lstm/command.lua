@@ -183,6 +183,7 @@ end
 
 local function print_version()
   local list = describe.environment()
+  list[#list + 1] = { "tiles", (core.tiles()) }
   list[#list + 1] = { "mpi", ranks.library() }
   for _, pair in ipairs(list) do
     print(("%-9s %s"):format(pair[1] == "version" and "lstmrun" or pair[1], pair[2]))

@@ -51,6 +51,28 @@ function describe.model(model)
   return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
 end
 
+local by_tiles = { bf16x6 = true, bf16x3 = true, ["bf16-unproven"] = true }
+
+--- Who computes the products of a precision, "amx" or "software"; nil where they are not of bfloat16 numbers.
+-- asked: the model's precision, which may be "auto"; chosen: what the trainer has.
+function describe.tiles(asked, chosen)
+  return (asked == "auto" or by_tiles[chosen]) and core.tiles() or nil
+end
+
+--- "bf16x6 (auto), products by matrix units (AMX)"; nil for float and double, which need no words.
+function describe.precision(asked, chosen)
+  local unit, problem = describe.tiles(asked, chosen)
+  if not unit then return nil end
+  local line = asked == "auto" and chosen .. " (auto)" or chosen
+  problem = problem and "; " .. problem or ""
+  if not by_tiles[chosen] then
+    return line .. (unit == "amx" and ": too small a network or batch for matrix units" or
+      ": no matrix units (AMX) here") .. problem
+  end
+  if unit == "amx" then return line .. ", products by matrix units (AMX)" end
+  return line .. ", products by software, for want of matrix units (AMX): 'float' is faster here" .. problem
+end
+
 --- "lstmrun 0.1.0 (avx512, 2 threads)"
 function describe.program()
   return ("lstmrun %s (%s, %s)"):format(core.version, core.kernel(), format.plural(core.threads(), "thread"))
@@ -84,8 +106,8 @@ function describe.surroundings()
 end
 
 --- What of one environment may make the bits of a run differ from those of another; `threads` and the rest may not.
-describe.telling = { "version", "revision", "compiler", "kernel", "cpu", "hdf5", "lua", "ranks", "script_sha256",
-  "modules", "data_sha256" }
+describe.telling = { "version", "revision", "compiler", "kernel", "precision", "tiles", "cpu", "hdf5", "lua", "ranks",
+  "script_sha256", "modules", "data_sha256" }
 
 --- What differs of it between two environments { name = text }: a list of "kernel avx2, was avx512".
 function describe.differences(now, before)

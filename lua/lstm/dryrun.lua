@@ -6,6 +6,7 @@
 -- for. Then the engine plans for it, and a small model of the same kind is timed to know this machine's speed.
 
 local core = require "lstm.core"
+local describe = require "lstm.describe"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
@@ -112,7 +113,7 @@ local function report(run)
   local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
     io.stdout:write(json.encode { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
-      trainer_bytes = plan.trainer_bytes, steps = run.total, seconds_per_step = seconds,
+      trainer_bytes = plan.trainer_bytes, precision = plan.precision, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return
   end
@@ -120,6 +121,8 @@ local function report(run)
   local bytes = plan.model_bytes + plan.trainer_bytes
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
     format.bytes(plan.trainer_bytes), dryrun.compared_to_machine(bytes, run:option "max_memory")))
+  local precision = describe.precision(fit.model_config.precision, plan.precision)
+  if precision then print("precision   " .. precision) end
   if not seconds then print "time        unknown" return end
   local each = seconds < 1 and ("%.3g ms"):format(1000 * seconds) or format.duration(seconds)
   print(("time        about %s for %s (%s a step)"):format(format.duration(seconds * run.total),

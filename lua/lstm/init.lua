@@ -8,6 +8,7 @@ local core = require "lstm.core"
 local lstm = {
   version = core.version,
   kernel = core.kernel,
+  tiles = core.tiles,
   threads = core.threads,
   tensor = core.tensor,
   corpus = core.corpus,

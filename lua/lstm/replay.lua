@@ -287,6 +287,12 @@ function methods:check_data(text)
   end
 end
 
+--- With precision "auto": whether the run chose as where there are matrix units; otherwise nil.
+function methods:auto_units()
+  local units = self.run.environment.auto_units
+  if units then return units == "true" end
+end
+
 --- now: what the log of this replay says of where it runs.
 function methods:compare_environment(now)
   self.differences = describe.differences(now, self.run.environment)

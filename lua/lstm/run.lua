@@ -40,8 +40,16 @@ local meta = { __name = "lstm.run", __index = methods }
 local smoothing = 0.02 -- weight of a new loss in the smoothed one
 local of_updates = { grad_norm = true, clipped_norm = true, clipped_share = true, update_ratio = true }
 
+-- What precision "auto" stands for depends on the machine; a run that goes on, or is repeated, keeps what it had.
+local function settle_auto(saved, replay)
+  local units = saved and saved.state.auto_units
+  if replay then units = replay:auto_units() end
+  core.auto_units(units)
+end
+
 --- settings: description (experiment.lua), cfg, host (the command line: command.lua), saved (checkpoint.read) or nil.
 function run.new(settings)
+  settle_auto(settings.saved, settings.host.replay)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
@@ -86,6 +94,12 @@ end
 
 function methods:vocabulary()
   return self.text and self.text.vocab or self.fit and self.fit.model.vocab
+end
+
+--- With precision "auto": whether it was chosen as where there are matrix units; otherwise nil.
+function methods:auto_units()
+  local fit = self.fit
+  if fit and fit.model.config.precision == "auto" then return core.auto_units() end
 end
 
 --- Whether the run goes back when it diverges. A replay repeats what was logged instead.
@@ -135,14 +149,16 @@ end
 
 -- What a replay or a later run needs to know of where this one came from.
 local function origin(self)
-  local host, text = self.host, self.text
+  local host, text, fit = self.host, self.text, self.fit
   local path, modules = host.script_path, script.modules()
   return {
     { "experiment", self.description.name }, { "script", host.script },
     { "script_path", path and sys.realpath(path) }, { "script_sha256", path and script.hash(path) },
     { "modules", modules and json.encode(modules) }, { "command_line", host.command_line },
     { "ranks", ranks.size }, { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path },
-    { "data_sha256", text and text.sha256 },
+    { "data_sha256", text and text.sha256 }, { "precision", fit and fit.precision },
+    { "tiles", fit and describe.tiles(fit.model.config.precision, fit.precision) },
+    { "auto_units", self:auto_units() ~= nil and tostring(self:auto_units()) or nil },
     { self.saved and self.saved.in_place and "resumed" or "started", os.date "!%Y-%m-%dT%H:%M:%SZ" },
   }
 end
@@ -243,6 +259,8 @@ end
 local function announce(self)
   if self.text then self.progress:print(describe.text(self.text)) end
   if self.fit then self.progress:print(describe.model(self.fit.model)) end
+  local precision = self.fit and describe.precision(self.fit.model.config.precision, self.fit.precision)
+  if precision then self.progress:print("numbers " .. precision) end
   if ranks.size > 1 and self.fit then self.progress:print(ranks_line(self)) end
   self.progress:print(run_line(self))
   if self.saved and not self.replay and self.step == self.total then
@@ -273,6 +291,7 @@ local function compare_ranks(self)
   if ranks.size == 1 then return end
   for _, what in ipairs { { "options", json.encode(self.config) }, { "a text", self.text and self.text.sha256 },
     { "steps", tostring(self.total) }, { "a checkpoint", self.saved and self.saved.path .. " " .. self.step },
+    { "a precision", self.fit and self.fit.precision },
     { "parameters", self.fit and self.fit:fingerprint() } } do
     local other = ranks.other(what[2] or "")
     if other then

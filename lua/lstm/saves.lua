@@ -25,7 +25,7 @@ local function snapshot(run)
     val = run.info.val, val_is_best = run.info.val_is_best,
     lr = fit and fit.lr, lr_at_start = run.lr_at_start, lr_scale = fit and fit.lr_scale, rollbacks = run.rollbacks,
     counters = fit and fit:counters(), cursor = fit and fit:stream_cursor(), cursors = cursors,
-    data_sha256 = run.text and run.text.sha256, own = run.state,
+    data_sha256 = run.text and run.text.sha256, own = run.state, auto_units = run:auto_units(),
     trial = run.host.trial and run.host.trial:snapshot(),
   }
 end
