@@ -4,10 +4,11 @@
  *
  *     make bench BENCHFLAGS="B D threads=1,2 rounds=5"
  *     tests/bench hidden=100,128 batch=1,7,20,33 seq=50 precision=float,double --json
+ *     make bench BENCHFLAGS="B C D threads=1,2 precision=float,bf16x6,bf16x3,bf16"
  *
- * Every shape is checked before it is timed: the float engine against the double engine, the double engine against the
- * plain loops of naive.c. Then rounds: each measures every shape once, with the machine's limits measured right beside
- * it. What is printed are medians over all steps of all rounds. docs/benchmarks.md says how to read it.
+ * Every shape is checked before it is timed: the engine in each precision against the double engine, the double engine
+ * against the plain loops of naive.c. Then rounds: each measures every shape once, with the machine's limits measured
+ * right beside it. What is printed are medians over all steps of all rounds. docs/benchmarks.md says how to read it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -43,12 +44,29 @@ static const shape CONFIGS[] = {
 enum { CONFIG_COUNT = sizeof CONFIGS / sizeof *CONFIGS };
 static const shape OWN = {.name = '-', .hidden = 128, .batch = 32, .seq = 64, .layers = 1, .vocab = 65};
 
-static lstm_model_config net_of(const shape *s, lstm_type type)
+/* loss, gradient: the largest errors that rounding makes, against double; as in tests/test_naive.c and test_tiles.c. */
+typedef struct precision {
+    const char *name;
+    lstm_type type;
+    lstm_products products;
+    double loss, gradient;
+} precision;
+
+static const precision PRECISIONS[] = {
+    {"float", LSTM_F32, LSTM_PRODUCTS_REAL, 1e-5, 1e-4},     {"double", LSTM_F64, LSTM_PRODUCTS_REAL, 1e-10, 1e-10},
+    {"bf16x6", LSTM_F32, LSTM_PRODUCTS_BF16X6, 1e-5, 1e-4},  {"bf16x3", LSTM_F32, LSTM_PRODUCTS_BF16X3, 1e-5, 1e-4},
+    {"bf16", LSTM_F32, LSTM_PRODUCTS_BF16, 1e-3, 2e-2},
+};
+enum { PRECISION_COUNT = sizeof PRECISIONS / sizeof *PRECISIONS };
+static const precision *const DOUBLE = &PRECISIONS[1];
+
+static lstm_model_config net_of(const shape *s, const precision *p)
 {
     return (lstm_model_config){.cell = LSTM_CELL_LSTM,
                                .input = s->embed ? LSTM_INPUT_EMBEDDING : LSTM_INPUT_ONEHOT,
                                .loss = LSTM_LOSS_CROSS_ENTROPY,
-                               .type = type,
+                               .type = p->type,
+                               .products = p->products,
                                .vocab = s->vocab,
                                .embed = s->embed,
                                .outputs = s->vocab,
@@ -101,9 +119,9 @@ static void initialize(lstm_model *m, const shape *s)
         bail("lstm_model_init: %s", err.message);
 }
 
-static engine engine_open(const shape *s, lstm_type type, int threads)
+static engine engine_open(const shape *s, const precision *p, int threads)
 {
-    lstm_model_config net = net_of(s, type);
+    lstm_model_config net = net_of(s, p);
     lstm_trainer_config training = training_of(s, threads);
     engine e = {.m = must_model(&net), .random = 1};
 
@@ -125,7 +143,7 @@ static void engine_close(engine *e)
 /* The next character, chosen from the softmax: what generating text does over and over. */
 static void sample_one(engine *e)
 {
-    const lstm_batch one = {.steps = 1, .ids = &e->id};
+    const lstm_batch one = {.steps = 1, .ids = &e->id, .same_weights = true};
     const size_t n = lstm_model_settings(e->m)->outputs;
     lstm_tensor logits;
     lstm_error err;
@@ -151,11 +169,6 @@ static void one_step(engine *e)
 }
 
 /* ---- checks ----------------------------------------------------------------------------------------------------- */
-
-/* Two programs that add in different orders: rounding only. As in tests/test_naive.c. */
-#define FLOAT_LOSS_ERROR 1e-5
-#define FLOAT_GRADIENT_ERROR 1e-4
-#define DOUBLE_ERROR 1e-10
 
 typedef struct check {
     double loss, gradient; /* relative errors; gradient: the worst tensor's */
@@ -192,11 +205,11 @@ static double gradient_error(const engine *e, size_t k, const double *want)
     return tensor_error(&got, want);
 }
 
-/* float against double, on all threads. */
-static check check_float(const shape *s, int threads)
+/* Against double, on all threads. */
+static check check_rounding(const shape *s, const precision *p, int threads)
 {
     const shape small = shortened(s, 4e9);
-    engine f = engine_open(&small, LSTM_F32, threads), d = engine_open(&small, LSTM_F64, threads);
+    engine f = engine_open(&small, p, threads), d = engine_open(&small, DOUBLE, threads);
 
     copy_parameters(f.m, d.m);
     const double loss = must_forward(f.tr, &f.batch, true), want = must_forward(d.tr, &d.batch, true);
@@ -223,7 +236,7 @@ static check check_double(const shape *s, int threads)
 
     small.hidden = s->hidden < 37 ? s->hidden : 37;
     small.batch = s->batch < 5 ? s->batch : 5;
-    engine e = engine_open(&small, LSTM_F64, threads);
+    engine e = engine_open(&small, DOUBLE, threads);
     naive *n = naive_of(e.tr, small.seq);
     const naive_batch plain = data_naive(e.d, lstm_trainer_settings(e.tr));
     const double loss = must_forward(e.tr, &e.batch, true), want = naive_forward(n, &plain);
@@ -238,17 +251,14 @@ static check check_double(const shape *s, int threads)
     return c;
 }
 
-static void verify(const shape *s, int threads)
+static void verify(const shape *s, const precision *p, int threads)
 {
-    const check f = check_float(s, threads), d = check_double(s, threads);
-    const bool good = f.loss <= FLOAT_LOSS_ERROR && f.gradient <= FLOAT_GRADIENT_ERROR && d.loss <= DOUBLE_ERROR &&
-                      d.gradient <= DOUBLE_ERROR;
+    const check c = p == DOUBLE ? check_double(s, threads) : check_rounding(s, p, threads);
+    const bool good = c.loss <= p->loss && c.gradient <= p->gradient;
 
-    fprintf(stderr,
-            "%s %c H=%zu B=%zu L=%zu  float from double: loss %.0e, gradients %.0e;  double from plain loops: loss "
-            "%.0e, gradients %.0e\n",
-            good ? "checked" : "WRONG", s->name, s->hidden, s->batch, s->layers, f.loss, f.gradient, d.loss,
-            d.gradient);
+    fprintf(stderr, "%s %c H=%zu B=%zu L=%zu  %s from %s: loss %.0e, gradients %.0e\n", good ? "checked" : "WRONG",
+            s->name, s->hidden, s->batch, s->layers, p->name, p == DOUBLE ? "plain loops" : "double", c.loss,
+            c.gradient);
     if (!good)
         bail("wrong results are not timed");
 }
@@ -274,20 +284,30 @@ static void add_sample(samples *s, double value)
 /* One line of the table. */
 typedef struct run {
     shape s;
-    lstm_type type;
+    size_t place; /* of the shape on the command line */
+    const precision *p;
     int threads;
     samples step, fma, stream, handover; /* seconds of each step; limits before and after them */
     double phase[LSTM_PHASES]; /* seconds, all rounds */
 } run;
+
+/* Of a weight as products read it. */
+static double weight_bytes(const precision *p)
+{
+    static const double of_parts[] = {[LSTM_PRODUCTS_BF16X6] = 6, [LSTM_PRODUCTS_BF16X3] = 4, [LSTM_PRODUCTS_BF16] = 2};
+
+    return p->products == LSTM_PRODUCTS_REAL ? (double)lstm_type_size(p->type) : of_parts[p->products];
+}
 
 /* Bytes of weights that cannot but be read again at every time step: recurrent ones in training, where the products
  * with inputs are done for all steps at once; all of them in sampling. */
 static double step_weights(const run *r)
 {
     const double H = (double)r->s.hidden, L = (double)r->s.layers;
-    const double sampling = r->s.sample ? 4 * H * H * (L - 1) + H * (double)r->s.vocab : 0;
+    const double head = r->s.sample ? H * (double)r->s.vocab * (double)lstm_type_size(r->p->type) : 0;
+    const double sampling = r->s.sample ? 4 * H * H * (L - 1) : 0;
 
-    return (4 * H * H * L + sampling) * (double)lstm_type_size(r->type);
+    return (4 * H * H * L + sampling) * weight_bytes(r->p) + head;
 }
 
 /* Bytes streamed in the seconds of streamed_seconds(): the last step's recurrent weights are not needed going back. */
@@ -305,14 +325,14 @@ static double streamed_seconds(const run *r, double median)
 
 static void measure_limits(run *r)
 {
-    add_sample(&r->fma, limit_fma(r->type, r->threads));
+    add_sample(&r->fma, limit_fma(r->p->type, r->threads));
     add_sample(&r->stream, limit_stream((size_t)step_weights(r), r->threads));
     add_sample(&r->handover, limit_handover(r->threads));
 }
 
 static void measure(run *r, double seconds)
 {
-    engine e = engine_open(&r->s, r->type, r->threads);
+    engine e = engine_open(&r->s, r->p, r->threads);
 
     measure_limits(r);
     for (double start = bench_clock(), k = 0; k < 2 || bench_clock() - start < 0.1 * seconds; k++)
@@ -339,7 +359,7 @@ typedef struct result {
 
 static result result_of(run *r)
 {
-    const lstm_model_config net = net_of(&r->s, r->type);
+    const lstm_model_config net = net_of(&r->s, r->p);
     const lstm_trainer_config training = training_of(&r->s, r->threads);
     lstm_error err;
     lstm_plan plan;
@@ -363,27 +383,42 @@ static result result_of(run *r)
     return out;
 }
 
-static const char *precision(lstm_type type)
+/* The run in float of the same shape and threads; NULL when there is none. */
+static run *float_run(run *runs, size_t count, const run *r)
 {
-    return type == LSTM_F32 ? "float" : "double";
+    for (size_t k = 0; k < count; k++)
+        if (runs[k].p == &PRECISIONS[0] && runs[k].threads == r->threads && runs[k].place == r->place)
+            return &runs[k];
+    return NULL;
+}
+
+/* How many times as fast as in float; NAN when that was not measured. */
+static double ratio(run *r, run *in_float)
+{
+    return in_float ? bench_median(in_float->step.at, in_float->step.n) / bench_median(r->step.at, r->step.n) : NAN;
 }
 
 static void print_header(void)
 {
-    printf("%6s %5s %4s %4s %2s %4s %-6s %2s %9s %8s %8s %5s %8s %4s %6s %4s %4s  ", "config", "H", "B", "T", "L", "E",
-           "real", "p", "tokens/s", "ms", "best", "n", "GFLOP/s", "%", "GB/s", "%", "ns");
+    printf("%6s %5s %4s %4s %2s %4s %-6s %2s %9s %8s %8s %5s %5s %8s %4s %6s %4s %4s  ", "config", "H", "B", "T", "L",
+           "E", "real", "p", "tokens/s", "ms", "best", "n", "ratio", "GFLOP/s", "%", "GB/s", "%", "ns");
     for (int p = 0; p < LSTM_PHASES; p++)
         printf(" %s", lstm_phase_name(p));
     printf("\n");
 }
 
-static void print_text(run *r)
+static void print_text(run *r, run *in_float)
 {
     const result v = result_of(r);
 
-    printf("%6c %5zu %4zu %4zu %2zu %4zu %-6s %2d %9.0f %8.3f %8.3f %5zu %8.1f %4.0f ", r->s.name, r->s.hidden,
-           r->s.batch, r->s.seq, r->s.layers, r->s.embed, precision(r->type), r->threads, v.tokens, 1e3 * v.median,
-           1e3 * v.best, r->step.n, v.gflops, 100 * v.gflops / v.fma);
+    printf("%6c %5zu %4zu %4zu %2zu %4zu %-6s %2d %9.0f %8.3f %8.3f %5zu ", r->s.name, r->s.hidden,
+           r->s.batch, r->s.seq, r->s.layers, r->s.embed, r->p->name, r->threads, v.tokens, 1e3 * v.median,
+           1e3 * v.best, r->step.n);
+    if (in_float && in_float != r)
+        printf("%5.2f ", ratio(r, in_float));
+    else
+        printf("%5s ", "");
+    printf("%8.1f %4.0f ", v.gflops, 100 * v.gflops / v.fma);
     if (r->s.batch == 1)
         printf("%6.1f %4.0f ", v.gbs, 100 * v.gbs / v.stream);
     else
@@ -394,15 +429,17 @@ static void print_text(run *r)
     printf("\n");
 }
 
-static void print_json(run *r)
+static void print_json(run *r, run *in_float)
 {
     const result v = result_of(r);
 
-    printf("{\"peer\": \"lstmrun\", \"version\": \"%s\", \"kernel\": \"%s\", \"config\": \"%c\", \"hidden\": %zu, "
-           "\"batch\": %zu, \"seq\": %zu, \"layers\": %zu, \"embed\": %zu, \"vocab\": %zu, \"dropout\": %g, "
+    printf("{\"peer\": \"lstmrun\", \"version\": \"%s\", \"kernel\": \"%s\", \"tiles\": \"%s\", \"config\": \"%c\", "
+           "\"hidden\": %zu, \"batch\": %zu, \"seq\": %zu, \"layers\": %zu, \"embed\": %zu, \"vocab\": %zu, \"dropout\": %g, "
            "\"vanish\": %s, \"precision\": \"%s\", \"threads\": %d, ",
-           LSTM_VERSION, lstm_kernel(), r->s.name, r->s.hidden, r->s.batch, r->s.seq, r->s.layers, r->s.embed,
-           r->s.vocab, r->s.dropout, r->s.vanish ? "true" : "false", precision(r->type), r->threads);
+           LSTM_VERSION, lstm_kernel(), lstm_tiles(), r->s.name, r->s.hidden, r->s.batch, r->s.seq, r->s.layers,
+           r->s.embed, r->s.vocab, r->s.dropout, r->s.vanish ? "true" : "false", r->p->name, r->threads);
+    if (in_float && in_float != r)
+        printf("\"times_float\": %.4g, ", ratio(r, in_float));
     printf("\"tokens_per_second\": %.6g, \"ms\": %.6g, \"ms_best\": %.6g, \"repetitions\": %zu, \"gflops\": %.5g, "
            "\"fma_gflops\": %.5g, \"weights_gbs\": %.5g, \"stream_gbs\": %.5g, \"handover_ns\": %.3g, "
            "\"phases\": {",
@@ -418,7 +455,7 @@ typedef struct options {
     shape base[MOST_VALUES];
     size_t bases;
     size_t hidden[MOST_VALUES], batch[MOST_VALUES], threads[MOST_VALUES]; /* 0: end of the list */
-    bool types[2];
+    bool precisions[PRECISION_COUNT];
     size_t rounds;
     double seconds;
     bool json, check;
@@ -429,7 +466,7 @@ static const char USAGE[] =
     "  CONFIG     A B C D E F (docs/benchmarks.md); none and no shape below: all\n"
     "  hidden= batch= seq= layers= embed= vocab= dropout=   another shape, or changes to the configurations named\n"
     "  vanish=1   gradients that fade to denormals\n"
-    "  threads=1,2  precision=float,double  hidden= and batch= take lists, too\n"
+    "  threads=1,2  precision=float,double,bf16x6,bf16x3,bf16  hidden= and batch= take lists, too\n"
     "  seconds=1  of each measurement;  rounds=3  each measures everything once\n";
 
 static void usage(const char *argument)
@@ -477,12 +514,27 @@ static double read_number(const char *text, const char *argument)
     return value;
 }
 
-static void read_types(options *o, const char *text, const char *argument)
+static const precision *precision_named(const char *name, size_t length)
 {
-    o->types[LSTM_F32] = strstr(text, "float") != NULL;
-    o->types[LSTM_F64] = strstr(text, "double") != NULL;
-    if (!o->types[LSTM_F32] && !o->types[LSTM_F64])
-        usage(argument);
+    for (size_t k = 0; k < PRECISION_COUNT; k++)
+        if (strlen(PRECISIONS[k].name) == length && !strncmp(PRECISIONS[k].name, name, length))
+            return &PRECISIONS[k];
+    return NULL;
+}
+
+static void read_precisions(options *o, const char *text, const char *argument)
+{
+    memset(o->precisions, 0, sizeof o->precisions);
+    for (size_t length; ; text += length + 1) {
+        length = strcspn(text, ",");
+        const precision *p = precision_named(text, length);
+
+        if (!p)
+            usage(argument);
+        o->precisions[p - PRECISIONS] = true;
+        if (!text[length])
+            return;
+    }
 }
 
 /* A change to a shape; false when it is none. */
@@ -510,7 +562,7 @@ static bool read_setting(options *o, const char *key, const char *value, const c
     if (!strcmp(key, "threads"))
         read_sizes(o->threads, value, argument);
     else if (!strcmp(key, "precision"))
-        read_types(o, value, argument);
+        read_precisions(o, value, argument);
     else if (!strcmp(key, "seconds"))
         o->seconds = read_number(value, argument);
     else if (!strcmp(key, "rounds"))
@@ -589,7 +641,7 @@ static void read_settings(options *o, int argc, char **argv)
 
 static options read_options(int argc, char **argv)
 {
-    options o = {.rounds = 3, .seconds = 1, .check = true, .types = {[LSTM_F32] = true}};
+    options o = {.rounds = 3, .seconds = 1, .check = true, .precisions = {true}};
     const size_t threads = (size_t)lstm_threads();
 
     o.threads[0] = 1;
@@ -607,16 +659,16 @@ static options read_options(int argc, char **argv)
 
 typedef struct plan {
     run run[MOST_RUNS];
-    size_t count;
+    size_t count, shapes;
 } plan;
 
 static void add_runs(plan *p, const options *o, const shape *s)
 {
-    for (size_t t = 0; t < 2; t++)
-        for (size_t k = 0; o->types[t] && o->threads[k]; k++) {
+    for (size_t t = 0; t < PRECISION_COUNT; t++)
+        for (size_t k = 0; o->precisions[t] && o->threads[k]; k++) {
             if (p->count == MOST_RUNS)
                 bail("more than %d runs", MOST_RUNS);
-            p->run[p->count++] = (run){.s = *s, .type = (lstm_type)t, .threads = (int)o->threads[k]};
+            p->run[p->count++] = (run){.s = *s, .place = p->shapes, .p = &PRECISIONS[t], .threads = (int)o->threads[k]};
         }
 }
 
@@ -628,9 +680,11 @@ static void plan_shape(plan *p, const options *o, shape s)
         for (size_t b = 0; b == 0 || o->batch[b]; b++) {
             s.hidden = o->hidden[h] ? o->hidden[h] : hidden;
             s.batch = o->batch[b] ? o->batch[b] : batch;
-            if (o->check)
-                verify(&s, lstm_threads());
+            for (size_t t = 0; o->check && t < PRECISION_COUNT; t++)
+                if (o->precisions[t] || &PRECISIONS[t] == DOUBLE)
+                    verify(&s, &PRECISIONS[t], lstm_threads());
             add_runs(p, o, &s);
+            p->shapes++;
         }
 }
 
@@ -644,8 +698,8 @@ static void print_machine(void)
             break;
     if (f)
         fclose(f);
-    printf("lstmrun %s, kernel %s, %ld processors: %s\n", LSTM_VERSION, lstm_kernel(), sysconf(_SC_NPROCESSORS_ONLN),
-           cpu);
+    printf("lstmrun %s, kernel %s, tiles by %s, %ld processors: %s\n", LSTM_VERSION, lstm_kernel(), lstm_tiles(),
+           sysconf(_SC_NPROCESSORS_ONLN), cpu);
 }
 
 int main(int argc, char **argv)
@@ -662,8 +716,9 @@ int main(int argc, char **argv)
         print_machine();
         print_header();
     }
+    for (size_t k = 0; k < p.count; k++)
+        (o.json ? print_json : print_text)(&p.run[k], float_run(p.run, p.count, &p.run[k]));
     for (size_t k = 0; k < p.count; k++) {
-        (o.json ? print_json : print_text)(&p.run[k]);
         free(p.run[k].step.at);
         free(p.run[k].fma.at);
         free(p.run[k].stream.at);
