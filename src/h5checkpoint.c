@@ -656,9 +656,9 @@ static int load_open(int fd, const char *path, h5image *im, lstm_error *err)
     unsigned char trailer[TRAILER];
     uint8_t digest[LSTM_SHA256_SIZE];
     size_t got;
-    int error = fstat(fd, &st) != 0 ? errno : 0;
-    if (error)
-        return fileio_fail(err, "cannot read", path, error);
+    int error;
+    if (fstat(fd, &st) != 0)
+        return fileio_fail(err, "cannot read", path, errno);
     if (!S_ISREG(st.st_mode))
         return damaged(err, path, "is not a file");
     if (st.st_size <= TRAILER)

@@ -159,11 +159,11 @@ static int keep_old(const char *path, const char *previous, char **kept)
         return ENOMEM;
     }
     unlink(*kept);
-    int error = link(path, *kept) != 0 ? errno : 0;
-    if (error) {
-        free(*kept);
-        *kept = NULL;
-    }
+    if (link(path, *kept) == 0)
+        return 0;
+    int error = errno;
+    free(*kept);
+    *kept = NULL;
     if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK)
         error = rename(path, previous) != 0 ? errno : 0;
     return error == ENOENT ? 0 : error;

@@ -24,7 +24,7 @@ check() {
 
 report() {
     cd "$1" || exit 1
-    gcovr -j2 -r . -f src/ --csv | awk -F, -v whole=" $whole " -v goal_lines=$goal_lines \
+    gcovr -j2 -r . -f src/ --csv src | awk -F, -v whole=" $whole " -v goal_lines=$goal_lines \
         -v goal_branches=$goal_branches '
     function percent(part, of) { return of ? 100 * part / of : 100 }
     function row(name, lines, of_lines, branches, of_branches, mark) {

@@ -62,9 +62,9 @@ void fail_number(long number)
     choose(NUMBER, number, NULL);
 }
 
-void fail_name(const char *function)
+void fail_name(const char *function, long number)
 {
-    choose(NAME, 0, function);
+    choose(NAME, number, function);
 }
 
 void fail_path(size_t number)
@@ -132,7 +132,7 @@ static bool is_chosen(const char *function, void *caller)
     const path *p = chosen->how == PATH ? &chosen->paths[chosen->number] : NULL;
     switch (chosen->how) {
     case NUMBER: return chosen->calls == chosen->number;
-    case NAME: return strcmp(function, chosen->name) == 0;
+    case NAME: return strcmp(function, chosen->name) == 0 && chosen->number-- == 0;
     case PATH: return p->caller == caller && p->hash == hash_callers(caller);
     default: record(function, caller); return false;
     }

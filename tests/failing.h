@@ -22,7 +22,7 @@ extern int failing_errno;          /* the reason; 0: none. Of memory it is alway
 extern long failing_result;        /* what a call says that is not made (or is, if it closes something): -1 */
 
 void fail_number(long number); /* from 0; -1: no call fails, but they are counted */
-void fail_name(const char *function); /* the first call of it */
+void fail_name(const char *function, long number); /* a call of it, from 0 */
 void fail_path(size_t number);
 void record_paths(void); /* no call fails, but paths are numbered from here on */
 void fail_nothing(void); /* ends all of this */

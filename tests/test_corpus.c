@@ -397,8 +397,11 @@ static void test_label(void)
     name[299] = '\0';
     for (size_t at = 200; at + 1 < 299; at += 2)
         memcpy(name + at, "\xc3\xa9", 2);
-    lstm_text_label(name, label);
-    tap_ok(lstm_utf8_fault(label, strlen(label)) == strlen(label), "and no half of a character");
+    for (int shift = 0; shift < 2; shift++) {
+        lstm_text_label(name + shift, label);
+        tap_ok(lstm_utf8_fault(label, strlen(label)) == strlen(label), "and no half of a character");
+        name[298 - shift] = '\0';
+    }
     lstm_text_label("", label);
     tap_string(label, "the text", "a text without a name");
 }
@@ -763,6 +766,8 @@ static void test_config_errors(void)
     config.split[1] = -0.1;
     lstm_corpus_new(&config, &err);
     check_error("split", "fractions from 0 to 1 expected, got -0.1 for val", "a negative fraction");
+    config.split[1] = 1.5;
+    tap_ok(!lstm_corpus_new(&config, &err) && strstr(err.message, "got 1.5 for val"), "a fraction above 1");
     config.split[1] = NAN;
     tap_ok(!lstm_corpus_new(&config, &err) && strcmp(err.field, "split") == 0, "no number as a fraction");
     config.split[0] = 0.9;

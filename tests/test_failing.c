@@ -3,8 +3,10 @@
  * test_failing.c - one call fails: each allocation, each call of the system and each of libhdf5 in turn, once and from
  * then on, while checkpoints, logs and results of sweeps are written and read, metrics.csv is written and gone on with,
  * texts are loaded, vocabularies made and journals used. Each time there must be a sentence or it must have worked,
- * nothing that was there before may be lost, and everything is given back. LSTM_TORTURE=1 takes every call that logs and
- * results make instead of some. (Kills, and calls as they meet a log: test_faults.c.)
+ * nothing that was there before may be lost, and everything is given back. (Kills, and calls as they meet a log:
+ * test_faults.c.)
+ *
+ * LSTM_TORTURE=1 takes every call that logs and results make instead of some.
  */
 #define _GNU_SOURCE
 #include "corpus.h"
@@ -115,15 +117,15 @@ static void run_all(const scenario *s)
     failing_for_ever = false;
 }
 
-/* Only the first call of this name fails: for this reason, or with this result when there is no reason. Whether it
+/* Only call number `at` of this name fails: for this reason, or with this result when there is no reason. Whether it
  * worked all the same, or, if says is given, that is in the sentence. */
-static bool run_with(const scenario *s, const char *name, int error, long result, const char *says)
+static bool run_with(const scenario *s, const char *name, long at, int error, long result, const char *says)
 {
     tally t = {0};
     s->prepare();
     failing_errno = error;
     failing_result = result;
-    fail_name(name);
+    fail_name(name, at);
     run_once(s, &t);
     failing_errno = EIO;
     failing_result = -1;
@@ -246,6 +248,16 @@ static bool second_was_read(bool worked)
 }
 
 static const scenario writing = {"a checkpoint is written", two_checkpoints, write_third, a_generation_is_there, 1};
+static bool write_text(void)
+{
+    h5checkpoint *cp = h5checkpoint_new(&err);
+    const bool good = cp && !h5checkpoint_add_text(cp, "config", "{}", 2, &err) &&
+                      !h5checkpoint_write(cp, in_dir("latest.h5"), in_dir("previous.h5"), &err);
+    h5checkpoint_free(cp);
+    return good;
+}
+
+static const scenario writing_text = {"a text is written", two_checkpoints, write_text, a_generation_is_there, 1};
 static const scenario reading = {"a checkpoint is read", two_checkpoints, read_one, second_was_read, 1};
 
 /* File systems without hard links say so in these ways. */
@@ -253,18 +265,24 @@ static void test_no_links(void)
 {
     static const int reasons[] = {EPERM, EOPNOTSUPP, ENOSYS, EMLINK};
     for (size_t k = 0; k < sizeof reasons / sizeof *reasons; k++)
-        tap_ok(run_with(&writing, "link", reasons[k], -1, NULL), "both generations are kept without links (%s)",
+        tap_ok(run_with(&writing, "link", 0, reasons[k], -1, NULL), "both generations are kept without links (%s)",
                strerror(reasons[k]));
+    failing_for_ever = true;
+    tap_ok(run_with(&writing, "link", 0, EPERM, -1, strerror(EPERM)),
+           "where nothing may be renamed, either, the old one stays");
+    failing_for_ever = false;
 }
 
 /* libhdf5 or the system says that it was all done, but it was not. */
 static void test_lies(void)
 {
-    tap_ok(run_with(&writing, "H5Lvisit", 0, 0, "latest.h5"),
+    tap_ok(run_with(&writing, "H5Lvisit", 0, 0, 0, "latest.h5"),
            "an image without its tensors does not become a checkpoint");
-    tap_ok(run_with(&writing, "H5Aiterate2", 0, 0, "latest.h5"), "nor does one without its numbers");
-    tap_ok(run_with(&writing, "write", 0, 0, "Input/output error"), "nor what nothing was written of");
-    tap_ok(run_with(&reading, "pread", 0, 0, "shrinks while it is read"), "a file loses its end while it is read");
+    tap_ok(run_with(&writing_text, "H5Lvisit", 0, 0, 0, "latest.h5"), "nor does one without its text");
+    tap_ok(run_with(&writing, "H5Aiterate2", 0, 0, 0, "latest.h5"), "nor does one without its numbers");
+    tap_ok(run_with(&writing, "write", 0, 0, 0, "Input/output error"), "nor what nothing was written of");
+    tap_ok(run_with(&reading, "pread", 0, 0, 0, "shrinks while it is read"), "a file loses its end while it is read");
+    tap_ok(run_with(&reading, "pread", 1, 0, 0, "is damaged"), "or all but its end");
 }
 
 static bool finish_image(unsigned char *bytes, size_t room)
@@ -274,6 +292,24 @@ static bool finish_image(unsigned char *bytes, size_t room)
     free(other.bytes);
     return good;
 }
+
+/* In memory that is too small at first. */
+static bool grow_image(void)
+{
+    static const char bytes[100000];
+    h5image im = {calloc(1, 64), 0, 64};
+    hid_t file = im.bytes ? h5image_create(&im) : -1, space = H5Screate_simple(1, (hsize_t[]){sizeof bytes}, NULL);
+    hid_t data = file >= 0 ? H5Dcreate2(file, "x", H5T_NATIVE_CHAR, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT) : -1;
+    bool good = data >= 0 && H5Dwrite(data, H5T_NATIVE_CHAR, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0;
+    if (data >= 0)
+        H5Dclose(data);
+    H5Sclose(space);
+    good = file >= 0 && h5image_finish(&im, file) == 0 && good && im.size > sizeof bytes;
+    free(im.bytes);
+    return good || lstm_fail(&err, "", "no image") == 0;
+}
+
+static const scenario growing = {"an image grows", nothing, grow_image, anyway, 1};
 
 static void test_unfinished_images(void)
 {
@@ -324,6 +360,7 @@ static void test_probe(void)
 /* ---- metrics.csv ------------------------------------------------------------------------------------------------ */
 
 static const char *const columns[] = {"loss", "a \"b\", c"};
+enum { ROWS = 200 }; /* more than there is room for at first */
 
 static void no_csv(void)
 {
@@ -334,7 +371,7 @@ static bool write_csv(void)
 {
     csvlog *csv = csvlog_create(in_dir("m.csv"), &err);
     bool good = csv && !csvlog_columns(csv, 2, columns, &err);
-    for (int step = 1; step <= 40 && good; step++)
+    for (int step = 1; step <= ROWS && good; step++)
         good = !csvlog_row(csv, step, 1, columns, &(double){step / 3.0}, &err) &&
                !csvlog_row(csv, step, 1, (const char *const[]){"late"}, &(double){0}, &err) &&
                (step != 20 || !csvlog_flush(csv, &err));
@@ -343,7 +380,7 @@ static bool write_csv(void)
 
 static const char *csv_content(void)
 {
-    static char text[8192];
+    static char text[16384];
     FILE *f = fopen(in_dir("m.csv"), "r");
     text[f ? fread(text, 1, sizeof text - 1, f) : 0] = 0;
     if (f)
@@ -363,7 +400,15 @@ static bool lines_are_whole(bool worked)
     double value;
     for (; whole && *p; p += n)
         whole = sscanf(p, "%d,%lf,\n%n", &at, &value, &n) == 2 && at == ++step && value == step / 3.0;
-    return whole && (!worked || step == 40);
+    return whole && (!worked || step == ROWS);
+}
+
+/* Its columns are those of the first row. */
+static bool begin_csv(void)
+{
+    csvlog *csv = csvlog_create(in_dir("m.csv"), &err);
+    const bool good = csv && !csvlog_row(csv, 1, 2, columns, (double[]){1, 2}, &err);
+    return !csvlog_close(csv, &err) && good;
 }
 
 static void three_rows(void)
@@ -385,6 +430,7 @@ static bool two_rows_are_there(bool worked)
 }
 
 static const scenario csv_writing = {"metrics.csv is written", no_csv, write_csv, lines_are_whole, 1};
+static const scenario csv_beginning = {"metrics.csv is begun", no_csv, begin_csv, anyway, 1};
 static const scenario csv_resuming = {"metrics.csv is gone on with", three_rows, resume_csv, two_rows_are_there, 1};
 
 /* ---- logs -------------------------------------------------------------------------------------------------------- */
@@ -649,6 +695,8 @@ static int write_journal(void)
     static const char large[5000] = "large";
     h5journal j = {0};
     int error = h5journal_begin(&j);
+    if (!error) /* what there is room for at first, less what another run needs */
+        error = h5journal_run(&j, H5RUN_DATA, 1000, large, j.room - j.size - 40);
     if (!error)
         error = h5journal_run(&j, H5RUN_SUPERBLOCK, 0, "superblock", 10);
     if (!error)
@@ -709,7 +757,7 @@ static void test_interruptions(void)
         const char *call;
     } cases[] = {{&writing, "write"}, {&reading, "pread"}, {&text_loading, "read"}, {&journal_using, "pwrite"}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        tap_ok(run_with(cases[k].act, cases[k].call, EINTR, -1, NULL), "%s: %s is interrupted, and made again",
+        tap_ok(run_with(cases[k].act, cases[k].call, 0, EINTR, -1, NULL), "%s: %s is interrupted, and made again",
                cases[k].act->what, cases[k].call);
 }
 
@@ -719,14 +767,17 @@ int main(void)
     if (!mkdtemp(dir))
         return 1;
     failing_errno = EIO;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     keep_two_checkpoints();
     run_all(&writing);
     run_all(&reading);
     test_no_links();
     test_lies();
+    run_all(&growing);
     test_unfinished_images();
     test_probe();
     run_all(&csv_writing);
+    run_all(&csv_beginning);
     run_all(&csv_resuming);
     keep_log();
     run_all(&log_writing);
