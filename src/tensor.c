@@ -132,7 +132,7 @@ typedef struct position {
 
 static position position_of(const lstm_tensor *t, size_t flat)
 {
-    position p;
+    position p = {0};
     for (int d = t->ndim; d-- > 0; flat /= t->axis[d].size) {
         p.index[d] = flat % t->axis[d].size;
         p.place[d] = place_of(&t->axis[d], p.index[d]);
