@@ -6,28 +6,19 @@
 
 #include <string.h>
 
-#if LSTM_REAL == 32 && defined(LSTM_AMX_KERNEL)
-static bool by_units(void) { return lstm_machine_tiles(NULL) == LSTM_TILES_AMX; }
-
-static void run_by_units(team *me, void (*pass)(team *me))
-{
-    kern_amx_begin();
-    me->tiles_product = kern_amx_product;
-    pass(me);
-    kern_amx_end();
-}
-#else
-static bool by_units(void) { return false; }
-static void run_by_units(team *me, void (*pass)(team *me)) { pass(me); }
-#endif
-
 void REAL_NAME(tiled_run)(team *me, void (*pass)(team *me))
 {
     me->tiles_product = me->kern->tiles->product;
-    if (by_units())
-        run_by_units(me, pass);
-    else
+#if LSTM_REAL == 32 && defined(LSTM_AMX_KERNEL)
+    if (lstm_machine_tiles(NULL) == LSTM_TILES_AMX) {
+        kern_amx_begin();
+        me->tiles_product = kern_amx_product;
         pass(me);
+        kern_amx_end();
+        return;
+    }
+#endif
+    pass(me);
 }
 
 /* ---- where tiles are --------------------------------------------------------------------------------------------- */
