@@ -750,6 +750,12 @@ static bool old_or_new(bool worked)
 
 static const scenario journal_using = {"a journal is written and applied", open_journal, use_journal, old_or_new, 1};
 
+/* Its header was read whole. */
+static void test_short_journal(void)
+{
+    tap_ok(run_with(&journal_using, "pread", 2, 0, 0, "Invalid argument"), "a journal that loses its end is not applied");
+}
+
 static void test_interruptions(void)
 {
     static const struct {
@@ -787,6 +793,7 @@ int main(void)
     run_all(&text_loading);
     run_all(&vocab_keeping);
     run_all(&journal_using);
+    test_short_journal();
     test_interruptions();
     free(kept[0]);
     free(kept[1]);
