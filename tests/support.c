@@ -2,6 +2,7 @@
  *
  * support.c - see support.h
  */
+#define _GNU_SOURCE
 #include "support.h"
 #include "sha256.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Under the address sanitizer: an absurd allocation fails, as everywhere else, instead of ending the program. */
 const char *__asan_default_options(void);
@@ -386,6 +388,33 @@ uint64_t hash_pass(uint64_t hash, const lstm_trainer *tr)
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
+
+char test_dir[64];
+
+void make_test_dir(const char *name, bool in_memory)
+{
+    const char *below = in_memory && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(test_dir, sizeof test_dir, "%s/%s_XXXXXX", below, name);
+    if (!mkdtemp(test_dir))
+        bail("no folder %s", test_dir);
+}
+
+void remove_test_dir(void)
+{
+    char command[sizeof "rm -rf " + sizeof test_dir];
+    snprintf(command, sizeof command, "rm -rf %s", test_dir);
+    if (system(command))
+        bail("cannot remove %s", test_dir);
+}
+
+const char *in_dir(const char *name)
+{
+    static char path[32][256];
+    static int turn;
+    char *p = path[turn++ % 32];
+    snprintf(p, sizeof path[0], "%s/%s", test_dir, name);
+    return p;
+}
 
 unsigned char *slurp(const char *path, size_t *size)
 {

@@ -74,6 +74,12 @@ uint64_t hash_pass(uint64_t hash, const lstm_trainer *tr);
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
+/* A new folder for the test's files, of its name: below /dev/shm where memory will do and there is one, else /tmp. */
+void make_test_dir(const char *name, bool in_memory);
+void remove_test_dir(void); /* with all that is in it */
+extern char test_dir[64];
+/* The path of a file in it, in one of 32 buffers that are used in turn: not to be kept. */
+const char *in_dir(const char *name);
 unsigned char *slurp(const char *path, size_t *size); /* the caller frees; there is room for one byte more */
 void spill(const char *path, const void *bytes, size_t size);
 /* Makes the checksum at the end of a checkpoint (see h5checkpoint.c) right. */

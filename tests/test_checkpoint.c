@@ -19,17 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test_checkpoint_XXXXXX";
 static lstm_error err;
-
-static const char *in_dir(const char *name)
-{
-    static char path[32][256];
-    static int turn;
-    char *p = path[turn++ % 32];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 static bool says(const char *text)
 {
@@ -317,7 +307,7 @@ static bool refused(const char *path)
     int before = opened;
     h5checkpoint *cp = h5checkpoint_read(path, &err);
     h5checkpoint_free(cp);
-    return !cp && opened == before && !strstr(err.message, "HDF5") && strstr(err.message, path + strlen(dir));
+    return !cp && opened == before && !strstr(err.message, "HDF5") && strstr(err.message, path + strlen(test_dir));
 }
 
 static void test_damage(const char *path)
@@ -543,8 +533,7 @@ static void test_failing_writes(void)
 
 int main(int argc, char **argv)
 {
-    if (!mkdtemp(dir))
-        return 1;
+    make_test_dir("test_checkpoint", false);
     const char *path = argc > 1 ? argv[1] : in_dir("checkpoint.h5");
     test_round_trip_writes(path);
     test_round_trip_reads(path);
@@ -559,7 +548,6 @@ int main(int argc, char **argv)
     test_crafted();
     test_generations();
     test_failing_writes();
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) ? 1 : tap_done();
+    remove_test_dir();
+    return tap_done();
 }

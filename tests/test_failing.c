@@ -36,17 +36,7 @@ int __lsan_is_turned_off(void)
     return 1;
 }
 
-static char dir[64];
 static lstm_error err;
-
-static const char *in_dir(const char *name)
-{
-    static char path[8][128];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 /* ---- campaigns -------------------------------------------------------------------------------------------------- */
 
@@ -769,9 +759,7 @@ static void test_interruptions(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "%s/test_failing_XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(dir))
-        return 1;
+    make_test_dir("test_failing", true);
     failing_errno = EIO;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     keep_two_checkpoints();
@@ -798,7 +786,6 @@ int main(void)
     free(kept[0]);
     free(kept[1]);
     free(kept_log);
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) ? 1 : tap_done();
+    remove_test_dir();
+    return tap_done();
 }

@@ -17,6 +17,7 @@
 #include "h5checkpoint.h"
 #include "h5log.h"
 #include "h5txn.h"
+#include "support.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -33,17 +34,7 @@
 static const char *self;
 static int every = 10; /* a log victim's steps from flush to flush */
 static int checkpoints = 6; /* a checkpoint victim's */
-static char dir[64];
 static lstm_error err;
-
-static const char *in_dir(const char *name)
-{
-    static char path[8][128];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 /* ---- what victims write ----------------------------------------------------------------------------------------- */
 
@@ -163,7 +154,7 @@ static void set_number(const char *name, long value)
 
 static void become_victim(const char *mode, const fault *f)
 {
-    setenv("FAULT_PATH", dir, 1);
+    setenv("FAULT_PATH", test_dir, 1);
     if (!f->kind)
         setenv("FAULT_COUNT", in_dir("count.txt"), 1);
     if (f->kind) {
@@ -171,7 +162,7 @@ static void become_victim(const char *mode, const fault *f)
         set_number("FAULT_AT", f->at);
         set_number("FAULT_ERRNO", f->error);
     }
-    execl(self, self, mode, dir, (char *)NULL);
+    execl(self, self, mode, test_dir, (char *)NULL);
     _exit(127);
 }
 
@@ -182,7 +173,7 @@ static void read_report(FILE *from, const fault *f, outcome *o)
         sscanf(line, "committed %d", &o->committed);
         if (strncmp(line, "error: ", 7) != 0)
             continue;
-        o->clear = (o->clear || !o->error) && strstr(line, dir) && f->error && strstr(line, strerror(f->error));
+        o->clear = (o->clear || !o->error) && strstr(line, test_dir) && f->error && strstr(line, strerror(f->error));
         o->error = true;
     }
 }
@@ -620,7 +611,7 @@ static void follow(order *o, const fault_call *c)
         o->unsynced = true;
     if (c->what == 's' && is_new)
         o->unsynced = false;
-    if (c->what == 's' && strcmp(c->name, strrchr(dir, '/') + 1) == 0)
+    if (c->what == 's' && strcmp(c->name, strrchr(test_dir, '/') + 1) == 0)
         o->moved = false;
     if (c->what == 'r' && strcmp(c->name, "latest.h5") == 0) {
         o->renames++;
@@ -714,15 +705,13 @@ int main(int argc, char **argv)
         checkpoints = 60;
     }
     if (argc == 3) {
-        snprintf(dir, sizeof dir, "%s", argv[2]);
+        snprintf(test_dir, sizeof test_dir, "%s", argv[2]);
         return strcmp(argv[1], "log") == 0 ? log_victim(in_dir("log.h5"), 0)
                                            : checkpoint_victim();
     }
     self = argv[0];
     /* Kills and errors are ours, not the disk's: memory will do, and syncs cost nothing there. */
-    snprintf(dir, sizeof dir, "%s/test_faults_XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(dir))
-        return 1;
+    make_test_dir("test_faults", true);
     if (access("/proc/self/fd", F_OK) != 0)
         tap_skip_all("needs /proc to know the files that calls are about");
     long calls = count_calls("log");
@@ -732,6 +721,6 @@ int main(int argc, char **argv)
     test_order_of_calls();
     test_checkpoints(count_calls("checkpoint"));
     empty_dir();
-    rmdir(dir);
+    rmdir(test_dir);
     return tap_done();
 }

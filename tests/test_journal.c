@@ -14,17 +14,7 @@
 #define SIGNATURE "\211HDF\r\n\032\n"
 #define HEADER 64 /* bytes of a journal before its first run; 24 of each run before its data */
 
-static char dir[] = "/tmp/test_journal_XXXXXX";
 static int file, journal;
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][64];
-    static int turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 static void put(int fd, const void *bytes, size_t size, off_t offset)
 {
@@ -172,8 +162,7 @@ static void test_superblocks(void)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
+    make_test_dir("test_journal", false);
     file = open(in_dir("file"), O_RDWR | O_CREAT, 0600);
     journal = open(in_dir("journal"), O_RDWR | O_CREAT, 0600);
     test_use();
@@ -184,6 +173,6 @@ int main(void)
     close(journal);
     unlink(in_dir("file"));
     unlink(in_dir("journal"));
-    rmdir(dir);
+    rmdir(test_dir);
     return tap_done();
 }

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "h5log.h"
+#include "support.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -23,18 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/test_log_XXXXXX";
 static lstm_error err;
 static const char *self; /* this program */
-
-static const char *in_dir(const char *name)
-{
-    static char path[32][256];
-    static int turn;
-    char *p = path[turn++ % 32];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
 
 static bool says(const char *text)
 {
@@ -763,8 +754,7 @@ int main(int argc, char **argv)
         return !h5log_resume(argv[1], 0, NULL, &err) && puts(err.message) < 0;
     if (argc == 3)
         return grow(argv[1], atof(argv[2]));
-    if (!mkdtemp(dir))
-        return 1;
+    make_test_dir("test_log", false);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     test_metrics();
     test_many_rows();
@@ -786,10 +776,10 @@ int main(int argc, char **argv)
     }
     char command[600];
     if (argc > 1) {
-        snprintf(command, sizeof command, "cat %s/records.h5 > '%s'", dir, argv[1]);
+        snprintf(command, sizeof command, "cat %s/records.h5 > '%s'", test_dir, argv[1]);
         if (system(command))
             return 1;
     }
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) ? 1 : tap_done();
+    remove_test_dir();
+    return tap_done();
 }

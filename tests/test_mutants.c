@@ -29,7 +29,6 @@ typedef struct progress {
     long at, refused, taken, partial, unclear;
 } progress;
 
-static char dir[64];
 static lstm_error err;
 static uint64_t random_state;
 
@@ -39,15 +38,6 @@ static size_t below(size_t n) /* xorshift64 */
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
     return (size_t)(random_state >> 11) % n;
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][128];
-    static int turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
 }
 
 /* ---- a small checkpoint with one of everything ------------------------------------------------------------------ */
@@ -227,9 +217,9 @@ static long torture(long otherwise)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "%s/test_mutants_XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (!mkdtemp(dir) || p == MAP_FAILED)
+    make_test_dir("test_mutants", true);
+    if (p == MAP_FAILED)
         return 1;
     size_t size;
     write_good(in_dir("good.h5"));
@@ -257,6 +247,6 @@ int main(void)
     free(good);
     unlink(in_dir("good.h5"));
     unlink(in_dir("mutant.h5"));
-    rmdir(dir);
+    rmdir(test_dir);
     return tap_done();
 }
