@@ -8,9 +8,7 @@
 #
 # With LSTM_TORTURE set (make torture) 20 runs each, and stopped at every step.
 set -u
-program=${LSTMRUN:-./lstmrun} lstmlog=${LSTMLOG:-./lstmlog} other=${OTHER_LSTMRUN-}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
-case $lstmlog in /*) ;; *) lstmlog=$PWD/$lstmlog ;; esac
+other=${OTHER_LSTMRUN-}
 case $other in /* | "") ;; *) other=$PWD/$other ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99

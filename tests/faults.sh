@@ -8,8 +8,8 @@
 #
 # LSTM_TORTURE=N: so many points of each kind instead of 3.
 set -u
-program=$PWD/lstmrun-faulty
 . "${srcdir:-.}/tests/tap.sh"
+program=$PWD/lstmrun-faulty
 cd "$work" || exit 99
 [ -d /proc/self/fd ] || skip_all "needs /proc to know the files that calls are about"
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA

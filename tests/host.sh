@@ -8,15 +8,11 @@ set -u
 if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
     HOST_SIGNALS=default exec env --default-signal sh "$0" "$@"
 fi
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA
 export HOME="$work" XDG_CACHE_HOME="$work/cache" OMP_NUM_THREADS=2
 
-# run ARGUMENT...: keeps output in out and err, exit status in status
-run() { "$program" "$@" >out 2>err; status=$?; }
 silent() { [ ! -s err ]; result $? "  no complaint"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------

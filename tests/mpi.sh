@@ -8,8 +8,6 @@ set -u
 if [ -z "${HOST_SIGNALS-}" ] && env --default-signal true 2>/dev/null; then
     HOST_SIGNALS=default exec env --default-signal sh "$0" "$@"
 fi
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 mpirun=${MPIRUN:-mpirun}
 . "${srcdir:-.}/tests/tap.sh"
 [ "${SANITIZER:-no}" = no ] || skip_all "MPI libraries keep memory that the sanitizer would count as lost"

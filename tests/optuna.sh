@@ -4,14 +4,10 @@
 # Sweeps whose configurations Optuna chooses: they get better, and are the same after kills. Speaks TAP.
 # LSTMRUN names the program (default: ./lstmrun).
 set -u
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_SWEEP
 export HOME="$work" OMP_NUM_THREADS=1
-
-run() { "$program" "$@" >out 2>err; status=$?; }
 
 # A bowl with its bottom at lr=3e-3 layers=2 kind=good; with several layers the parameter `drop` is there, too.
 cat >bowl.lua <<'END'

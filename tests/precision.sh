@@ -4,17 +4,10 @@
 # Runs with products of bfloat16 numbers: what they say, how they go on, how they are repeated elsewhere. Speaks TAP.
 # LSTMRUN and LSTMLOG name the programs (default: ./lstmrun, ./lstmlog).
 set -u
-program=${LSTMRUN:-./lstmrun} lstmlog=${LSTMLOG:-./lstmlog}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
-case $lstmlog in /*) ;; *) lstmlog=$PWD/$lstmlog ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA LSTM_KERNEL
 export OMP_NUM_THREADS=2 LSTM_TILES=software
-
-# run ARGUMENT...: keeps output in out and err, exit status in status
-run() { "$program" "$@" >out 2>err; status=$?; }
-log() { "$lstmlog" "$@" >out 2>err; status=$?; }
 
 write_text >text
 cat >tiny.lua <<'END'

@@ -4,17 +4,11 @@
 # lstmrun replay, kept checkpoints, and what a run does that diverges. Speaks TAP. LSTMRUN and LSTMLOG name the programs
 # (default: ./lstmrun, ./lstmlog).
 set -u
-program=${LSTMRUN:-./lstmrun} lstmlog=${LSTMLOG:-./lstmlog}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
-case $lstmlog in /*) ;; *) lstmlog=$PWD/$lstmlog ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA LSTM_KERNEL
 export OMP_NUM_THREADS=2
 
-# run ARGUMENT...: keeps output in out and err, exit status in status
-run() { "$program" "$@" >out 2>err; status=$?; }
-log() { "$lstmlog" "$@" >out 2>err; status=$?; }
 there() { [ -s "$1" ]; result $? "  $1 is there"; }
 gone() { [ ! -e "$1" ]; result $? "  $1 is not there"; }
 

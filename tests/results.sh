@@ -5,15 +5,10 @@
 # LSTMRUN names the program (default: ./lstmrun).
 set -u
 srcdir=$(cd "${srcdir:-.}" && pwd)
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "$srcdir/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_SWEEP
 export HOME="$work" OMP_NUM_THREADS=1
-
-# run ARGUMENT...: keeps output in out and err, exit status in status
-run() { "$program" "$@" >out 2>err; status=$?; }
 
 # The loss is known: 10 a + seed + 1 / step; longer by `more` steps. A parameter is called as a column is, one is text.
 cat >known.lua <<'END'

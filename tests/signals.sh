@@ -6,8 +6,6 @@
 #
 # LSTM_TORTURE=N: so many moments, instead of 4.
 set -u
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 # What a shell starts in the background has SIGINT ignored; env can take that back.

@@ -5,8 +5,6 @@
 # told that their time is up, and fail; the results are those of the same sweep run without Slurm, bit for bit. Speaks
 # TAP. LSTMRUN names the program (default: ./lstmrun). Run by `make torture`; takes a minute or two.
 set -u
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 PATH=$PATH:/usr/sbin:/sbin
 for tool in slurmctld slurmd sbatch squeue scontrol scancel; do
@@ -16,7 +14,6 @@ cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_SWEEP
 export HOME="$work" OMP_NUM_THREADS=1 SLURM_CONF="$work/slurm.conf"
 
-run() { "$program" "$@" >out 2>err; status=$?; }
 # await SECONDS COMMAND...: until the command succeeds
 await() {
     local until=$((SECONDS + $1))

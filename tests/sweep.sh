@@ -4,15 +4,11 @@
 # Sweeps as a user meets them: run, killed and run again, shared, pruned, and what is said when they are wrong. Speaks TAP.
 # LSTMRUN names the program (default: ./lstmrun); LSTM_TORTURE: how often the sweep and its trials are killed (3).
 set -u
-program=${LSTMRUN:-./lstmrun}
-case $program in /*) ;; *) program=$PWD/$program ;; esac
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_DATA LSTMRUN_SWEEP
 export HOME="$work" XDG_CACHE_HOME="$work/cache" OMP_NUM_THREADS=1
 
-# run ARGUMENT...: keeps output in out and err, exit status in status
-run() { "$program" "$@" >out 2>err; status=$?; }
 silent() { [ ! -s err ]; result $? "  no complaint"; }
 
 # ---- material -------------------------------------------------------------------------------------------------------

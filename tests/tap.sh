@@ -2,12 +2,19 @@
 #
 # What the shell tests share; to be sourced, after `set -u`: . "${srcdir:-.}/tests/tap.sh"
 #
-# TAP, a folder that is removed at the end ($work), the search for a Python that has what a test needs, a text to learn and
-# the comparison of checkpoints.
+# TAP, the programs that are tested, a folder that is removed at the end ($work), the search for a Python that has what a
+# test needs, a text to learn and the comparison of checkpoints.
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/lstmrun-test.XXXXXX") || exit 99
 trap 'rm -rf "$work"' EXIT
 count=0 failed=0
+
+# LSTMRUN and LSTMLOG name the programs. run ARGUMENT..., log ARGUMENT...: keep output in out and err, exit status in status
+program=${LSTMRUN:-./lstmrun} lstmlog=${LSTMLOG:-./lstmlog}
+case $program in /*) ;; *) program=$PWD/$program ;; esac
+case $lstmlog in /*) ;; *) lstmlog=$PWD/$lstmlog ;; esac
+run() { "$program" "$@" >out 2>err; status=$?; }
+log() { "$lstmlog" "$@" >out 2>err; status=$?; }
 
 # result STATUS TEXT: one test. Of a failed one the files out and err of the current folder are shown.
 result() {

@@ -156,7 +156,8 @@ function watch.new(cfg, fit)
   return setmetatable({
     fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
     full = { gradients = cfg.gradients.full, parameters = cfg.parameters.full },
-    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm", output = cfg.activations.output,
+    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
+    output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
     names = {}, announced = {},
   }, meta)
