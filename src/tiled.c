@@ -255,8 +255,9 @@ static void pack_inputs_turned(const team *me, const real *x, size_t blocks, siz
     }
 }
 
-/* Panels that go together, so that what is read of x_turned serves all of them. */
-#define PANELS_AT_ONCE 4
+/* Panels that go together, so that what is read of x_turned serves all of them; more of them than two push each other
+ * out of the second cache. */
+#define PANELS_AT_ONCE 2
 
 /* dW = x^T d; panels are dealt out to the threads. A panel of five blocks (the head's) goes by itself. */
 static void gradient_products(const team *me, size_t param, const lstm_tiled *d)
