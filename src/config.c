@@ -76,14 +76,13 @@ int lstm_check_model(const lstm_model_config *c, lstm_error *err)
     return check_total(c, err);
 }
 
-/* Units and rows from which products in tiles were seen to gain; rows fill tiles of 16. */
-#define TILED_UNITS 256
-#define TILED_ROWS 32
+/* Units and rows from which products in tiles were seen to gain (docs/precision.md). */
+#define TILED_UNITS 512
+#define TILED_ROWS 64
 
 lstm_products lstm_products_for(const lstm_model_config *m, const lstm_trainer_config *c)
 {
-    const size_t rows = lstm_whole_batch(c), filled = (rows + TILE_SIDE - 1) / TILE_SIDE * TILE_SIDE;
-    const bool gains = m->hidden >= TILED_UNITS && rows >= TILED_ROWS && 5 * rows >= 4 * filled;
+    const bool gains = m->hidden >= TILED_UNITS && lstm_whole_batch(c) >= TILED_ROWS;
     return gains && lstm_auto_units() ? LSTM_PRODUCTS_BF16X6 : LSTM_PRODUCTS_REAL;
 }
 

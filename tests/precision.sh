@@ -90,8 +90,8 @@ matches "auto_units +false"
 cat >as_with_units.lua <<'END'
 local core = require "lstm.core"
 core.auto_units(true)
-local model <close> = core.model { vocab = 5, hidden = 256, precision = "auto" }
-local wide <close> = model:trainer { batch = 32, seq = 1 }
+local model <close> = core.model { vocab = 5, hidden = 512, precision = "auto" }
+local wide <close> = model:trainer { batch = 64, seq = 1 }
 local thin <close> = model:trainer { batch = 1, seq = 1 }
 print(model.config.precision, wide.precision, thin.precision)
 END
