@@ -63,11 +63,16 @@ def check_netcdf(path):
 
 
 def session(path, **how):
-    """One look at a log that is being written. Returns (commits, rows), None when it cannot be read; asserts values."""
+    """One look at a log that is being written. Returns (commits, rows), "wrong" for values of two commits, None when it
+    cannot be read, or when, read whole, another commit has come meanwhile: one may come between two pages of a read."""
     try:
         with h5py.File(path, "r", **how) as f:
             commits, steps, loss = int(f.attrs["commits"]), f["metrics/step"][...], f["metrics/loss"][...]
             h = f["act/h"][...] if "act/h" in f else np.zeros((0, 3))
+        if how:
+            with h5py.File(path, "r", **how) as f:
+                if int(f.attrs["commits"]) != commits:
+                    return None
     except (OSError, KeyError, RuntimeError):
         return None
     n = len(steps)
