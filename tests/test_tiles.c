@@ -423,6 +423,7 @@ static void check_networks(void)
         {"dense 37, 1x50, B=17 T=4", dense(LSTM_CELL_LSTM, 37, 50, 1), 17, 4},
         {"dense rnn 3, 2x21, B=3 T=6", dense(LSTM_CELL_RNN, 3, 21, 2), 3, 6},
         {"dense rnn 90, 1x100, B=40 T=3", dense(LSTM_CELL_RNN, 90, 100, 1), 40, 3},
+        {"dense 150, 1x16, B=130 T=4 (more rows, more k)", dense(LSTM_CELL_LSTM, 150, 16, 1), 130, 4},
         {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1},
         {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4},
         {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3},
