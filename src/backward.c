@@ -72,7 +72,7 @@ static void input_product(const team *me, const team_piece *p, size_t l, size_t 
     const size_t first = p->panel * PANEL + p->first, param = input ? me->y->wih[l] : me->y->whh[l];
     const real *dz = (const real *)w->dz + t * gate_step(me), *w_t = input ? w->wih_t : w->whh_t;
     if (tiled(me)) {
-        REAL_NAME(tiled_input_product)(me, p, l, t, input, c);
+        REAL_NAME(tiled_input_product)(me, p, l, t, t + 1, input, c, 0);
         return;
     }
     if (me->tr->lanes) {
@@ -251,13 +251,14 @@ static void head_input(const team *me, const team_piece *p, size_t t, real *dh)
 /* dL/dh of the top layer from the logits, for this thread's blocks and rows. */
 static void head_inputs(const team *me)
 {
-    const size_t width = tiled_head(me) ? TILED_BLOCKS : PANEL;
-    for (size_t t = 0; t < me->tr->steps; t++)
+    const size_t width = tiled_head(me) ? TILED_BLOCKS : PANEL, steps = me->tr->steps;
+    const size_t times = tiled_head(me) ? REAL_NAME(tiled_times)(me, &me->tr->dy) : 1;
+    for (size_t t = 0; t < steps; t += times)
         for (size_t i = 0; i < team_pieces(me->g0, me->g1, width); i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
             real *dh = (real *)me->tr->layer[me->y->L - 1].dh + t * unit_step(me);
             if (tiled_head(me))
-                REAL_NAME(tiled_head_inputs)(me, &p, t, dh);
+                REAL_NAME(tiled_head_inputs)(me, &p, t, t + times < steps ? t + times : steps, dh);
             else
                 head_input(me, &p, t, dh);
         }
@@ -403,19 +404,25 @@ static void layer_inputs(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
-    const size_t times = team_times(gate_step(me) * sizeof(real)), width = piece_width(me);
+    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, &me->tr->dz) : team_times(gate_step(me) * sizeof(real));
+    const size_t width = piece_width(me);
     size_t first = me->g0, last = me->g1;
     real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
     if (l == 0 && me->by_rows)
         last = me->y->in_blocks;
     else if (l == 0)
         team_share(me, me->y->in_blocks, &first, &last);
-    for (size_t from = 0; from < steps; from += times)
+    for (size_t from = 0; from < steps; from += times) {
+        const size_t to = from + times < steps ? from + times : steps;
         for (size_t i = 0; i < team_pieces(first, last, width); i++) {
             const team_piece p = team_piece_at(first, last, width, i, false);
-            for (size_t t = from; t < from + times && t < steps; t++)
-                input_product(me, &p, l, t, true, dx + t * x_step);
+            if (tiled(me))
+                REAL_NAME(tiled_input_product)(me, &p, l, from, to, true, dx + from * x_step, x_step);
+            else
+                for (size_t t = from; t < to; t++)
+                    input_product(me, &p, l, t, true, dx + t * x_step);
         }
+    }
     if (l)
         undrop(me, dx, w->mask);
     else if (me->y->embedding != SIZE_MAX) {

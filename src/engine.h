@@ -145,9 +145,10 @@ struct lstm_trainer {
     size_t parts;
     lstm_tiled x, h[2], dz;           /* rows of the batch, at each time step: dense input of layer 0; h of layer l at
                                          times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
-    lstm_tiled dz_turned, x_turned;   /* k: all positions (t, b) of a batch */
+    lstm_tiled x_turned;              /* k: all positions (t, b) of a batch */
+    lstm_tiled woven;                 /* some of these of dz or dy, for each column block */
     bool wide_head;                   /* its products are in tiles, too: */
-    lstm_tiled head_tiles, head_turned, dy, dy_turned; /* as whh, whh_turned, dz, dz_turned */
+    lstm_tiled head_tiles, head_turned, dy; /* as whh, whh_turned, dz */
     bool has_weights;                 /* the layers' weights have been packed */
     lstm_piece *piece;
     size_t pieces;

@@ -193,7 +193,8 @@ static void input_products(const team *me, size_t l)
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
     const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
-    const size_t times = team_times(x_step * sizeof(real));
+    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, l ? &me->tr->h[0] : &me->tr->x)
+                                   : team_times(x_step * sizeof(real));
     const real *weight = weights(me, me->y->wih[l]);
     for (size_t from = 0; from < steps; from += times)
         for (size_t i = 0; i < pieces; i++) {

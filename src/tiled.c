@@ -48,6 +48,17 @@ static const lstm_tiled *inputs(const team *me, size_t l, size_t *time)
     return l ? states(me, l - 1) : &me->tr->x;
 }
 
+/* Bytes of an operand that go together: they share the second cache of a processor with matrix units, 2 MB, with weights
+ * and results. */
+#define NEAR_BYTES ((size_t)576 << 10)
+
+size_t REAL_NAME(tiled_times)(const team *me, const lstm_tiled *rows)
+{
+    const size_t depth = rows->depth < TILES_AT_ONCE ? rows->depth : TILES_AT_ONCE;
+    const size_t bytes = rows->groups * depth * me->tr->parts * TILE_SIZE * sizeof *rows->at;
+    return bytes < NEAR_BYTES ? NEAR_BYTES / bytes : 1;
+}
+
 /* ---- once a pass: the weights ------------------------------------------------------------------------------------ */
 
 /* Column block n of a packed matrix. */
@@ -182,30 +193,35 @@ void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t 
                               me->tr->parts);
 }
 
-/* Blocks `first` and following of c [block][B][NB] = d w at time t, for this thread's rows. */
-static void input_gradients(const team *me, size_t first, size_t blocks, const lstm_tiled *d, size_t t,
-                            const lstm_tiled *w, real *c)
+/* Blocks of c [block][B][NB] = d w at time steps [from, to), c_step apart, for this thread's rows. A part of w along k
+ * serves all these steps while it is near; the order of sums is the same. */
+static void input_gradients(const team *me, const team_piece *p, const lstm_tiled *d, size_t from, size_t to,
+                            const lstm_tiled *w, real *c, size_t c_step)
 {
-    const size_t B = me->tr->config.batch;
-    me->tiles_product(&(kern_tiles){.rows = me->r1 - me->r0,
-                                    .blocks = blocks,
-                                    .depth = d->depth,
-                                    .parts = me->tr->parts,
-                                    .a = rows_at(me, d, t, me->r0, 0),
-                                    .b = tile_at(me, w, first, 0),
-                                    .a_group = group_size(me, d),
-                                    .b_block = group_size(me, w),
-                                    .c = c + (first * B + me->r0) * NB,
-                                    .c_row = NB,
-                                    .c_block = B * NB,
-                                    .c_panel = PANEL * B * NB});
+    const size_t B = me->tr->config.batch, first = p->panel * TILED_BLOCKS + p->first;
+    const size_t most = to - from > 1 ? TILES_AT_ONCE : d->depth;
+    for (size_t k = 0; k < d->depth; k += most)
+        for (size_t t = from; t < to; t++)
+            me->tiles_product(&(kern_tiles){.rows = me->r1 - me->r0,
+                                            .blocks = p->blocks,
+                                            .depth = d->depth - k < most ? d->depth - k : most,
+                                            .parts = me->tr->parts,
+                                            .a = rows_at(me, d, t, me->r0, 2 * k),
+                                            .b = tile_at(me, w, first, k),
+                                            .a_group = group_size(me, d),
+                                            .b_block = group_size(me, w),
+                                            .c = c + (t - from) * c_step + (first * B + me->r0) * NB,
+                                            .c_row = NB,
+                                            .c_block = B * NB,
+                                            .c_panel = PANEL * B * NB,
+                                            .add = k > 0});
 }
 
-void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c)
+void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
+                                    real *c, size_t c_step)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    input_gradients(me, p->panel * TILED_BLOCKS + p->first, p->blocks, &me->tr->dz, t,
-                    input ? &w->wih_turned : &w->whh_turned, c);
+    input_gradients(me, p, &me->tr->dz, from, to, input ? &w->wih_turned : &w->whh_turned, c, c_step);
 }
 
 /* ---- gradients of weights: k runs over the positions (t, b) ------------------------------------------------------ */
@@ -225,21 +241,6 @@ static void position_rows(const team *me, const real *rows[], const real *x, siz
     }
 }
 
-/* `blocks` column blocks of d: those of a panel lie side by side in rows of `row` numbers, panels `panel` apart. */
-static void pack_positions(const team *me, const lstm_tiled *to, const real *d, size_t blocks, size_t step, size_t row,
-                           size_t panel)
-{
-    const size_t tiles = position_tiles(me), panels = (blocks + PANEL - 1) / PANEL;
-    const real *rows[TILE_DEPTH];
-    size_t first, last;
-    team_share(me, panels * tiles, &first, &last);
-    for (size_t i = first; i < last; i++)
-        for (size_t n = i / tiles * PANEL; n < (i / tiles + 1) * PANEL && n < blocks; n++) {
-            position_rows(me, rows, d + n / PANEL * panel + n % PANEL * NB, i % tiles, step, row);
-            me->kern->tiles->pairs(tile_at(me, to, n, i % tiles), rows, me->tr->parts);
-        }
-}
-
 /* The transpose of x: [block][B][NB], time steps `step` apart. */
 static void pack_inputs_turned(const team *me, const real *x, size_t blocks, size_t step)
 {
@@ -255,53 +256,85 @@ static void pack_inputs_turned(const team *me, const real *x, size_t blocks, siz
     }
 }
 
+/* Column blocks of d as tiles of B, for `count` tiles of positions from `tile` on: into tr->woven, as its blocks `to` and
+ * following. */
+static void weave_positions(const team *me, const lstm_tiled *d, size_t block, size_t blocks, size_t tile, size_t count,
+                            size_t to)
+{
+    const size_t B = me->tr->config.batch, positions = me->tr->steps * B;
+    const uint16_t *rows[TILE_DEPTH], *row[TILE_DEPTH];
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < TILE_DEPTH; j++) {
+            const size_t at = (tile + i) * TILE_DEPTH + j;
+            rows[j] = at < positions ? rows_at(me, d, at / B, at % B, 0) + at % B % TILE_SIDE * TILE_DEPTH : NULL;
+        }
+        for (size_t n = block; n < block + blocks; n++) {
+            for (size_t j = 0; j < TILE_DEPTH; j++)
+                row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : NULL;
+            me->kern->tiles->weave(tile_at(me, &me->tr->woven, to + n - block, i), row, me->tr->parts);
+        }
+    }
+}
+
 /* Panels that go together, so that what is read of x_turned serves all of them; more of them than two push each other
  * out of the second cache. */
 #define PANELS_AT_ONCE 2
 
-/* dW = x^T d; panels are dealt out to the threads. A panel of five blocks (the head's) goes by itself. */
+/* dW = x^T d, for some panels; their columns of d are woven a part at a time, which is used while it is near. `to`: where
+ * in tr->woven. */
+static void gradient_product(const team *me, size_t param, const lstm_tiled *d, size_t panel, size_t blocks, size_t to)
+{
+    const lstm_packed *w = &me->y->param[param].packed;
+    const lstm_tiled *x = &me->tr->x_turned, *woven = &me->tr->woven;
+    const size_t row = w->per_panel * NB, depth = position_tiles(me);
+    for (size_t k = 0; k < depth; k += TILES_AT_ONCE) {
+        const size_t count = depth - k < TILES_AT_ONCE ? depth - k : TILES_AT_ONCE;
+        weave_positions(me, d, panel * w->per_panel, blocks, k, count, to);
+        me->tiles_product(&(kern_tiles){.rows = w->k,
+                                        .blocks = blocks,
+                                        .depth = count,
+                                        .parts = me->tr->parts,
+                                        .a = tile_at(me, x, 0, k),
+                                        .b = tile_at(me, woven, to, 0),
+                                        .a_group = group_size(me, x),
+                                        .b_block = group_size(me, woven),
+                                        .c = (real *)me->tr->grad + me->y->param[param].offset + panel * w->k * row,
+                                        .c_row = row,
+                                        .c_block = NB,
+                                        .c_panel = w->per_panel == PANEL ? w->k * row : PANEL * NB,
+                                        .add = k > 0 || me->tr->counters.accumulated > 0});
+    }
+}
+
+/* Panels are dealt out to the threads. A panel of five blocks (the head's) goes by itself. */
 static void gradient_products(const team *me, size_t param, const lstm_tiled *d)
 {
     const lstm_packed *w = &me->y->param[param].packed;
-    const lstm_tiled *x = &me->tr->x_turned;
-    real *dw = (real *)me->tr->grad + me->y->param[param].offset;
-    const size_t row = w->per_panel * NB, most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1;
+    const size_t most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1;
     size_t first, last;
     team_share(me, lstm_packed_panels(w), &first, &last);
     for (size_t panel = first; panel < last; panel += most) {
         const size_t count = last - panel < most ? last - panel : most;
         const size_t left = w->blocks - panel * w->per_panel, blocks = count * w->per_panel;
-        me->tiles_product(&(kern_tiles){.rows = w->k,
-                                        .blocks = left < blocks ? left : blocks,
-                                        .depth = position_tiles(me),
-                                        .parts = me->tr->parts,
-                                        .a = x->at,
-                                        .b = tile_at(me, d, panel * w->per_panel, 0),
-                                        .a_group = group_size(me, x),
-                                        .b_block = group_size(me, d),
-                                        .c = dw + panel * w->k * row,
-                                        .c_row = row,
-                                        .c_block = NB,
-                                        .c_panel = most > 1 ? w->k * row : PANEL * NB,
-                                        .add = me->tr->counters.accumulated > 0});
+        gradient_product(me, param, d, panel, left < blocks ? left : blocks, first * w->per_panel);
     }
 }
 
 void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const lstm_tiled *dz = &me->tr->dz_turned;
-    const size_t B = me->tr->config.batch, row = PANEL * NB, blocks = (w->k + NB - 1) / NB;
-    pack_positions(me, dz, w->dz, me->y->panels * PANEL, gate_step(me), row, B * row);
+    const size_t B = me->tr->config.batch, blocks = (w->k + NB - 1) / NB;
     if (w->k) {
         pack_inputs_turned(me, w->x, blocks, blocks * B * NB);
         team_barrier(me);
-        gradient_products(me, me->y->wih[l], dz);
+        gradient_products(me, me->y->wih[l], &me->tr->dz);
         team_barrier(me);
     }
     pack_inputs_turned(me, w->h, me->y->G, unit_step(me));
     team_barrier(me);
-    gradient_products(me, me->y->whh[l], dz);
+    gradient_products(me, me->y->whh[l], &me->tr->dz);
+    if (l) /* the layer below has its dz in the same place, shared out otherwise */
+        team_barrier(me);
 }
 
 /* ---- the head ------------------------------------------------------------------------------------------------------ */
@@ -314,8 +347,8 @@ void REAL_NAME(tiled_outputs)(const team *me)
     size_t first, last;
     team_share(me, me->tr->steps * panels, &first, &last);
     for (size_t i = first; i < last; i++) {
-        size_t t = i / panels;
-        const size_t block = i % panels * TILED_BLOCKS, left = me->y->o_blocks - block;
+        size_t t = i % me->tr->steps;
+        const size_t block = i / me->tr->steps * TILED_BLOCKS, left = me->y->o_blocks - block;
         const lstm_tiled *x = inputs(me, me->y->L, &t);
         me->tiles_product(&(kern_tiles){.rows = B,
                                         .blocks = left < TILED_BLOCKS ? left : TILED_BLOCKS,
@@ -325,7 +358,7 @@ void REAL_NAME(tiled_outputs)(const team *me)
                                         .b = tile_at(me, w, block, 0),
                                         .a_group = group_size(me, x),
                                         .b_block = group_size(me, w),
-                                        .c = (real *)me->tr->logits + i / panels * B * stride + block * NB,
+                                        .c = (real *)me->tr->logits + i % me->tr->steps * B * stride + block * NB,
                                         .c_row = stride,
                                         .c_block = NB,
                                         .c_panel = PANEL * NB});
@@ -343,14 +376,12 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
         for (size_t n = 0; n < me->y->o_blocks; n++)
             me->kern->tiles->rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
                                   me->tr->parts);
-    pack_positions(me, &me->tr->dy_turned, dy, me->y->o_blocks, B * stride, stride, PANEL * NB);
     pack_inputs_turned(me, me->tr->head_x, me->y->G, unit_step(me));
 }
 
-void REAL_NAME(tiled_head_weights)(const team *me) { gradient_products(me, me->y->head, &me->tr->dy_turned); }
+void REAL_NAME(tiled_head_weights)(const team *me) { gradient_products(me, me->y->head, &me->tr->dy); }
 
-void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t t, real *dh)
+void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t from, size_t to, real *dh)
 {
-    const size_t first = p->panel * TILED_BLOCKS + p->first;
-    input_gradients(me, first, p->blocks, &me->tr->dy, t, &me->tr->head_turned, dh);
+    input_gradients(me, p, &me->tr->dy, from, to, &me->tr->head_turned, dh, unit_step(me));
 }

@@ -5,8 +5,8 @@
  * never has one.
  *
  * What is packed, and when: weights once a pass, and transposed once a backward pass; h and dz where a cell has computed
- * them, for the next time step and for the layer above or below; for the gradients of weights their transposes, once a
- * layer. All of it lies in the trainer's arena, planned in trainer.c with the sizes below.
+ * them, for the next time step and for the layer above or below; for the gradients of weights, whose k are positions, h
+ * once a layer and dz while it is used. All of it lies in the trainer's arena, planned in trainer.c with the sizes below.
  */
 #ifndef LSTM_TILED_H
 #define LSTM_TILED_H
@@ -25,24 +25,29 @@ void REAL_NAME(tiled_weights)(const team *me);
 /* The input of layer l (or, for l = L, of the head) at time steps [first, last): where it is not h of the layer below. */
 void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t first, size_t last);
 
+/* Time steps of an operand that should go through the same weights one after the other. */
+size_t REAL_NAME(tiled_times)(const team *me, const lstm_tiled *rows);
+
 /* z (+)= x W_ih^T, or h W_hh^T, of layer l at time t, for a piece of the units and this thread's rows. */
 void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t);
 void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t);
 /* h of layer l, block g, at time t (0: the initial state), for this thread's rows. */
 void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
 
-/* The same backwards. c = dz W of layer l at time t, W being parameter weight_ih (input) or weight_hh; c: [block][B][NB]. */
+/* The same backwards. c = dz W of layer l at times [from, to), W being parameter weight_ih (input) or weight_hh;
+ * c: [block][B][NB], c_step from one time to the next. */
 void REAL_NAME(tiled_transposed_weights)(const team *me);
-void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c);
+void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
+                                    real *c, size_t c_step);
 void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t g);
 /* Gradients of both weights of layer l; all threads, with barriers. */
 void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l);
 
-/* A wide head: the logits; dL/d(logits) in tiles, before a barrier; and the products with them. */
+/* A wide head: the logits; dL/d(logits) in tiles, before a barrier; and the products with them. dh: at time `from`. */
 void REAL_NAME(tiled_outputs)(const team *me);
 void REAL_NAME(tiled_output_gradients)(const team *me);
 void REAL_NAME(tiled_head_weights)(const team *me);
-void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t t, real *dh);
+void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t from, size_t to, real *dh);
 
 /* Blocks of units in the pieces that tiled_input_product is called with: as many as share what is read of dz. */
 #define TILED_BLOCKS 16

@@ -83,8 +83,8 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
     if (tr->config.inference)
         return;
     carve_tiles(tr, v, &tr->dz, T, B, gates);
-    carve_tiles(tr, v, &tr->dz_turned, 1, gates, T * B);
     carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, T * B);
+    carve_tiles(tr, v, &tr->woven, 1, tr->wide_head && y->O > gates ? y->O : gates, TILES_AT_ONCE * TILE_DEPTH);
 }
 
 static void carve_head_tiles(lstm_trainer *tr, carver *v)
@@ -96,7 +96,6 @@ static void carve_head_tiles(lstm_trainer *tr, carver *v)
         return;
     carve_tiles(tr, v, &tr->head_turned, 1, y->H, y->O);
     carve_tiles(tr, v, &tr->dy, T, B, y->O);
-    carve_tiles(tr, v, &tr->dy_turned, 1, y->O, T * B);
 }
 
 static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_work *w, const lstm_layer_work *below)

@@ -50,6 +50,7 @@ static void make_recipes(recipe *r, lstm_type type)
     r[1].net.dropout = 0.3;
     r[1].train.carry = true;
     r[2].net.cell = LSTM_CELL_RNN;
+    r[2].net.layers = 2;
     r[2].net.input = LSTM_INPUT_DENSE;
     r[2].net.loss = LSTM_LOSS_MSE;
     r[2].net.vocab = 0;

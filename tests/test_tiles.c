@@ -117,12 +117,14 @@ static void check_special(const kern_tile_ops *ops, const char *name)
            "%s: infinities, NaNs and -0 are kept", name);
 }
 
-/* All three ways of packing put element (row, column) of a 32 x 16 matrix where it belongs. */
+/* All ways of packing put element (row, column) of a 32 x 16 matrix where it belongs. */
 static void check_places(const kern_tile_ops *ops, const char *name)
 {
     static _Alignas(64) float m[32][16];
     static _Alignas(64) uint16_t left[2 * TILE_SIZE], b[2 * TILE_SIZE], a[2 * TILE_SIZE];
+    static _Alignas(64) uint16_t halves[4 * TILE_SIZE], woven[2 * TILE_SIZE];
     const float *row[32];
+    const uint16_t *packed[32];
     uint64_t seed = 4;
     size_t wrong_b = 0, wrong_a = 0, wrong_rows = 0;
 
@@ -130,10 +132,13 @@ static void check_places(const kern_tile_ops *ops, const char *name)
         for (size_t n = 0; n < 16; n++)
             m[k][n] = some_float(&seed);
         row[k] = k == 31 ? NULL : m[k];
+        packed[k] = k == 31 ? NULL : halves + k / 16 * 2 * TILE_SIZE + k % 16 * TILE_DEPTH;
     }
     ops->pairs(b, row, 2);
     ops->turn(a, b, 2);
     ops->rows(left + 16, TILE_SIZE, m[0], 16, 16, 2); /* the right half */
+    ops->rows(halves, 2 * TILE_SIZE, m[0], 16, 32, 2);
+    ops->weave(woven, packed, 2);
     for (size_t k = 0; k < 32; k++)
         for (size_t n = 0; n < 16; n++) {
             const double x = k == 31 ? 0 : (double)m[k][n];
@@ -145,6 +150,7 @@ static void check_places(const kern_tile_ops *ops, const char *name)
             wrong_rows += k < 16 && a_part(left, k, 16 + n, 1) != b_part(b, k, n, 1);
         }
     tap_ok(wrong_b == 0, "%s: pairs: a tile of B, zeros where there is no row (%zu wrong)", name, wrong_b);
+    tap_ok(memcmp(woven, b, sizeof b) == 0, "%s: woven: the same from rows in tiles of A", name);
     tap_ok(wrong_a == 0, "%s: turned: a tile of A of the transposed matrix (%zu wrong)", name, wrong_a);
     tap_ok(wrong_rows == 0, "%s: rows: half a tile of A (%zu wrong)", name, wrong_rows);
 }
@@ -424,9 +430,11 @@ static void check_networks(void)
         {"dense rnn 3, 2x21, B=3 T=6", dense(LSTM_CELL_RNN, 3, 21, 2), 3, 6},
         {"dense rnn 90, 1x100, B=40 T=3", dense(LSTM_CELL_RNN, 90, 100, 1), 40, 3},
         {"dense 150, 1x16, B=130 T=4 (more rows, more k)", dense(LSTM_CELL_LSTM, 150, 16, 1), 130, 4},
+        {"embedding 5, 1x150, B=18 T=31 (more k than goes together, in steps that do)", embedded(9, 5, 150, 1), 18, 31},
         {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1},
         {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4},
         {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3},
+        {"one-hot, 1x20, 530 classes, B=20 T=5 (more classes than go together)", wide_head(20, 530, 0), 20, 5},
     };
 
     for (size_t k = 0; k < sizeof list / sizeof *list; k++)

@@ -144,6 +144,23 @@ static void pairs(uint16_t *out, const real *const row[], size_t parts)
         }
 }
 
+INLINE ivec widened(const uint16_t *row)
+{
+    return row ? __builtin_convertvector(*(const halves *)(const void *)row, ivec) : (ivec){0};
+}
+
+static void weave(uint16_t *out, const uint16_t *const row[], size_t parts)
+{
+    for (size_t p = 0; p < PAIRS; p++)
+        for (size_t part = 0; part < parts; part++)
+            for (size_t i = 0; i < TILE_SIDE; i += VL) {
+                const size_t at = part * TILE_SIZE + i;
+                const ivec even = widened(row[2 * p] ? row[2 * p] + at : NULL);
+                const ivec odd = widened(row[2 * p + 1] ? row[2 * p + 1] + at : NULL);
+                *(ivec *)(void *)(out + part * TILE_SIZE + 2 * (p * PAIRS + i)) = even | odd << 16;
+            }
+}
+
 #if defined(__SSE__)
 /* Four by four pairs. They travel as floats, which are only moved. */
 INLINE void turn_four(float *out, const float *in)
@@ -174,4 +191,5 @@ static void turn(uint16_t *out, const uint16_t *in, size_t parts)
 }
 
 extern const kern_tile_ops KERN_NAME(kern_tiles_);
-const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = tiles_product, .rows = rows, .pairs = pairs, .turn = turn};
+const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = tiles_product, .rows = rows, .pairs = pairs,
+                                           .weave = weave, .turn = turn};

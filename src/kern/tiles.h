@@ -51,6 +51,8 @@ typedef struct kern_tile_ops {
     void (*rows)(uint16_t *out, size_t out_group, const real *in, size_t in_row, size_t rows, size_t parts);
     /* 32 rows of 16 numbers into a tile of B; row NULL: zeros. */
     void (*pairs)(uint16_t *out, const real *const row[], size_t parts);
+    /* The same from rows that are already in tiles of A: 16 numbers of each, and of each of its parts. */
+    void (*weave)(uint16_t *out, const uint16_t *const row[], size_t parts);
     /* The tile (of `parts` parts) as 16 x 16 pairs, transposed. */
     void (*turn)(uint16_t *out, const uint16_t *in, size_t parts);
 } kern_tile_ops;

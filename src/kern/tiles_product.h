@@ -8,9 +8,6 @@
  *     TILE_DOT(c, a, b, rows)    C += A B; only the first `rows` rows count
  */
 
-/* Tiles along k that go together: of 4, 8 and 16 the fastest with matrix units. */
-#define TILES_AT_ONCE ((size_t)16)
-
 /* Where two by two tiles of C are, and what of A and B they are made of. */
 typedef struct square {
     const uint16_t *a, *b;
