@@ -5,6 +5,7 @@
 # LSTMRUN names the program (default: ./lstmrun).
 set -u
 . "${srcdir:-.}/tests/tap.sh"
+[ "${SANITIZER:-no}" = no ] || skip_all "Python for the most part, and nothing of ours that other tests do not run"
 cd "$work" || exit 99
 unset LSTMRUN_TRACEBACK LSTMRUN_SWEEP
 export HOME="$work" OMP_NUM_THREADS=1

@@ -5,6 +5,7 @@
 # check_plots.py. Needs Python with h5py and matplotlib; skips without. Speaks TAP.
 set -u
 . "${srcdir:-.}/tests/tap.sh"
+[ "${SANITIZER:-no}" = no ] || skip_all "Python for the most part, and nothing of ours that other tests do not run"
 find_python h5py matplotlib || skip_all "no Python with h5py and matplotlib"
 MPLCONFIGDIR=$work
 export MPLCONFIGDIR

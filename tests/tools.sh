@@ -7,6 +7,7 @@ set -u
 srcdir=$(cd "${srcdir:-.}" && pwd)
 top=$(pwd)
 . "$srcdir/tests/tap.sh"
+[ "${SANITIZER:-no}" = no ] || skip_all "Python for the most part, and nothing of ours that other tests do not run"
 find_python h5py
 
 seq 200 | sed 's/$/ is a number/' >"$work/text"
