@@ -415,7 +415,11 @@ falls_back "no network"; says "could not download https://"
 cp text given/tinyshakespeare.txt
 LSTMRUN_DATA=given run shakespeare ${tiny_shakespeare% --quiet}
 exits 0 "\$LSTMRUN_DATA"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
-mkdir -p cache/lstmrun && cp text cache/lstmrun/tinyshakespeare.txt
+mkdir -p cache/lstmrun && cp text cache/lstmrun/hamlet-act-1.txt
+run sweep_precision --list
+exits 0 "a sweep"
+[ "$(grep -c downloading err)" -eq 1 ]; result $? "  tries once, not for each of its trials"
+mv cache/lstmrun/hamlet-act-1.txt cache/lstmrun/tinyshakespeare.txt
 run shakespeare ${tiny_shakespeare% --quiet}
 exits 0 "the cache"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
 run shakespeare ${tiny_shakespeare% --quiet} data=tiny.lua
