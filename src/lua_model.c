@@ -12,7 +12,7 @@ const char *const lua_model_fields[] = { "cell",   "vocab",  "embed",   "input",
                                          "max_memory", NULL };
 static const char *const cell_names[] = { "lstm", "rnn", NULL };
 /* A precision is a type of parameters and a way to compute products. */
-static const char *const precision_names[] = { "float", "double", "bf16x6", "bf16x3", "bf16-unproven", "auto", NULL };
+static const char *const precision_names[] = { "float", "double", "bf16x6", "bf16x3", "bf16", "auto", NULL };
 static const struct {
     lstm_type type;
     lstm_products products;
@@ -76,13 +76,8 @@ static void read_output(const lua_args *a, lstm_model_config *c)
     c->outputs = linear ? size_field(a, "output", 1, 0) : size_field(a, "classes", 1, c->vocab);
 }
 
-static void read_precision(lua_State *L, const lua_args *a, lstm_model_config *c)
+static void read_precision(const lua_args *a, lstm_model_config *c)
 {
-    lua_getfield(L, a->table, "precision");
-    if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "bf16") == 0)
-        lua_args_field_error(a, "precision", "'bf16' has not been shown to learn as well as 'float', see "
-                                             "docs/precision.md; to use it all the same: 'bf16-unproven'");
-    lua_pop(L, 1);
     int k = lua_args_choice(a, "precision", precision_names, 0);
     c->type = precisions[k].type;
     c->products = precisions[k].products;
@@ -91,7 +86,7 @@ static void read_precision(lua_State *L, const lua_args *a, lstm_model_config *c
 lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a)
 {
     lstm_model_config c = { .cell = (lstm_cell)lua_args_choice(a, "cell", cell_names, LSTM_CELL_LSTM) };
-    read_precision(L, a, &c);
+    read_precision(a, &c);
     if (!lua_args_has(a, "hidden"))
         lua_args_field_error(a, "hidden", "positive integer expected, got nil");
     c.hidden = size_field(a, "hidden", 1, 0);

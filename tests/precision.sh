@@ -48,10 +48,10 @@ exits 0 "a run in float"
 if grep -q numbers out; then false; fi; result $? "  has nothing to say about it"
 log show plain
 matches "precision +float"
-run tiny.lua --out=none precision=bf16
-exits 1 "plain bf16"; says "'bf16-unproven'"
-run tiny.lua --out=unproven precision=bf16-unproven steps=3
-exits 0 "plain bf16, by the name that says what it is"
+run tiny.lua --out=mixed precision=bf16 steps=3
+exits 0 "mixed precision"
+log show mixed
+matches "precision +bf16"
 run tiny.lua --out=none precision=bf16x9
 exits 1 "a precision that is none"; says "'bf16x6', 'bf16x3'"
 LSTM_TILES=hardware run tiny.lua --out=none

@@ -51,7 +51,7 @@ function describe.model(model)
   return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
 end
 
-local by_tiles = { bf16x6 = true, bf16x3 = true, ["bf16-unproven"] = true }
+local by_tiles = { bf16x6 = true, bf16x3 = true, bf16 = true }
 
 --- Who computes the products of a precision, "amx" or "software"; nil where they are not of bfloat16 numbers.
 -- asked: the model's precision, which may be "auto"; chosen: what the trainer has.
