@@ -55,14 +55,25 @@ class Trouble(Exception):
 
 # ---- reading a run --------------------------------------------------------------------------------------------------
 
+def commits(path):
+    """How many commits a log has seen; None of another file."""
+    with h5py.File(path, "r") as f:
+        return f.attrs.get("commits")
+
+
 def open_log(path, expected="a run's directory or its log.h5"):
-    """The log, as of one commit. While a commit is put in place, a live log can't be opened: tries for two seconds."""
+    """The log, as of one commit: none has come while it was read. While a commit is put in place, a live log can't be
+    opened. Tries for two seconds."""
     give_up = time.monotonic() + 2
     while True:
         try:
             if os.path.getsize(path) > CORE_LIMIT:
                 return h5py.File(path, "r")
-            return h5py.File(path, "r", driver="core", backing_store=False)
+            before = commits(path)
+            log = h5py.File(path, "r", driver="core", backing_store=False)
+            if commits(path) == before or time.monotonic() > give_up:
+                return log
+            log.close()
         except FileNotFoundError:
             raise Trouble(f"{path}: no such file; give {expected}") from None
         except PermissionError:

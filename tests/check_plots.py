@@ -225,6 +225,26 @@ def check_sentences():
     ok(not os.path.exists(out), "none of these left a file")
 
 
+def check_live():
+    """A commit comes while a log is read: the log is read again, for it may hold parts of two commits."""
+    shutil.copy(at("watched/log.h5"), at("live.h5"))
+    opened, plain = [], h5py.File
+
+    def disturbed(path, mode, **options):
+        if options:
+            opened.append(path)
+            if len(opened) == 1:
+                with plain(path, "r+") as f:
+                    f.attrs["commits"] += 1
+        return plain(path, mode, **options)
+
+    h5py.File = disturbed
+    log = lstmplot.open_log(at("live.h5"))
+    h5py.File = plain
+    ok(len(opened) == 2, "a commit during the read: the log is read again")
+    log.close()
+
+
 def check_files():
     """What happens to files: none is spoilt, the same figure is the same file, a log alone will do."""
     with open(at("keep.png"), "w") as f:
@@ -255,5 +275,6 @@ check_sweep()
 check_trials()
 check_options()
 check_sentences()
+check_live()
 check_files()
 tap.done()
