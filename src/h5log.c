@@ -15,8 +15,6 @@
 
 #define MOST_COLUMNS 4096
 #define ATTRIBUTE_BYTES 60000 /* more is no attribute any more */
-#define KIND_BYTES 32
-#define EVENT_BYTES 512
 
 /* ---- small things ----------------------------------------------------------------------------------------------- */
 
@@ -28,6 +26,8 @@ static int check_name(const char *what, const char *name, lstm_error *err)
                      "characters or blanks at the ends expected", name ? name : "");
 }
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 /* Valid UTF-8 of at most limit bytes: what is not valid becomes U+FFFD, as does NUL, which would end the text; what is
  * too much is left out. To be freed; ends with NUL. */
 static char *clean_text(const char *text, size_t length, size_t limit, size_t *clean_length)
@@ -38,8 +38,8 @@ static char *clean_text(const char *text, size_t length, size_t limit, size_t *c
         uint32_t code;
         size_t size = lstm_utf8_decode(text + k, length - k, &code);
         bool valid = size && code;
-        const char *from = valid ? text + k : "\xef\xbf\xbd";
-        size_t bytes = valid ? size : 3;
+        const char *from = valid ? text + k : REPLACEMENT;
+        size_t bytes = valid ? size : strlen(REPLACEMENT);
         if (n + bytes > limit)
             break;
         memcpy(clean + n, from, bytes);
@@ -496,9 +496,9 @@ static int enqueue_event(h5log *log, int64_t step, const char *kind, const char 
 
 int h5log_event(h5log *log, int64_t step, const char *kind, const char *text, lstm_error *err)
 {
-    size_t nkind, ntext;
-    char *clean_kind = clean_text(kind, strlen(kind), KIND_BYTES, &nkind);
-    char *clean = clean_text(text, strlen(text), EVENT_BYTES, &ntext);
+    size_t nkind = strlen(kind), ntext = strlen(text), most = strlen(REPLACEMENT); /* bytes for each of theirs */
+    char *clean_kind = clean_text(kind, nkind, most * nkind, &nkind);
+    char *clean = clean_text(text, ntext, most * ntext, &ntext);
     int result = clean_kind && clean ? enqueue_event(log, step, clean_kind, clean, err)
                                      : lstm_fail(err, "", "out of memory for an event");
     free(clean_kind);

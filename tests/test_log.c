@@ -98,7 +98,7 @@ static double attribute(const char *path, const char *object, const char *name)
 /* Text k, in row-major order, of a dataset of texts of at most two dimensions; "(none)" where there is none. */
 static const char *read_text(const char *path, const char *name, hsize_t k)
 {
-    static char text[70000];
+    static char text[110000];
     char *inside = NULL;
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
     hid_t type = H5Dget_type(data), space = H5Dget_space(data);
@@ -341,7 +341,7 @@ static void test_texts(void)
     memset(huge, 'x', 100000);
     huge[100000] = 0;
     tap_ok(good(h5log_set_text(log, "config", "huge", huge, &err)), "a text of 100,000 bytes is cut, not refused");
-    free(huge);
+    tap_ok(good(h5log_event(log, 3, "long", huge, &err)), "an event may be as long");
     tap_ok(good(h5log_set_json(log, "{\"a\": 1}", &err)) && good(h5log_set_json(log, "{}", &err)), "JSON, replaced");
     tap_ok(h5log_set_text(log, "config", "a/b", "x", &err) && says("cannot be a name"), "a bad attribute name");
     tap_ok(good(close_and_free(log)), "close");
@@ -354,6 +354,8 @@ static void test_texts(void)
     tap_ok(strcmp(read_text(path, "samples/text", 3), "") == 0, "nothing for nothing");
     tap_ok(strcmp(read_text(path, "events/text", 0), "look here") == 0 &&
            strcmp(read_text(path, "events/kind", 0), "mark") == 0, "the event");
+    tap_ok(strcmp(read_text(path, "events/text", 1), huge) == 0, "the long one, whole");
+    free(huge);
     tap_ok(strcmp(read_text(path, "config/json", 0), "{}") == 0 && attribute(path, "config", "lr") == 1e-3, "the rest");
 }
 
