@@ -716,7 +716,7 @@ static int try_all(void *data)
 /* The checksum tells accidents; whoever made the file wrong on purpose can have put it right. */
 static int open_carefully(h5checkpoint *cp, lstm_error *err)
 {
-    const unsigned seconds = 10 + (unsigned)(cp->image.size >> 26);
+    const double seconds = 10 + (double)(cp->image.size >> 26);
     h5probe_result result = h5probe(try_all, cp, seconds);
     if (result == H5PROBE_DIED)
         return damaged(err, cp->path, "is no checkpoint that lstmrun wrote: libhdf5 could not cope with it");

@@ -12,11 +12,11 @@
 typedef enum h5probe_result {
     H5PROBE_GOOD,   /* work returned 0 */
     H5PROBE_FAILED, /* work returned something else */
-    H5PROBE_DIED,   /* it crashed, or took more processor time than `seconds` */
+    H5PROBE_DIED,   /* it crashed, or took more processor time than `seconds`, or twice 3 times that by the clock */
     H5PROBE_NONE    /* there is no child to be had */
 } h5probe_result;
 
 /* Calls work(data) in a child. Between h5_enter and h5_leave, so that no other thread is inside libhdf5. */
-h5probe_result h5probe(int (*work)(void *), void *data, unsigned seconds);
+h5probe_result h5probe(int (*work)(void *), void *data, double seconds);
 
 #endif

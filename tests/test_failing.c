@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -315,6 +316,16 @@ static void test_unfinished_images(void)
 
 /* ---- the child that tries first --------------------------------------------------------------------------------- */
 
+static volatile int *children; /* counted in memory that they share */
+
+/* Waits for ever, as one does for a lock that nobody gives back: in the first child only, or in all. */
+static int work_that_waits(void *always)
+{
+    while ((*children)++ == 0 || always)
+        pause();
+    return 0;
+}
+
 static int work_that(void *what)
 {
     switch (*(char *)what) {
@@ -342,6 +353,10 @@ static void test_probe(void)
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 20000}}, NULL);
     tap_ok(h5probe(work_that, "waits", 1) == H5PROBE_GOOD, "a signal does not end the wait for it");
     sigaction(SIGALRM, &old, NULL);
+    children = mmap(NULL, sizeof *children, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    tap_ok(children != MAP_FAILED && h5probe(work_that_waits, NULL, 0.5) == H5PROBE_GOOD && *children == 2,
+           "a child that waits for ever is replaced once");
+    tap_ok(h5probe(work_that_waits, "always", 0.1) == H5PROBE_DIED && *children == 4, "and only once");
     signal(SIGCHLD, SIG_IGN);
     tap_ok(h5probe(work_that, "good", 1) == H5PROBE_NONE, "a child that nobody may wait for");
     signal(SIGCHLD, SIG_DFL);
