@@ -16,8 +16,9 @@ try:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
-except ImportError as error:
-    sys.exit(f"lstmplot: {error}; lstmplot needs h5py and matplotlib (Debian: python3-h5py python3-matplotlib)")
+    LACKS = None
+except ImportError as error:  # --help works all the same
+    LACKS = f"{error}; lstmplot needs h5py and matplotlib (Debian: python3-h5py python3-matplotlib)"
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -963,6 +964,9 @@ def main(arguments):
     """Returns the exit status."""
     try:
         options = parse(arguments)
+        if LACKS:
+            raise Trouble(LACKS)
+        h5py._errors.silence_errors()
         with matplotlib.rc_context(STYLE):
             opened = [(Sweep if options.kind in ("sweep", "trials") else Run)(path) for path in options.runs]
             save(KINDS[options.kind][0](opened, options), options)
@@ -973,5 +977,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    h5py._errors.silence_errors()
     sys.exit(main(sys.argv[1:]))

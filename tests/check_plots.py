@@ -267,6 +267,12 @@ def check_files():
        and done.stderr.count("\n") == 1, "as a program: one line on standard error, exit status 1")
     done = subprocess.run([sys.executable, program, "--help"], capture_output=True, text=True)
     ok(done.returncode == 0 and all(kind in done.stdout for kind in FIGURES), "--help names all kinds")
+    bare = [sys.executable, "-I", "-S", program]  # without h5py and matplotlib
+    done = subprocess.run([*bare, "--help"], capture_output=True, text=True)
+    ok(done.returncode == 0 and all(kind in done.stdout for kind in FIGURES), "  and does where h5py is missing")
+    done = subprocess.run([*bare, at("bare"), "loss", "-o", at("x.png")], capture_output=True, text=True)
+    ok(done.returncode == 1 and "lstmplot needs h5py" in done.stderr and done.stderr.count("\n") == 1,
+       "  where a figure is a sentence that says what is needed")
 
 
 make_sweep()
