@@ -5,7 +5,7 @@
 --
 --     lstmrun experiments/activations.lua --out=activations
 --     lstmplot activations curves --what functions -o functions.png
---     lstmplot activations curves --what depth -o depth.png
+--     lstmplot activations curves --what depth --log -o depth.png
 
 local lstm = require "lstm"
 local show, tensor = lstm.show, lstm.tensor

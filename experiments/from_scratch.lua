@@ -4,7 +4,7 @@
 -- them at a time, batch 1; AdamW, gradients clipped element by element; the loss is the sum over the 28 characters,
 -- smoothed from 28 ln V, what guessing costs. Until it is below 46 (1.64 nats per character).
 --
---     lstmrun experiments/from_scratch.lua                          # an hour on one core
+--     lstmrun experiments/from_scratch.lua                          # some minutes on two cores
 --     lstmrun experiments/from_scratch.lua faithful=true            # with the notebook's bias correction
 --     lstmrun experiments/from_scratch.lua hidden=100 steps=3000    # some seconds
 --     lstmplot runs/from_scratch/... metrics --what smooth -o smooth.png

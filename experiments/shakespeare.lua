@@ -43,7 +43,7 @@ return lstm.experiment {
     { "embed", 0, "width of the characters' embedding; 0: one-hot" },
     { "dropout", 0.2, "share of units dropped between layers, while training" },
     { "init", "orthogonal", "how the weights begin" },
-    { "precision", "float", "or double, bf16x6, bf16x3, auto" },
+    { "precision", "float", "or double, bf16x6, bf16x3, bf16, auto" },
     { "batch", 32, "sequences in a batch" },
     { "seq", 64, "characters in a sequence" },
     { "steps", 2000, "training steps" },

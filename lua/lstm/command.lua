@@ -164,8 +164,8 @@ program. key=value sets an option of the experiment: lstmrun SCRIPT --help lists
   if #names > 0 then print("\nExperiments that came with it: " .. table.concat(names, ", ")) end
   print [[
 
-Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 let the step finish, write a checkpoint and say how to go on; a second one quits
-at once.
+Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2 and SIGHUP let the step finish, write a checkpoint and say how to go on; a second one
+quits at once.
 Exit status: 0 done, 1 error, 2 usage, 3 diverged, 75 stopped and resumable, 130 interrupted.]]
 end
 
@@ -175,7 +175,8 @@ usage: lstmrun replay RUN [--from=STEP] [--to=STEP] [key=value ...] [options]
 
 Runs a stretch of a run again, from its nearest checkpoint on, with more of it recorded, compares every number with the
 logged one, bit for bit, and says so, or where they part and what is different. It records into RUN/replay-FROM-TO, or
---out=DIR. key=value may change what is recorded (activations.*, gradients.*, parameters.*, watch.*, log.*).
+--out=DIR. key=value may change what is recorded (activations.*, saturation.*, gradients.*, parameters.*, watch.*,
+log.*), and data=FILE say where the text is.
 
     lstmrun replay RUN --from=4200 --to=4260 activations.every=1 gradients.every=1 gradients.full=true
     lstmrun replay RUN                      # all of it: does it repeat here?]]
