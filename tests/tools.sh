@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The snippets of docs/tools.md, run in the directory of a small run by the tools that are installed here; those of
-# others are skipped. Then check_tools.py, where there is a Python for it. Speaks TAP.
+# The snippets of docs/tools.md and docs/files.md, run in the directory of a small run by the tools that are installed
+# here; those of others are skipped. Then check_tools.py, where there is a Python for it. Speaks TAP.
 set -u
 srcdir=$(cd "${srcdir:-.}" && pwd)
 top=$(pwd)
@@ -16,11 +16,11 @@ if ! ./lstmrun "$srcdir/experiments/shakespeare.lua" --quiet --out="$work/run" d
     bail_out "the run failed"
 fi
 
-# Each fenced block of the document becomes a file NUMBER.LANGUAGE.
+# Each fenced block of the documents becomes a file NUMBER.LANGUAGE.
 awk -v work="$work" '
     /^```/ && file { close(file); file = ""; next }
     /^```/ { file = sprintf("%s/%02d.%s", work, ++n, substr($0, 4)); next }
-    file { print > file }' "$srcdir/docs/tools.md"
+    file { print > file }' "$srcdir/docs/tools.md" "$srcdir/docs/files.md"
 
 # Where lstmplot is: beside lstmrun, run by the Python that has h5py.
 mkdir "$work/bin"
@@ -55,7 +55,7 @@ runner() {
 }
 
 for snippet in "$work"/[0-9]*; do
-    name="docs/tools.md: snippet ${snippet##*/}"
+    name="docs/tools.md, docs/files.md: snippet ${snippet##*/}"
     command=$(runner "$snippet")
     if [ -z "$command" ]; then
         skip "$name" "no tool for it here"
@@ -74,7 +74,7 @@ for snippet in "$work"/[0-9]*; do
     fi
 done
 [ $count -ge 10 ]
-result $? "the document has snippets"
+result $? "the documents have snippets"
 if [ "$python" = none ]; then
     done_testing
 fi
