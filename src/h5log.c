@@ -428,9 +428,10 @@ static int shape_of_parts(const h5series *s, const char *name, size_t n, const l
     if (stacked)
         shape[0] = n;
     for (size_t k = 0; k < n; k++) {
-        if ((parts[k].type == LSTM_F64 ? H5_F64 : H5_F32) != s->type)
-            return lstm_fail(err, "parts", "series '%s' holds %s, tensor '%s' is of another type", name,
-                             h5type_name(s->type), parts[k].name);
+        h5type type = parts[k].type == LSTM_F64 ? H5_F64 : H5_F32;
+        if (type != s->type)
+            return lstm_fail(err, "parts", "series '%s' holds %s, this tensor is %s", name, h5type_name(s->type),
+                             h5type_name(type));
         for (int d = 0; d < parts[k].ndim; d++) {
             size_t size = parts[k].axis[d].size;
             if (k && (parts[k].ndim != parts[0].ndim || size != parts[0].axis[d].size))

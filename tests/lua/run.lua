@@ -230,7 +230,7 @@ for step in told:steps(2) do
       told:announce { name = "mine/late", dims = { { "unit", 4 } } }
     end,
     ["leave them out here"] = function() told:tensor(step, "mine/pair", pair, { "x", "unit" }) end,
-    ["is of another type"] = function() told:tensor(step, "mine/pair", zeros { 2, 3 }) end,
+    ["holds float32, this tensor is float64"] = function() told:tensor(step, "mine/pair", zeros { 2, 3 }) end,
     ["size 3 in dimension 'x' is more than the 2"] = function()
       told:tensor(step, "mine/pair", zeros { 3, 3, type = "float" })
     end,
