@@ -126,6 +126,14 @@ done
 run replay part --from=20
 exits 1 "  but not across that step"
 says "step 24 differs: lr 0.01"; says "What is different: at step 23 the run was resumed with lr=0.01, was 0.02"
+run tiny.lua --quiet --out=short steps=20
+run tiny.lua --quiet --resume short steps=30
+run replay short --from=15 --to=25
+exits 1 "nor across one where it was given more steps"
+says "steps 1 to 20 are the logged ones, bit for bit; there the script ends, and the log goes on"
+says "at step 20 the run was resumed with steps=30, was 20"
+run replay short --from=21
+exits 0 "  but after it"; prints "equal   steps 21 to 30"
 rm part/checkpoint-0* part/checkpoint-best.h5 part/checkpoint-start.h5
 run replay part --from=3 --to=23
 exits 0 "without checkpoints, from its beginning, with the rate it had"

@@ -347,28 +347,34 @@ function methods:parting()
     json.number(p.there))
 end
 
--- What may be why: list of texts.
-local function reasons(self)
+-- What may be why the steps from `step` on are not the logged ones: list of texts.
+local function reasons(self, step)
   local list = table.move(self.differences, 1, #self.differences, 1, {})
   for _, event in ipairs(self.run.events) do
-    if event.kind == "environment" and event.step >= self.start and event.step < self.parted.step then
+    if event.kind == "environment" and event.step >= self.start and event.step < step then
       list[#list + 1] = ("at step %d the run went on with %s"):format(event.step, event.text)
-    elseif event.kind == "option" and event.step > self.start and event.step < self.parted.step then
+    elseif event.kind == "option" and event.step > self.start and event.step < step then
       list[#list + 1] = ("at step %d the run was resumed with %s"):format(event.step, event.text)
     end
   end
   return list
 end
 
---- Whether every number was the logged one, and a sentence about it. problem: what became not finite at `step`, or nil.
+local function what_is_different(self, step)
+  local why = reasons(self, step)
+  return #why > 0 and "What is different: " .. table.concat(why, "; ")
+    or "Script, text, program and machine are the same, as far as the log says"
+end
+
+--- Whether every number was the logged one, and a sentence about it. step: the last one that was done; problem: what
+-- became not finite in it, or nil.
 function methods:verdict(step, problem)
-  if self.parted then
-    local why = reasons(self)
-    return false, self:parting() .. ". " .. (#why > 0 and "What is different: " .. table.concat(why, "; ")
-      or "Script, text, program and machine are the same, as far as the log says")
-  end
+  if self.parted then return false, self:parting() .. ". " .. what_is_different(self, self.parted.step) end
   local line = ("steps %s to %s are the logged ones, bit for bit"):format(format.count(self.start + 1),
     format.count(step))
+  if step < self.to and not problem then
+    return false, ("%s; there the script ends, and the log goes on. %s"):format(line, what_is_different(self, step + 1))
+  end
   if #self.differences > 0 then line = line .. ", here too (" .. table.concat(self.differences, "; ") .. ")" end
   if self.missing > 0 then line = line .. ("; %s not in the log"):format(format.plural(self.missing, "step")) end
   return true, problem and ("%s; %s at the last one, as it did"):format(line, problem) or line

@@ -481,6 +481,7 @@ local function next_step(self, step)
   end
   if self.replay and step >= self.replay.to then end_replay(self) end
   if step >= self.total then
+    if self.replay then end_replay(self) end
     complete(self)
     return nil
   end
