@@ -41,6 +41,8 @@ cp runs/known/sweep.csv before.csv
 run known.lua --collect
 exits 0 "--collect"; prints "sweep   known: 6 done, 6 failed"; cmp -s before.csv runs/known/sweep.csv
 result $? "  writes the same again"
+run known.lua --collect --json
+prints '{"event": "collected", "counts": {"done": 6, "failed": 6}'
 run known.lua --collect --out=nowhere
 exits 1 "--collect of nothing"; says "there are no trials in nowhere"
 

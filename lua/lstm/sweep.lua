@@ -336,7 +336,7 @@ local function new(given)
     trials = given.trials, budget = make_budget(given.budget), retries = given.retries or 1, timeout = given.timeout,
     prune = given.prune and one_of("prune", given.prune, prune_names) or method == "asha" and "asha" or nil,
     sampler = make_sampler(given.optuna, method), derive = given.derive, data = given.data, help = given.help or "",
-    table = given.table, fixed = {}, list = {}, derived = {},
+    table = given.table, fixed = {}, list = {}, derived = {}, overridden = {},
   }, meta)
   if (self.points == "random" or self.points == "halton" or self.points == "optuna") and not self.trials then
     wrong("trials", "method '%s' needs a number of them", method)
@@ -355,9 +355,10 @@ function sweep.is(value)
 end
 
 --- The same sweep with other fixed options or other lists of values, as the command line has them: list of
--- { name, text }. A parameter takes a list of values, a,b,c; any other option one value.
+-- { name, text }. A parameter takes a list of values, a,b,c; any other option one value, which wins over what the field
+-- derive says.
 function methods:with(pairs_given)
-  local given, fixed, params = {}, {}, {}
+  local given, fixed, params, overridden = {}, {}, {}, {}
   for key, value in pairs(self.given) do given[key] = value end
   for name, value in pairs(given.fixed or {}) do fixed[name] = value end
   for name, value in pairs(given.params) do params[name] = value end
@@ -366,16 +367,28 @@ function methods:with(pairs_given)
     local name, text = pair[1], pair[2]
     local at = self:param_key(name)
     if not set.named[name] then return nil, ("no option '%s'%s"):format(name, options.suggestion(name, set:names())) end
+    if self:lists(name) then return nil, ("option '%s' has its values in the sweep's list of configurations"):format(name) end
     local values = {}
     for item in (text .. (at and "," or "\0")):gmatch(at and "([^,]*)," or "(.-)%z") do
       local value, problem = as_option(set, name, item)
       if value == nil then return nil, problem end
       values[#values + 1] = value
     end
-    if at then params[at] = type(at) == "string" and values or { name, values } else fixed[name] = values[1] end
+    if at then params[at] = type(at) == "string" and values or { name, values }
+    else fixed[name], overridden[name] = values[1], true end
   end
   given.params, given.fixed, given.name = params, fixed, self.name
-  return new(given)
+  local changed = new(given)
+  changed.overridden = overridden
+  return changed
+end
+
+--- Whether a configuration of method "list" has a value of this option.
+function methods:lists(name)
+  for _, values in ipairs(self.list) do
+    if values[name] ~= nil then return true end
+  end
+  return false
 end
 
 --- Where a parameter stands in the field params: its name or number; nil when it is none.
@@ -477,7 +490,8 @@ local function derive(self, point)
   local more = self.derive(self:configuration(point))
   if type(more) ~= "table" then wrong("derive", "must return a table, got %s", type(more)) end
   for _, pair in ipairs(listed_point(more)) do
-    point[#point + 1] = { pair[1], check_value(self, "derive", pair[1], pair[2]) }
+    local value = check_value(self, "derive", pair[1], pair[2])
+    if not self.overridden[pair[1]] then point[#point + 1] = { pair[1], value } end
   end
   return point
 end

@@ -292,7 +292,9 @@ end
 local function collect(sweep, directory, list, given, host)
   if not sys.kind(directory .. "/trials") then fault.stop(("there are no trials in %s"):format(directory)) end
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
-  show:print(("sweep   %s: %s"):format(sweep.name, (counts(list))))
+  local text, count = counts(list)
+  show:print(("sweep   %s: %s"):format(sweep.name, text))
+  show:event("collected", { directory = directory, counts = count })
   local line = given.slurm and slurm.line(directory)
   if line then show:print(line) end
   gather(show, sweep, directory)

@@ -99,6 +99,12 @@ local _, problem = make { params = { a = { 1, 2 } } }:with { { "aa", "7" } }
 tap.is(problem, "no option 'aa' (did you mean 'a'?)", "  of an option that is not there")
 _, problem = make { params = { a = { 1, 2 } } }:with { { "a", "x" } }
 tap.is(problem, "option 'a' must be an integer, got 'x'", "  of a wrong type")
+local derived = make { params = { a = { 1, 2 } }, fixed = { n = 5, steps = 0 },
+  derive = function(p) return { steps = p.a * p.n, n = 6 } end }
+tap.is(shown(assert(derived:with { { "steps", "9" } })), "a=1,n=6 a=2,n=6", "  wins over what `derive` says")
+tap.is(assert(derived:with { { "steps", "9" } }):configuration({}).steps, 9, "  and is the one that counts")
+_, problem = make { method = "list", params = { { a = 1 }, { b = 2 } } }:with { { "b", "3" } }
+tap.is(problem, "option 'b' has its values in the sweep's list of configurations", "  of an option that is listed")
 
 -- ---- what is refused ----------------------------------------------------------------------------------------------
 
