@@ -20,7 +20,7 @@ local function one_line(message)
   return (message:gsub("%c", function(c) return shown[c] or ("\\x%02x"):format(c:byte()) end))
 end
 
-local stop_meta = { __name = "lstm.stop", __tostring = function(stop) return stop.message end }
+local stop_meta = { __name = "lstm.stop", __tostring = function(stop) return stop.message or "the run has ended" end }
 
 local function is_ours(info)
   return info.source:sub(1, #home) == home

@@ -71,12 +71,24 @@ local function open_text(stream)
   return text and not text.closed and text or nil
 end
 
+-- A checkpoint has room for one trainer, and for one text without a stream of its own.
+local function refuse_second(i, first, object, what)
+  if first and first ~= object then
+    fault.mistake(("bad argument #%d to 'steps' (a second %s)"):format(i + 1, what))
+  end
+end
+
 local function attach(self, ...)
+  local text
   for i = 1, select("#", ...) do
     local object = select(i, ...)
     local kind = sys.typename(object)
-    if kind == "lstm.trainer" then self.fit = object
-    elseif kind == "lstm.corpus" then self.text = object
+    if kind == "lstm.trainer" then
+      refuse_second(i, self.fit, object, "trainer: a run keeps one, and the other would not be restored")
+      self.fit = object
+    elseif kind == "lstm.corpus" then
+      refuse_second(i, text, object, "text: its place in it would not be restored; give a stream of it")
+      self.text, text = object, object
     elseif kind == "lstm.model" then -- its trainer is what counts
     elseif kind == "lstm.stream" or has_cursor(object) then
       self.streams[#self.streams + 1] = object
@@ -127,6 +139,18 @@ local function step_name(step)
   return "step " .. format.count(step)
 end
 
+-- Ends the run as fault.stop does, whatever the script catches: who goes on with a run that has ended, or returns as if
+-- nothing had been, raises the same again.
+local function end_by(self, message, status)
+  local _, stop = pcall(fault.stop, message, status)
+  self.finished, self.ended = true, stop
+  error(stop, 0)
+end
+
+local function check_not_ended(self)
+  if self.ended ~= nil then error(self.ended, 0) end
+end
+
 -- The disk is full, or worse: say what is safe.
 local function broken(self, reason)
   self.finished = true
@@ -135,7 +159,7 @@ local function broken(self, reason)
   local log = committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
   local kept = self.kept_step and "checkpoint at " .. step_name(self.kept_step) or "no checkpoint yet"
   close_logs(self)
-  fault.stop(("%s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
+  end_by(self, ("%s. Training stopped at %s; %s, %s"):format(reason, step_name(self.step), log, kept))
 end
 
 -- What the log or a checkpoint answered. mistake: the script's, which gave what cannot be logged.
@@ -354,7 +378,7 @@ local function stop(self, signal, status)
   must(self, close_logs(self))
   self.progress:event("end", self:summary "stopped")
   self.progress:say(stopped_line(self))
-  fault.stop(nil, status)
+  end_by(self, nil, status)
 end
 
 -- A trial of a sweep that does not look worth going on with: it can be resumed.
@@ -365,7 +389,7 @@ local function pause(self)
   must(self, close_logs(self))
   self.progress:event("end", self:summary "paused")
   self.progress:say("paused: " .. self.pause)
-  fault.stop(nil, 0)
+  end_by(self, nil, 0)
 end
 
 -- A replay is through, or as far as the run came. problem: what is not finite any more, or nil. Ends the program.
@@ -380,7 +404,7 @@ local function end_replay(self, problem)
   summary.verdict = verdict
   self.progress:event("end", summary)
   if equal then self.progress:answer(("equal   %s; in %s"):format(verdict, self.directory)) end
-  fault.stop(not equal and verdict .. "; in " .. self.directory or nil, equal and 0 or fault.ERROR)
+  end_by(self, not equal and verdict .. "; in " .. self.directory or nil, equal and 0 or fault.ERROR)
 end
 
 -- With log.on_error=continue, said once.
@@ -475,6 +499,7 @@ local function end_step(self)
 end
 
 local function next_step(self, step)
+  check_not_ended(self)
   if self.in_body then
     end_step(self)
     step = self.step
@@ -502,10 +527,12 @@ local function leave(self, err)
   if err ~= nil then
     self.logs:end_step(self.current)
     close_logs(self)
-    self.finished = true
+    self.finished, self.ended = true, err
     return
   end
-  if self.rolling_back or not self.fit or self.fit:counters().passes > self.passes then end_step(self) end
+  if self.in_body and (self.rolling_back or not self.fit or self.fit:counters().passes > self.passes) then
+    end_step(self)
+  end
   if self.replay then end_replay(self) end
   complete(self)
 end
@@ -530,6 +557,9 @@ end
 -- gradient was not finite: a network of NaN is not worth a look.
 function methods:every(n)
   if not self.current then fault.mistake "run:every: there is no step yet; use it in the loop over run:steps" end
+  if type(n) ~= "number" then
+    fault.mistake(("bad argument #1 to 'every' (number of steps expected, got %s)"):format(type(n)))
+  end
   return n > 0 and not self.problem and (self.current % n == 0 or self.current == self.total)
 end
 
@@ -573,7 +603,7 @@ local function diverged(self, problem, step)
   must(self, close_logs(self))
   self.progress:finish()
   self.progress:event("end", self:summary "diverged")
-  fault.stop(("%s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate, or look what happened: %s replay " ..
+  end_by(self, ("%s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate, or look what happened: %s replay " ..
     "%s --from %d activations.every=1 gradients.every=1"):format(problem, step_name(step), circumstances(self),
     self.directory, kept_line(self), program(self), quoted(self.directory),
     math.max(1, step - looked_back)), fault.DIVERGED)
@@ -618,6 +648,7 @@ local function take(row, name, value)
 end
 
 local function check_step(self, step, name)
+  check_not_ended(self)
   if not self.current then
     fault.mistake(("run:%s: there is no step yet; use it in the loop over run:steps"):format(name))
   end
@@ -632,14 +663,17 @@ function methods:log(step, loss, statistics)
   check_step(self, step, "log")
   if self.rolling_back then return end
   if type(loss) == "table" then statistics, loss = loss, loss.loss end
+  if statistics ~= nil and type(statistics) ~= "table" then
+    fault.mistake("run:log: a table of numbers expected, got " .. type(statistics))
+  end
   local row = {}
   for name, value in pairs(statistics or row) do
     if not is_about_no_update(statistics, name) then take(row, name, value) end
   end
   if loss ~= nil then
     take(row, "loss", loss)
-    local weight = math.max(smoothing, 1 / step)
-    self.smoothed = self.smoothed and self.smoothed + (loss - self.smoothed) * weight or loss
+    local weight, before = math.max(smoothing, 1 / step), self.smoothed
+    self.smoothed = before and diverge.is_finite(before) and before + (loss - before) * weight or loss
     row.smoothed_loss = self.smoothed
     local now = sys.clock()
     if self.fit then
@@ -675,6 +709,7 @@ end
 --- Keeps a text that the model wrote, and shows it.
 function methods:sample(step, text)
   check_step(self, step, "sample")
+  if type(text) ~= "string" then fault.mistake("run:sample: a text expected, got " .. type(text)) end
   if self.rolling_back then return end
   must(self, self.logs:sample(step, text))
   self.progress:sample(step, text, self.info)
@@ -740,6 +775,8 @@ end
 --- The script's function has returned.
 function methods:finish()
   if not self.directory then return end -- it never began
+  check_not_ended(self)
+  if not self.finished then leave(self) end -- of a loop in a coroutine, which nobody closed
   local waited, dropped = self.logs:cost()
   must(self, close_logs(self))
   if waited >= 0.1 then self.progress:print(("log     training waited %.1f s for the disk"):format(waited)) end

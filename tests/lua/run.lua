@@ -67,6 +67,9 @@ for step in this:steps(4, fit, text) do
       tap.fails(function() this:tensor(step, "mine/pair", pair, { dim }) end,
         "dimension 1: a name, or { name, list of 2 numbers or texts (UTF-8) } expected", "coordinates that are none")
     end
+    tap.fails(function() this:log(step, 1, 5) end, { "run.lua:", "table of numbers expected, got number" }, "no table")
+    tap.fails(function() this:every() end, { "run.lua:", "number of steps expected, got nil" }, "every nothing")
+    tap.fails(function() this:sample(step) end, { "run.lua:", "a text expected, got nil" }, "a sample of nothing")
     tap.fails(function() this:evaluate(step, nil) end, "must be a number, got nil", "an evaluation of nothing")
     tap.fails(function() this:steps(3) end, "one loop", "a loop in the loop")
   end
@@ -147,6 +150,33 @@ end)
 tap.ok(not ok and message:find "mine", "an error in the loop comes through")
 tap.ok(sys.kind(raised.directory .. "/" .. checkpoint.latest) == nil, "and leaves no checkpoint of half a step")
 tap.is(select(2, read(raised.directory .. "/metrics.csv"):gsub("\n", "")), 3, "but the metrics")
+tap.fails(function() raised:finish() end, "mine", "a script that catches it has not ended well")
+
+local diverges = new_run()
+local caught
+tap.fails(function()
+  for step in diverges:steps(4) do
+    caught = not pcall(diverges.log, diverges, step, step == 2 and 0 / 0 or 1) or caught
+    tap.ok(step <= 2, "no step after a run has ended")
+  end
+end, "loss became NaN at step 2", "the end of a run that a script catches")
+tap.ok(caught, "it was caught")
+tap.fails(function() diverges:evaluate(2, 1) end, "loss became NaN at step 2", "who goes on with it hears the same")
+tap.is(tostring(select(2, pcall(require "lstm.fault".stop))), "the run has ended", "an end without a sentence")
+
+local suspended = new_run()
+for step in coroutine.wrap(function() for step in suspended:steps(9) do coroutine.yield(step) end end) do
+  suspended:log(step, 1)
+  if step == 3 then break end
+end
+suspended:finish()
+tap.is(resumed(suspended.directory).state.step, 3, "a loop in a coroutine that nobody closes")
+
+local spiky = new_run()
+spiky.cfg.on_diverge = "continue"
+for step in spiky:steps(4) do spiky:log(step, step == 2 and 0 / 0 or step) end
+spiky:finish()
+tap.is(resumed(spiky.directory).state.smoothed, 3.25, "a loss that was no number once does not spoil the smoothed one")
 
 local holds = new_run()
 tap.fails(function()
@@ -156,6 +186,10 @@ tap.fails(function() new_run():log(1, 2.5) end, { "run.lua:", "no step yet" }, "
 tap.fails(function() new_run():every(3) end, "no step yet", "every before the loop")
 tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "fewer steps than none")
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
+local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
+tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
+  "a trainer that would not be restored")
+tap.fails(function() new_run():steps(2, text, fit, other_text) end, { "bad argument #4", "second text" }, "such a text")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
 
 -- What a stream of the script's own, or an object that has a cursor, gives after a resume.
