@@ -205,7 +205,7 @@ local function print_experiment_help(description, cfg, host)
 end
 
 local function print_config(description, cfg, host)
-  if host.progress == "json" then print(json.encode(description.options:plain(cfg)))
+  if host.progress == "json" then print(json.utf8(description.options:plain(cfg)))
   else print(table.concat(description.options:lines(cfg), "\n")) end
 end
 
@@ -272,7 +272,7 @@ local function assign_preset(description, cfg, overrides, host)
       table.sort(names)
       usage(("%s has no preset '%s'; it has: %s"):format(host.script, name, table.concat(names, ", ")))
     end
-    for key, value in pairs(values or {}) do assign(description, cfg, key, options.show(value), host) end
+    for key, value in pairs(values or {}) do assign(description, cfg, key, value, host) end
   end
 end
 

@@ -112,7 +112,7 @@ local function report(run)
   local fit, plan = run.fit, run.fit.plan
   local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
-    io.stdout:write(json.encode { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
+    io.stdout:write(json.utf8 { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
       trainer_bytes = plan.trainer_bytes, precision = plan.precision, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return

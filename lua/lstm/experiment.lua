@@ -109,7 +109,7 @@ local function check_presets(presets, set)
     if type(values) ~= "table" then wrong("presets", ("'%s' must be a table"):format(tostring(preset))) end
     for name, value in pairs(values) do
       local ok, problem = nil, "no such option"
-      if set.named[name] then ok, problem = set:assign(set:defaults(), name, options.show(value)) end
+      if set.named[name] then ok, problem = set:assign(set:defaults(), name, value) end
       if not ok then wrong("presets", ("'%s.%s': %s"):format(preset, tostring(name), problem)) end
     end
   end

@@ -55,18 +55,23 @@ function format.plural(n, word)
   return format.count(n) .. " " .. word .. (n == 1 and "" or "s")
 end
 
---- Text safe to show on a terminal: control characters and what is not UTF-8 become dots; newlines stay.
-function format.printable(text)
+--- Text with a mark for each byte that does not belong to UTF-8.
+function format.utf8(text, mark)
   local parts, at = {}, 1
-  text = text:gsub("\r\n", "\n")
   while at <= #text do
     local good, bad = utf8.len(text, at)
     local stop = good and #text or bad - 1
-    parts[#parts + 1] = text:sub(at, stop):gsub("\194[\128-\159]", "·"):gsub("[%z\1-\9\11-\31\127]", "·")
-    if not good then parts[#parts + 1] = "·" end
+    parts[#parts + 1] = text:sub(at, stop)
+    if not good then parts[#parts + 1] = mark end
     at = stop + 2
   end
   return table.concat(parts)
+end
+
+--- Text safe to show on a terminal: control characters and what is not UTF-8 become dots; newlines stay.
+function format.printable(text)
+  text = format.utf8(text:gsub("\r\n", "\n"), "·")
+  return (text:gsub("\194[\128-\159]", "·"):gsub("[%z\1-\9\11-\31\127]", "·"))
 end
 
 return format

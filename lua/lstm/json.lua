@@ -6,6 +6,8 @@
 -- (1.0), integers are whole. Objects are written with their keys sorted, so that equal tables give equal text.
 -- An empty table is written as an object. null is read as nil.
 
+local format = require "lstm.format"
+
 local json = {}
 
 local max_depth = 100
@@ -30,8 +32,10 @@ end
 local encode
 
 local function encode_list(list, depth)
-  local parts = {}
+  local parts, n = {}, 0
   for i, value in ipairs(list) do parts[i] = encode(value, depth) end
+  for _ in pairs(list) do n = n + 1 end
+  if n > #parts then error("JSON: a table that has [1] must be a list, without holes or other keys", 0) end
   return "[" .. table.concat(parts, ", ") .. "]"
 end
 
@@ -57,9 +61,14 @@ function encode(value, depth)
   return encode_object(value, depth + 1)
 end
 
---- Text of a table, string, number or boolean; raises for what JSON cannot hold.
+--- Text of a table, string, number or boolean; raises for what JSON cannot hold. Bytes of strings stay as they are.
 function json.encode(value)
   return encode(value, 0)
+end
+
+--- The same for other programs to read, which is UTF-8: U+FFFD stands for each byte that is not.
+function json.utf8(value)
+  return format.utf8(encode(value, 0), "\u{FFFD}")
 end
 
 -- Reading. Each function takes text and position and returns value and the position after it; faults are raised as

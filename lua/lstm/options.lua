@@ -80,8 +80,12 @@ function readers.string(text)
   return text
 end
 
+local function kind_of_items(default)
+  return default[1] == nil and "string" or kind_of(default[1])
+end
+
 local function read_list(text, default)
-  local reader = readers[kind_of(default[1] or "")]
+  local reader = readers[kind_of_items(default)]
   local list = {}
   if text == "" then return list end
   for item in (text .. ","):gmatch "([^,]*)," do
@@ -101,6 +105,16 @@ end
 
 local function copy(value)
   return type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
+end
+
+-- Whether a value is one of an option as it is, not only as text, which would not do for a list of texts with commas.
+local function fits(value, default)
+  if kind_of(value) ~= kind_of(default) then return false end
+  if type(value) == "number" then return math.abs(value) < math.huge end
+  for _, item in ipairs(type(value) == "table" and value or {}) do
+    if kind_of(item) ~= kind_of_items(default) then return false end
+  end
+  return true
 end
 
 --- Text that key=value reads back as the same value.
@@ -213,18 +227,20 @@ function set_methods:set(cfg, name, value)
   rawset(parent, key, value)
 end
 
---- An option's value from text. nil and a sentence when it cannot be one.
-function set_methods:value(name, text)
+--- An option's value from text, or from a value of its type or one like it. nil and a sentence when it cannot be one.
+function set_methods:value(name, given)
   local option = self.named[name]
   if not option then return nil, ("no option '%s'%s"):format(name, options.suggestion(name, self:names())) end
+  if fits(given, option.default) then return copy(given) end
+  local text = options.show(given)
   local value, expected = read(text, option.default)
   if value == nil then return nil, ("option '%s' must be %s, got '%s'"):format(name, expected, text) end
   return value
 end
 
---- Sets an option from text. True, or nil and a sentence.
-function set_methods:assign(cfg, name, text)
-  local value, problem = self:value(name, text)
+--- Sets an option from text or a value. True, or nil and a sentence.
+function set_methods:assign(cfg, name, given)
+  local value, problem = self:value(name, given)
   if value == nil then return nil, problem end
   self:set(cfg, name, value)
   return true
@@ -239,7 +255,7 @@ function set_methods:adopt(cfg, plain)
       local name = prefix .. tostring(key)
       local option, fitting = self.named[name], nil
       if option and (type(value) ~= "table" or option.kind == "list") then
-        fitting = read(options.show(value), option.default)
+        fitting = self:value(name, value)
       end
       if fitting ~= nil then
         self:set(cfg, name, fitting)

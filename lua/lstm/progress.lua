@@ -68,7 +68,7 @@ end
 --- A JSON object, with --json only. fields must not be empty.
 function methods:event(name, fields)
   if self.kind ~= "json" then return end
-  write(self, ('{"event": "%s", %s\n'):format(name, json.encode(fields):sub(2)))
+  write(self, ('{"event": "%s", %s\n'):format(name, json.utf8(fields):sub(2)))
 end
 
 -- ---- the line -----------------------------------------------------------------------------------------------------

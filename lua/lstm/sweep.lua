@@ -215,11 +215,6 @@ local function pairs_of(params)
   return list
 end
 
--- The value as the option has it: 1 for a number is 1.0. nil and a sentence for one that it cannot have.
-local function as_option(set, name, value)
-  return set:value(name, options.show(value))
-end
-
 local function check_value(self, field, name, value)
   local set = self.experiment.options
   if not set.named[name] then
@@ -227,7 +222,7 @@ local function check_value(self, field, name, value)
       options.suggestion(tostring(name), set:names()))
   end
   if name == "seed" then wrong(field, "'seed' is given by the field 'seeds'") end
-  local fitting, problem = as_option(set, name, value)
+  local fitting, problem = set:value(name, value) -- 1 for a number is 1.0
   if fitting == nil then wrong(field, "%s", problem) end
   return fitting
 end
@@ -370,7 +365,7 @@ function methods:with(pairs_given)
     if self:lists(name) then return nil, ("option '%s' has its values in the sweep's list of configurations"):format(name) end
     local values = {}
     for item in (text .. (at and "," or "\0")):gmatch(at and "([^,]*)," or "(.-)%z") do
-      local value, problem = as_option(set, name, item)
+      local value, problem = set:value(name, item)
       if value == nil then return nil, problem end
       values[#values + 1] = value
     end

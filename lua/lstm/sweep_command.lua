@@ -123,7 +123,7 @@ end
 local function print_list(sweep, directory, list, host)
   if host.progress == "json" then
     for _, trial in ipairs(list) do
-      print(json.encode { id = trial.id, index = trial.index, params = trial.params, seed = trial.seed,
+      print(json.utf8 { id = trial.id, index = trial.index, params = trial.params, seed = trial.seed,
         directory = trial.directory, status = trial.status })
     end
     return
@@ -214,7 +214,7 @@ local function dry_run(sweep, list, directory, given, host)
   if host.progress ~= "json" then return print_plan(sweep, list, found, jobs, threads, directory) end
   local problems = {}
   for i, each in ipairs(found.problems) do problems[i] = { id = each.trial.id, reason = each.problem } end
-  print(json.encode { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
+  print(json.utf8 { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
     configurations = found.configurations, jobs = jobs, threads = threads, trial_bytes = found.bytes,
     seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds,
     problems = #problems > 0 and problems or nil })

@@ -112,7 +112,7 @@ end
 --- An object, with --json only.
 function methods:event(name, fields)
   if self.kind ~= "json" then return end
-  write(('{"event": "%s", %s\n'):format(name, json.encode(fields):sub(2)))
+  write(('{"event": "%s", %s\n'):format(name, json.utf8(fields):sub(2)))
 end
 
 -- Trials, with those that are still to be chosen.

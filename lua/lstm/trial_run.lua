@@ -193,7 +193,7 @@ local function arguments(trial)
   end
   remove_remnants(trial.directory)
   for _, list in ipairs { trial.fixed, trial.params, { { "seed", trial.seed } } } do
-    for _, pair in ipairs(list) do given[#given + 1] = { pair[1], options.show(pair[2]) } end
+    for _, pair in ipairs(list) do given[#given + 1] = { pair[1], pair[2] } end
   end
   return given
 end

@@ -65,6 +65,14 @@ local all = table.concat(set:lines(set:defaults()), " ")
 tap.is(all, "hidden=256 lr=0.002 split=0.9,0.1 carry=true init=orthogonal activations.every=0 " ..
   "activations.rows=1,2 names=", "as key=value")
 
+local lists = assert(options.new { { "flags", { false, true } }, { "names", { "a,b", "" } }, { "one", { "" } } })
+local listed = lists:defaults()
+lists:adopt(listed, json.decode(json.encode(lists:plain(listed))))
+tap.ok(listed.flags[1] == false and listed.flags[2] == true, "a list of booleans keeps its type")
+tap.is(table.concat(listed.names, "|") .. #listed.one, "a,b|1", "strings of a list keep their commas, and an empty one")
+tap.ok(lists:assign(listed, "flags", "yes,no") and listed.flags[1] == true and listed.flags[2] == false,
+  "a list of booleans, from text")
+
 local numbers = { 0.1, 1 / 3, 1.0, -0.0, 5e-324, 1.7976931348623157e308, 123456789012345680.0, 1, -7, math.maxinteger,
   math.mininteger, math.huge, -math.huge }
 local back = json.decode(json.encode(numbers))
@@ -86,6 +94,9 @@ end
 local loop = {}
 loop.loop = loop
 tap.fails(function() json.encode(loop) end, "nested too deeply", "a table in itself")
+tap.fails(function() json.encode { 1, 2, name = "x" } end, "must be a list", "a list with a name in it")
+tap.fails(function() json.encode { 1, nil, 3 } end, "must be a list", "a list with a hole")
+tap.is(json.utf8 { "é\xff\xe2\x82" }, '["é\u{FFFD}\u{FFFD}\u{FFFD}"]', "for other programs: UTF-8")
 tap.fails(function() json.encode { f = print } end, "cannot hold a function", "a function")
 
 -- ---- descriptions -------------------------------------------------------------------------------------------------
