@@ -100,6 +100,7 @@ void lua_tensor_math_register(lua_State *L); /* adds arithmetic to tensors; leav
 #define LUA_STREAM "lstm.stream"
 
 typedef struct lua_vocabulary {
+    lua_owner owner;
     lstm_vocab *vocab; /* a reference of its own */
 } lua_vocabulary;
 

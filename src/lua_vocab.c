@@ -6,12 +6,21 @@
 
 #include "lua_binding.h"
 
+/* A script cannot close one, but the collector has, when another object's finalizer uses it later. */
+static const char closed_vocabulary[] = "vocabulary that was collected";
+
 static lua_vocabulary *push_no_vocabulary(lua_State *L)
 {
     lua_vocabulary *v = lua_newuserdatauv(L, sizeof *v, 0);
-    v->vocab = NULL;
+    *v = (lua_vocabulary){ .owner.closed = closed_vocabulary };
     luaL_setmetatable(L, LUA_VOCABULARY);
     return v;
+}
+
+static void open_vocabulary(lua_vocabulary *v, lstm_vocab *vocab)
+{
+    v->vocab = vocab;
+    v->owner.closed = NULL;
 }
 
 lstm_vocab *lua_vocabulary_of(lua_State *L, int index)
@@ -29,7 +38,7 @@ void lua_vocabulary_push(lua_State *L, int index)
     lua_vocabulary *v = push_no_vocabulary(L);
     lstm_vocab *vocab = lua_vocabulary_of(L, index);
     if (vocab != NULL) {
-        v->vocab = lstm_vocab_ref(vocab);
+        open_vocabulary(v, lstm_vocab_ref(vocab));
         return;
     }
     lua_pushnil(L);
@@ -38,14 +47,14 @@ void lua_vocabulary_push(lua_State *L, int index)
 
 static lstm_vocab *check_vocabulary(lua_State *L, const char *function)
 {
-    return ((lua_vocabulary *)lua_owner_self(L, 1, LUA_VOCABULARY, function))->vocab;
+    return ((lua_vocabulary *)lua_owner_check(L, 1, LUA_VOCABULARY, function))->vocab;
 }
 
 static int vocabulary_gc(lua_State *L)
 {
     lua_vocabulary *v = lua_owner_self(L, 1, LUA_VOCABULARY, "gc");
     lstm_vocab_free(v->vocab);
-    v->vocab = NULL;
+    *v = (lua_vocabulary){ .owner.closed = closed_vocabulary };
     return 0;
 }
 
@@ -176,7 +185,7 @@ static int vocabulary_equal(lua_State *L)
 {
     lstm_vocab *vocab = check_vocabulary(L, "eq");
     lua_vocabulary *other = luaL_testudata(L, 2, LUA_VOCABULARY);
-    lua_pushboolean(L, other != NULL && lstm_vocab_equal(vocab, other->vocab));
+    lua_pushboolean(L, other != NULL && other->vocab != NULL && lstm_vocab_equal(vocab, other->vocab));
     return 1;
 }
 
@@ -198,9 +207,12 @@ static int vocabulary_index(lua_State *L)
 
 static int vocabulary_tostring(lua_State *L)
 {
-    lstm_vocab *vocab = check_vocabulary(L, "tostring");
-    lua_pushfstring(L, "%s (%I %s)", LUA_VOCABULARY, (LUAI_UACINT)lstm_vocab_size(vocab),
-                    lstm_tokens_name(lstm_vocab_tokens(vocab)));
+    lua_vocabulary *v = lua_owner_self(L, 1, LUA_VOCABULARY, "tostring");
+    if (v->owner.closed != NULL)
+        lua_pushliteral(L, LUA_VOCABULARY " (closed)");
+    else
+        lua_pushfstring(L, "%s (%I %s)", LUA_VOCABULARY, (LUAI_UACINT)lstm_vocab_size(v->vocab),
+                        lstm_tokens_name(lstm_vocab_tokens(v->vocab)));
     return 1;
 }
 
@@ -213,8 +225,11 @@ static int vocabulary_restore(lua_State *L)
         lua_args_error(L, "vocabulary", 1, "string expected, got %s", lua_args_got(L, 1));
     const char *bytes = lua_tolstring(L, 1, &size);
     lua_vocabulary *v = push_no_vocabulary(L);
-    v->vocab = lstm_vocab_restore(bytes, size, &err);
-    return v->vocab != NULL ? 1 : lua_failure(L, &err);
+    lstm_vocab *vocab = lstm_vocab_restore(bytes, size, &err);
+    if (vocab == NULL)
+        return lua_failure(L, &err);
+    open_vocabulary(v, vocab);
+    return 1;
 }
 
 void lua_vocabulary_register(lua_State *L)

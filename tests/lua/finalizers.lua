@@ -72,4 +72,36 @@ end
 tap.ok(done > 100 and closed > 100, ("%d calls succeeded, %d met something closed"):format(done, closed))
 tap.is(other, nil, "no other error")
 
+-- Of what is collected together, the youngest is finalized first: an older finalizer may still call it.
+
+local function ask_when_collected(results)
+  setmetatable(results, { __gc = function(r)
+    for name, call in pairs(r.calls) do r.told[name] = { pcall(call, r) } end
+  end })
+  local text = assert(lstm.corpus { text = "to be or not to be" })
+  results.vocab, results.text, results.stream = text.vocab, text, text:train { batch = 1, seq = 2 }
+  results.model = lstm.model { vocab = text.vocab, hidden = 3 }
+  results.fit, results.view = results.model:trainer { batch = 1, seq = 2 }, results.model:parameter "head.bias"
+  results.again = lstm.vocabulary(text.vocab:serialize())
+end
+
+local told = {}
+ask_when_collected { told = told, calls = {
+  size = function(r) return #r.vocab end,
+  text = function(r) return r.vocab:decode { 0 } end,
+  equal = function(r) return r.vocab == r.again end,
+  symbols = function(r) return lstm.model { vocab = r.vocab, hidden = 2 } end,
+  corpus = function(r) return r.text.size end,
+  stream = function(r) return r.stream:next() end,
+  model = function(r) return r.model:parameters() end,
+  step = function(r) return r.fit:step { ids = { 1 }, targets = { 1 } } end,
+  view = function(r) return r.view:sum() end,
+  shown = function(r) return ("%s%s%s%s%s%s"):format(r.vocab, r.text, r.stream, r.model, r.fit, r.view) end,
+} }
+collectgarbage()
+for _, name in ipairs { "size", "text", "equal", "symbols", "corpus", "stream", "model", "step", "view" } do
+  tap.ok(told[name] and not told[name][1], ("what was collected: %s: %s"):format(name, told[name] and told[name][2]))
+end
+tap.ok(told.shown and told.shown[1], "and can be shown")
+
 tap.done()
