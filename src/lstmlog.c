@@ -290,6 +290,7 @@ static int run_guarded(const command *c, const request *q)
 int main(int argc, char **argv)
 {
     static request q;
+    signal(SIGCHLD, SIG_DFL); /* ignored by whoever started us, no child could be waited for */
     if (argc < 2)
         return usage("a command expected");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)

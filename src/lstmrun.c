@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
 {
     static places p;
     hold_standard_descriptors();
+    signal(SIGCHLD, SIG_DFL); /* ignored by whoever started us, no child could be waited for */
     if (find_places(&p) != 0)
         return complain("cannot find its Lua modules, neither beside the program nor in " LSTM_LUADIR
                         "; is the installation complete?");

@@ -366,6 +366,11 @@ prints '"status": "diverged"'
 
 run tiny.lua --quiet --out=closed >&-
 exits 0 "standard output closed"
+echo 'print(os.execute "exit 3")' >children.lua
+if env --ignore-signal=CHLD true 2>/dev/null; then
+    env --ignore-signal=CHLD "$program" children.lua >out 2>err; status=$?
+    exits 0 "started by a program that ignores its children's ends"; prints "exit	3"
+fi
 { "$program" tiny.lua --json --out=pipe 2>err; echo $? >status; } | true
 status=$(cat status)
 exits 0 "nobody reads standard output"
