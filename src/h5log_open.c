@@ -10,12 +10,10 @@
 #include "h5version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FORMAT_NAME "lstmrun log"
@@ -256,23 +254,6 @@ static h5log *give_up(h5log *log)
     return NULL;
 }
 
-/* Whether a process was killed before its first commit into this file: then nothing but zeros is where the superblock
- * should be. Any other file is left alone. */
-static bool never_committed(const char *path)
-{
-    unsigned char start[4096];
-    size_t got = 0;
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    bool yes = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-               fileio_pread(fd, start, sizeof start, 0, &got) == 0;
-    for (size_t k = 0; k < got; k++)
-        yes = yes && start[k] == 0;
-    if (fd >= 0)
-        close(fd);
-    return yes;
-}
-
 static void remove_file(const char *path)
 {
     char *journal;
@@ -299,7 +280,7 @@ h5log *h5log_create(const char *path, const h5log_options *options, lstm_error *
     if (!result && !h5log_start_thread(log, err))
         return log;
     give_up(log);
-    if (never_committed(path)) /* ours, and nothing is in it */
+    if (h5txn_never_committed(path)) /* ours, and nothing is in it */
         remove_file(path);
     return NULL;
 }
@@ -314,7 +295,7 @@ h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options
         return NULL;
     const char *version = h5_version();
     h5_enter();
-    int result = never_committed(path) ? fill_new_file(log, H5F_ACC_TRUNC, version, err)
+    int result = h5txn_never_committed(path) ? fill_new_file(log, H5F_ACC_TRUNC, version, err)
                                        : open_old_file(log, step, err);
     h5_leave();
     if (result || h5log_start_thread(log, err))

@@ -23,6 +23,7 @@
 #define MOST_ITEMS 100000
 #define PATH_ROOM 512
 #define OPEN_TRIES 20 /* while a commit is put in place, which takes milliseconds */
+#define BIRTH_TRIES 250 /* until a new log's first commit, which waits for the disk */
 
 struct h5read {
     char *path;
@@ -467,10 +468,19 @@ static int check_checkpoint(const char *path, lstm_error *err)
     return cp ? 0 : -1;
 }
 
+/* Of a file that could not be opened. */
+static int fail_empty(const h5read *r, lstm_error *err)
+{
+    char room[128];
+    return lstm_fail(err, "", "%s: %s", fileio_short_path(r->path, room),
+                     r->live ? "its writer has just begun and has committed nothing yet; try again"
+                             : "empty: nothing was ever committed to it");
+}
+
 static int open_and_look(h5read *r, lstm_error *err)
 {
-    int result = -1;
-    for (int tries = 0; result && tries < OPEN_TRIES; tries++) {
+    int result = -1, most = OPEN_TRIES;
+    for (int tries = 0; result && tries < most; tries++) {
         struct timespec pause = {0, 20 * 1000 * 1000};
         if (tries)
             nanosleep(&pause, NULL);
@@ -481,8 +491,12 @@ static int open_and_look(h5read *r, lstm_error *err)
         if (result)
             forget(r);
         h5_leave();
+        const bool is_empty = result && h5txn_never_committed(r->path);
+        if (is_empty)
+            fail_empty(r, err);
         if (!r->live)
             break;
+        most = is_empty ? BIRTH_TRIES : OPEN_TRIES;
     }
     return result;
 }

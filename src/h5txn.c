@@ -396,6 +396,22 @@ int h5txn_recover(const char *path, h5txn_state *state)
     return error;
 }
 
+/* The page of the superblock is held until the first commit (held_limit): zeros are where it should be. */
+bool h5txn_never_committed(const char *path)
+{
+    unsigned char start[H5PAGE_SIZE];
+    size_t got = 0;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool yes = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+               fileio_pread(fd, start, sizeof start, 0, &got) == 0;
+    for (size_t k = 0; k < got; k++)
+        yes = yes && start[k] == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
 /* ---- the driver: open and close --------------------------------------------------------------------------------- */
 
 static void free_file(txn_file *f)

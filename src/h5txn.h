@@ -43,6 +43,9 @@ bool h5txn_is_writing(const char *path);
  * yet (status->pending): that is tried again at the next commit and at closing. */
 int h5txn_commit(hid_t file);
 
+/* Whether the file at path is a new one, into which nothing was committed yet, or one whose writer was killed before. */
+bool h5txn_never_committed(const char *path);
+
 typedef enum h5txn_state {
     H5TXN_SOUND,     /* nothing had to be done */
     H5TXN_COMPLETED, /* an unfinished commit was completed */

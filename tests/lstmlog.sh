@@ -88,6 +88,19 @@ mkdir empty
 log ls empty
 exits 1 "ls of an empty folder"
 says "no runs below empty"
+mkdir unborn newborn
+head -c 8192 /dev/zero >unborn/log.h5; : >unborn/log.h5.journal
+log ls unborn
+exits 1 "ls of a run that was killed before its first commit"
+one_line; says "nothing was ever committed"
+if flock unborn/log.h5.journal true 2>/dev/null; then
+    cp unborn/* newborn
+    flock newborn/log.h5.journal sh -c 'sleep 1.5; cp runs/done/log.h5 newborn/new; mv newborn/new newborn/log.h5' &
+    sleep 0.1
+    log ls newborn
+    exits 0 "ls of a run that has just begun waits for its first commit"
+    wait
+fi
 log ls nowhere
 exits 1 "ls of a missing folder"
 one_line
