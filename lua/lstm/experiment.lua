@@ -142,6 +142,19 @@ local function new(description)
   }, meta)
 end
 
+--- The configuration that lists of { name, value } make of the defaults: a later one wins, and a preset that they name
+-- comes before all of them.
+function methods:configuration(lists)
+  local set, preset = self.options, nil
+  local cfg = set:defaults()
+  for _, list in ipairs(lists) do preset = options.value_in(list, "preset") or preset end
+  for name, value in pairs(self.presets[preset] or {}) do set:assign(cfg, name, options.show(value)) end
+  for _, list in ipairs(lists) do
+    for _, pair in ipairs(list) do set:set(cfg, pair[1], pair[2]) end
+  end
+  return cfg
+end
+
 --- Whether a value is an experiment.
 function experiment.is(value)
   return getmetatable(value) == meta

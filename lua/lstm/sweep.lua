@@ -224,6 +224,10 @@ local function check_value(self, field, name, value)
   if name == "seed" then wrong(field, "'seed' is given by the field 'seeds'") end
   local fitting, problem = set:value(name, value) -- 1 for a number is 1.0
   if fitting == nil then wrong(field, "%s", problem) end
+  local presets = self.experiment.presets
+  if name == "preset" and next(presets) and fitting ~= "" and not presets[fitting] then
+    wrong(field, "experiment '%s' has no preset '%s'", self.experiment.name, fitting)
+  end
   return fitting
 end
 
@@ -362,7 +366,9 @@ function methods:with(pairs_given)
     local name, text = pair[1], pair[2]
     local at = self:param_key(name)
     if not set.named[name] then return nil, ("no option '%s'%s"):format(name, options.suggestion(name, set:names())) end
-    if self:lists(name) then return nil, ("option '%s' has its values in the sweep's list of configurations"):format(name) end
+    if self:lists(name) then
+      return nil, ("option '%s' has its values in the sweep's list of configurations"):format(name)
+    end
     local values = {}
     for item in (text .. (at and "," or "\0")):gmatch(at and "([^,]*)," or "(.-)%z") do
       local value, problem = set:value(name, item)
@@ -416,13 +422,17 @@ end
 
 -- ---- configurations -----------------------------------------------------------------------------------------------
 
+local function listed(values)
+  local names, list = {}, {}
+  for name in pairs(values) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do list[i] = { name, values[name] } end
+  return list
+end
+
 --- Every option of a trial: defaults, what is fixed, and the point { { name, value }, ... } so far.
 function methods:configuration(point)
-  local set = self.experiment.options
-  local cfg = set:defaults()
-  for name, value in pairs(self.fixed) do set:set(cfg, name, value) end
-  for _, pair in ipairs(point) do set:set(cfg, pair[1], pair[2]) end
-  return cfg
+  return self.experiment:configuration { listed(self.fixed), point }
 end
 
 local function applies(self, param, point)
@@ -465,14 +475,6 @@ local function sampled_point(self, i)
   end)
 end
 
-local function listed_point(values)
-  local names, point = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do point[i] = { name, values[name] } end
-  return point
-end
-
 -- Adds derived parameters to a point.
 local function derive(self, point)
   local cfg = self:configuration(point)
@@ -484,7 +486,7 @@ local function derive(self, point)
   if not self.derive then return point end
   local more = self.derive(self:configuration(point))
   if type(more) ~= "table" then wrong("derive", "must return a table, got %s", type(more)) end
-  for _, pair in ipairs(listed_point(more)) do
+  for _, pair in ipairs(listed(more)) do
     local value = check_value(self, "derive", pair[1], pair[2])
     if not self.overridden[pair[1]] then point[#point + 1] = { pair[1], value } end
   end
@@ -543,7 +545,7 @@ function methods:configurations()
     known[key] = true
   end
   if self.points == "grid" then walk_grid(self, 1, {}, function(point) visit(derive(self, point)) end)
-  elseif self.points == "list" then for _, values in ipairs(self.list) do visit(derive(self, listed_point(values))) end
+  elseif self.points == "list" then for _, values in ipairs(self.list) do visit(derive(self, listed(values))) end
   elseif self.points ~= "optuna" then sampled(self, visit) end
   return self.shuffled and shuffle(self, list) or list
 end

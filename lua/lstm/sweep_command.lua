@@ -230,8 +230,11 @@ local function print_help(sweep, host)
   print "Its parameters; name=a,b,c gives one other values:"
   for _, line in ipairs(sweep:describe()) do print("  " .. line) end
   print "\nother options of the experiment; name=value sets one for all trials:"
-  local cfg = sweep:configuration {}
-  for _, line in ipairs(sweep.experiment.options:lines(cfg, true)) do print(line) end
+  local set = sweep.experiment.options
+  for i, line in ipairs(set:lines(sweep:configuration {}, true)) do
+    local name = set.list[i].name
+    if name ~= "seed" and not sweep:param_key(name) and not sweep:lists(name) then print(line) end
+  end
   print "\noptions for sweeps:"
   for _, option in ipairs(sweep_command.options) do
     print(("  %-28s  %s"):format("--" .. option[1] .. option[3], option[4]))

@@ -59,21 +59,12 @@ local function hash_of(path)
   return hashes[path]
 end
 
--- A trial's options as they are in its trial.json: the sweep may have been given others on its command line.
-local function configuration_of(sweep, trial)
-  local set = sweep.experiment.options
-  local cfg = set:defaults()
-  for _, list in ipairs { trial.fixed, trial.params } do
-    for _, pair in ipairs(list) do set:set(cfg, pair[1], pair[2]) end
-  end
-  return cfg
-end
-
 -- The data of a trial: the sweep's field, what the experiment's function `data` says, or its option `data` where that
--- names a file.
+-- names a file. Options are those of its trial.json: the sweep may have been given others on its command line.
 local function data_of(sweep, trial)
   if sweep.data then return sweep.data end
-  if sweep.experiment.data then return sweep.experiment.data(configuration_of(sweep, trial)) end
+  local experiment = sweep.experiment
+  if experiment.data then return experiment.data(experiment:configuration { trial.fixed, trial.params }) end
   local option = sweep.experiment.options.named.data
   if not option or option.kind ~= "string" then return nil end
   return options.value_in(trial.params, "data") or options.value_in(trial.fixed, "data") or option.default

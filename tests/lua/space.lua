@@ -84,6 +84,13 @@ tap.is(shown(make { params = { a = { 1, 2 } }, fixed = { n = 5, steps = 0 },
 tap.is(shown(make { method = "list", params = { { a = 1 }, { b = 2, a = 3 } } }), "a=1 a=3,b=2", "a list")
 tap.is(shown(make { params = { a = { 1, 1, 2 } } }), "a=1 a=2", "the same value twice is one trial")
 
+local task = require "lstm.experiment" { name = "task", run = run, options = { { "T", 1, "" }, { "n", 2, "" } },
+  presets = { long = { T = 100, n = 200 } } }
+local preset = make { experiment = task, params = { preset = { "", "long" } }, fixed = { n = 3 } }
+local cfg = preset:configuration { { "preset", "long" } }
+tap.is(cfg.T .. " " .. cfg.n, "100 3", "a preset as a parameter; options given beside it win")
+tap.is(preset:configuration({ { "preset", "" } }).T, 1, "  none")
+
 local random = make { method = "random", trials = 5, params = { lr = space.loguniform(1e-4, 1), k = { 1, 2 } } }
 local more = make { method = "random", trials = 8, params = { lr = space.loguniform(1e-4, 1), k = { 1, 2 } } }
 tap.is(#random:configurations(), 5, "as many random configurations as asked for")
@@ -120,6 +127,8 @@ refused({ params = { hidden = {} } }, "'hidden' needs a list of values, a space 
   "an empty list")
 refused({ params = { hiden = { 1 } } }, "experiment 'e' has no option 'hiden' (did you mean 'hidden'?)",
   "an unknown parameter")
+refused({ experiment = task, params = { n = { 1 } }, fixed = { preset = "lang" } },
+  "experiment 'task' has no preset 'lang'", "an unknown preset")
 refused({ params = { hidden = { 1, "x" } } }, "option 'hidden' must be an integer, got 'x'", "a value of the wrong type")
 refused({ params = { lr = space.uniform(0, 1) } }, "'lr' is uniform, of which a grid cannot have all values",
   "a grid of what has no end")
