@@ -34,6 +34,7 @@ struct csvlog {
     char *left_out;
     bool has_row;    /* there is a current line: */
     int64_t step;
+    size_t line;     /* bytes of the last line that went to the buffer; 0: none did */
     char *buffer;    /* lines not written yet */
     size_t used, room;
     double flushed;  /* when, in seconds */
@@ -177,6 +178,7 @@ static bool put_row(csvlog *csv)
     char step[CELL];
     if (!make_room(csv, (csv->ncolumns + 1) * CELL))
         return false;
+    const size_t start = csv->used;
     put(csv, step, (size_t)snprintf(step, sizeof step, "%lld", (long long)csv->step));
     for (size_t k = 0; k < csv->ncolumns; k++) {
         put(csv, ",", 1);
@@ -185,7 +187,19 @@ static bool put_row(csvlog *csv)
     }
     put(csv, "\n", 1);
     csv->has_row = false;
+    csv->line = csv->used - start;
     return true;
+}
+
+/* The last line becomes the current one again: a flush ended it, and there is more to say of its step. */
+static int take_back(csvlog *csv, lstm_error *err)
+{
+    const size_t written = csv->line > csv->used ? csv->line - csv->used : 0; /* the rest is in the buffer still */
+    if (written && ftruncate(csv->fd, lseek(csv->fd, 0, SEEK_END) - (off_t)written) != 0)
+        return fileio_fail(err, "cannot shorten", csv->path, errno);
+    csv->used -= csv->line - written;
+    csv->has_row = true;
+    return 0;
 }
 
 static void begin_row(csvlog *csv, int64_t step)
@@ -211,7 +225,8 @@ static int set_value(csvlog *csv, const char *name, double value)
 
 int csvlog_row(csvlog *csv, int64_t step, size_t n, const char *const *names, const double *values, lstm_error *err)
 {
-    if (csvlog_columns(csv, n, names, err))
+    const bool again = !csv->has_row && csv->line && csv->step == step;
+    if (csvlog_columns(csv, n, names, err) || (again && take_back(csv, err)))
         return -1;
     if (csv->has_row && csv->step != step && !put_row(csv))
         return out_of_memory(csv, err);
@@ -220,6 +235,8 @@ int csvlog_row(csvlog *csv, int64_t step, size_t n, const char *const *names, co
     for (size_t k = 0; k < n; k++)
         if (set_value(csv, names[k], values[k]))
             return out_of_memory(csv, err);
+    if (again) /* what was on the disk has to be there */
+        return csvlog_flush(csv, err);
     return csv->used >= FLUSH_BYTES || now() - csv->flushed >= FLUSH_SECONDS ? write_out(csv, err) : 0;
 }
 

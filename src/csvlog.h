@@ -3,9 +3,9 @@
  * csvlog.h - metrics.csv: the metrics once more as plain text, for tail -f and spreadsheets.
  *
  * A header line "step,loss,...", then a line for each step. Calls with the same step share a line; it is written
- * when the next step begins, and at flush and close. The columns are those announced, or else those of the first
- * row; one that comes later is left out (it is in log.h5). Missing values are empty, others have as many digits as
- * are needed to read the same number back.
+ * when the next step begins, and at flush and close. What is said of the same step after a flush changes its line. The
+ * columns are those announced, or else those of the first row; one that comes later is left out (it is in log.h5).
+ * Missing values are empty, others have as many digits as are needed to read the same number back.
  */
 #ifndef LSTM_CSVLOG_H
 #define LSTM_CSVLOG_H

@@ -66,6 +66,8 @@ static void test_writing(void)
     tap_ok(!row1(csv, 3, "later", 1) && strcmp(csvlog_left_out(csv), "later") == 0, "a later column is left out");
     tap_ok(!csvlog_flush(csv, &err), "flush");
     tap_string(content(), "step,loss,\"a,\"\"b\"\"\"\n1,0.1,0.3333333333333333\n2,nan,-inf\n3,,\n", "the file so far");
+    tap_ok(!row1(csv, 3, "loss", 7) && !row1(csv, 3, "a,\"b\"", 8), "more of the step whose line is written");
+    tap_ok(strstr(content(), "\n2,nan,-inf\n3,7,8\n") && content()[strlen(content()) - 2] == '8', "changes that line at once");
     tap_ok(!row1(csv, 4, "loss", 1e300) && !csvlog_close(csv, &err), "close");
     tap_ok(strstr(content(), "\n4,1e+300,\n"), "writes the last row");
     tap_ok(!csvlog_create(path, &err) && strstr(err.message, "File exists"), "an existing file is not overwritten");
