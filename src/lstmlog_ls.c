@@ -19,19 +19,21 @@
 
 /* ---- the state of a run ----------------------------------------------------------------------------------------- */
 
-/* Kind of the last event that says how the run stands: "stop", "diverged", "resume"; "" when there was none. */
+/* Kind of the last event that says how the run stands; "" when there was none. */
 static void last_turn(const h5read *r, char kind[64])
 {
+    static const char *const turns[] = {"stop", "diverged", "failed", "ended", "resume"};
     const h5read_item *item = h5read_find(r, "events/kind");
     kind[0] = 0;
     for (uint64_t k = item && item->is_text && item->ndim == 1 && item->width < 64 ? item->shape[0] : 0; k-- > 0;) {
         char text[64] = "";
         if (h5read_rows(r, item, k, 1, H5_U8, text, NULL))
             return;
-        if (strcmp(text, "stop") == 0 || strcmp(text, "diverged") == 0 || strcmp(text, "resume") == 0) {
-            memcpy(kind, text, sizeof text);
-            return;
-        }
+        for (size_t t = 0; t < sizeof turns / sizeof *turns; t++)
+            if (strcmp(text, turns[t]) == 0) {
+                memcpy(kind, text, sizeof text);
+                return;
+            }
     }
 }
 
@@ -41,8 +43,11 @@ static const char *status_of(const h5read *r, int64_t step)
     char *steps = h5read_attribute(r, "config", "steps");
     bool closed = h5read_journal_of(h5read_path(r)) == H5READ_CLOSED;
     last_turn(r, turn);
-    /* Without an option "steps" a run that was closed and not stopped has come to its end. */
-    bool done = steps ? step >= strtoll(steps, NULL, 10) : closed && strcmp(turn, "stop") != 0;
+    /* Without an option "steps" a run that was closed and not stopped has come to its end. A run of no steps has no
+     * row: its last step is -1. */
+    bool broken_off = strcmp(turn, "stop") == 0 || strcmp(turn, "failed") == 0;
+    bool done = steps ? (step < 0 ? 0 : step) >= strtoll(steps, NULL, 10) : closed && !broken_off;
+    done = done || strcmp(turn, "ended") == 0; /* the script left its loop early */
     free(steps);
     char *original = h5read_attribute(r, "environment", "replay_of");
     bool is_replay = original && strcmp(turn, "stop") != 0;

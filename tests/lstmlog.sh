@@ -34,6 +34,8 @@ local function train(cfg, run)
     if run:every(4) then run:evaluate(step, fit:evaluate(text)) end
     if step == cfg.nan_at then run:log(step, 0 / 0) end
     if step == 15 then run:log(step, { late = 1 }) end
+    if step == cfg.break_at then break end
+    if step == cfg.error_at then error "mine" end
     if step == cfg.term_at then io.popen "kill -TERM $PPID":close() end
     if step == cfg.kill_at then io.popen "kill -9 $PPID":close() end
     if cfg.pause > 0 then os.execute("sleep " .. cfg.pause) end
@@ -41,7 +43,8 @@ local function train(cfg, run)
 end
 return lstm.experiment { name = "tiny", run = train, options = {
   { "data", "text", "text" }, { "steps", 12, "steps" }, { "lr", 0.01, "rate" }, { "pause", 0.0, "seconds a step" },
-  { "nan_at", 0, "step" }, { "term_at", 0, "step" }, { "kill_at", 0, "step" } } }
+  { "nan_at", 0, "step" }, { "term_at", 0, "step" }, { "kill_at", 0, "step" },
+  { "break_at", 0, "step" }, { "error_at", 0, "step" } }, changeable = { "kill_at", "break_at" } }
 END
 cat >ids.lua <<'END'
 local lstm = require "lstm"
@@ -65,6 +68,11 @@ run same/again activations.every=4 --threads=1
 run diverged nan_at=5
 run stopped term_at=7
 run killed kill_at=6 checkpoint_every=3
+run broken break_at=5
+run broken-killed break_at=5
+"$build/lstmrun" tiny.lua --quiet --resume=runs/broken-killed kill_at=9 break_at=0 2>err
+run failed error_at=5
+run none steps=0
 
 # ---- ls -------------------------------------------------------------------------------------------------------------
 
@@ -81,6 +89,10 @@ if env --ignore-signal=CHLD true 2>/dev/null; then
     exits 0 "ls, started by a program that ignores its children's ends"
     matches '^runs/done +done '
 fi
+matches '^runs/broken +done +5 '
+matches '^runs/broken-killed +stopped '
+matches '^runs/failed +stopped +5 '
+matches '^runs/none +done '
 log ls --json runs/done
 exits 0 "ls --json"
 matches '^\{"path": "runs/done", "status": "done", "step": 12, "loss": [0-9.]+, "best_val_loss": [0-9.]+, "best_step"'

@@ -141,6 +141,20 @@ printf x | dd of=whole/checkpoint-000024.h5 bs=1 seek=4000 conv=notrunc 2>/dev/n
 run replay whole --from=27 --to=28
 exits 0 "a damaged checkpoint is not used"; prints "from checkpoint-000016.h5"
 
+# ---- what is logged twice, or after the loop -------------------------------------------------------------------------
+
+sed 's/    run:log(step, loss, statistics)/    run:log(step, { loss = 0, other = step })\n&/
+s/^  end$/  end\n  run:log(cfg.steps, { other = 7 })\n  run:evaluate(cfg.steps, 0.5)\n  run:sample(cfg.steps, "a sample")/' tiny.lua >twice.lua
+run twice.lua --quiet --out=twice
+exits 0 "metrics that are logged twice in a step, and once more after the loop"
+run replay twice --from=40
+exits 0 "  are repeated"; prints "equal   steps 1 to 50 are the logged ones, bit for bit"
+log diff twice twice/replay-40-50
+prints "samples are the same, bit for bit, in the 1 record that both have"
+sed 's/other = 7/other = 8/' twice.lua >thrice.lua
+run replay twice --script=thrice.lua
+exits 1 "  and compared"; says "step 50 differs: other 8.0 here, 7.0 in the log"
+
 # ---- runs that diverge -----------------------------------------------------------------------------------------------
 
 run tiny.lua --quiet --out=stop burst=1e30 keep_every=10

@@ -130,6 +130,12 @@ local function measure(self, step, now)
   end
 end
 
+-- The last step's line stands there already when a sample was shown after it.
+local function show_line(self, line)
+  if line ~= self.line then write(self, line .. "\n") end
+  self.line = line
+end
+
 local function show(self, step, info, now)
   measure(self, step, now)
   if self.kind == "terminal" then
@@ -144,7 +150,7 @@ local function show(self, step, info, now)
       grad_norm = info.grad_norm, lr = info.lr, tokens_per_second = self.speed and self.tokens and
       self.speed * self.tokens, seconds_left = self.speed and (self.steps - step) / self.speed })
   else
-    write(self, join(parts(self, step, info)) .. "\n")
+    show_line(self, join(parts(self, step, info)))
   end
   self.next_time = now + math.max(least_line, math.min(most_line, (now - self.started) / 20))
 end

@@ -327,9 +327,11 @@ local function comes_first(name, parted)
   return not parted or name == "loss" or parted.name ~= "loss" and name < parted.name
 end
 
---- Compares what a step computed with what was logged.
-function methods:check(run, step, row)
+-- Compares what a step computed with what was logged, when all of it is known.
+local function compare(self, run)
+  local step, row = self.step, self.row
   local at = self.run.row_of[step]
+  self.step, self.row = nil, nil
   if self.parted or not at then return end
   for name, value in pairs(row) do
     local column = self.run.columns[name]
@@ -338,6 +340,13 @@ function methods:check(run, step, row)
     end
   end
   if self.parted then run.progress:say("lstmrun: " .. self:parting()) end
+end
+
+--- Takes a row of a step. Of a metric that has several numbers in one step the log has the last.
+function methods:check(run, step, row)
+  if self.row and self.step ~= step then compare(self, run) end
+  self.step, self.row = step, self.row or {}
+  for name, value in pairs(row) do self.row[name] = value end
 end
 
 --- "step 4,203 differs: loss 1.5 here, 1.25 in the log"
@@ -366,10 +375,12 @@ local function what_is_different(self, step)
     or "Script, text, program and machine are the same, as far as the log says"
 end
 
---- Whether every number was the logged one, and a sentence about it. step: the last one that was done; problem: what
--- became not finite in it, or nil.
-function methods:verdict(step, problem)
+--- Whether every number was the logged one, and a sentence about it. problem: what became not finite at the run's last
+-- step, or nil.
+function methods:verdict(run, problem)
+  if self.row then compare(self, run) end
   if self.parted then return false, self:parting() .. ". " .. what_is_different(self, self.parted.step) end
+  local step = run.step
   local line = ("steps %s to %s are the logged ones, bit for bit"):format(format.count(self.start + 1),
     format.count(step))
   if step < self.to and not problem then

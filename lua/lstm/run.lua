@@ -151,6 +151,28 @@ local function check_not_ended(self)
   if self.ended ~= nil then error(self.ended, 0) end
 end
 
+local function check_self(self, name)
+  if getmetatable(self) ~= meta then fault.mistake(("run.%s: it takes a colon, run:%s(...)"):format(name, name)) end
+end
+
+-- Closed, a trainer has nothing more to tell of the step, and nothing for a checkpoint.
+local function check_open(self)
+  if self.fit and self.fit.closed then
+    fault.mistake "the trainer that run:steps was given is closed, or its model; close it when the run needs it no more"
+  end
+end
+
+local function check_step(self, step, name)
+  check_self(self, name)
+  check_not_ended(self)
+  if not self.current then
+    fault.mistake(("run:%s: there is no step yet; use it in the loop over run:steps"):format(name))
+  end
+  if step ~= self.current then
+    fault.mistake(("run:%s: this is step %s, got %s"):format(name, tostring(self.current), tostring(step)))
+  end
+end
+
 -- The disk is full, or worse: say what is safe.
 local function broken(self, reason)
   self.finished = true
@@ -392,9 +414,10 @@ local function pause(self)
   end_by(self, nil, 0)
 end
 
--- A replay is through, or as far as the run came. problem: what is not finite any more, or nil. Ends the program.
+-- A replay is through, or as far as the run came; one to the run's end comes here after what the script does behind its
+-- loop. problem: what is not finite any more, or nil. Ends the program.
 local function end_replay(self, problem)
-  local equal, verdict = self.replay:verdict(self.step, problem)
+  local equal, verdict = self.replay:verdict(self, problem)
   self.logs.muted = false
   must(self, self.logs:event(self.step, "replay", verdict))
   self.finished = true
@@ -495,6 +518,7 @@ end
 
 -- The body of the loop is through: the step counts, or the run goes back.
 local function end_step(self)
+  check_open(self)
   if self.rolling_back then go_back(self) else count_step(self, self.current) end
 end
 
@@ -504,12 +528,11 @@ local function next_step(self, step)
     end_step(self)
     step = self.step
   end
-  if self.replay and step >= self.replay.to then end_replay(self) end
   if step >= self.total then
-    if self.replay then end_replay(self) end
     complete(self)
     return nil
   end
+  if self.replay and step >= self.replay.to then end_replay(self) end
   local signal, status = ranks.stop_signal()
   if signal then stop(self, signal, status) end
   if self.pause then pause(self) end
@@ -520,26 +543,33 @@ local function next_step(self, step)
   return step + 1
 end
 
+-- The log's texts end at a NUL.
+local function without_nul(value)
+  return (tostring(value):gsub("\0", "\u{FFFD}"))
+end
+
 -- The loop was left by break (count the step if it was done), or by an error (keep what is on the disk as it is).
 local function leave(self, err)
   if self.finished then return end
   self.progress:finish()
   if err ~= nil then
     self.logs:end_step(self.current)
+    self.logs:event(self.current, "failed", without_nul(err))
     close_logs(self)
     self.finished, self.ended = true, err
     return
   end
+  check_open(self)
   if self.in_body and (self.rolling_back or not self.fit or self.fit:counters().passes > self.passes) then
     end_step(self)
   end
-  if self.replay then end_replay(self) end
   complete(self)
 end
 
 --- Iterator over the steps that are left: 1 .. steps for a new run. The trainer, text and streams given (in any order)
 -- are what a checkpoint keeps and a resumed run restores.
 function methods:steps(steps, ...)
+  check_self(self, "steps")
   if math.type(steps) ~= "integer" or steps < 0 then
     fault.mistake(("bad argument #1 to 'steps' (number of steps expected, got %s)"):format(tostring(steps)))
   end
@@ -556,9 +586,10 @@ end
 --- Whether this is one of the steps n, 2n, 3n, ..., or the last; never when n is 0, nor in a step whose loss or
 -- gradient was not finite: a network of NaN is not worth a look.
 function methods:every(n)
+  check_self(self, "every")
   if not self.current then fault.mistake "run:every: there is no step yet; use it in the loop over run:steps" end
-  if type(n) ~= "number" then
-    fault.mistake(("bad argument #1 to 'every' (number of steps expected, got %s)"):format(type(n)))
+  if type(n) ~= "number" or n < 0 or n % 1 ~= 0 then
+    fault.mistake(("bad argument #1 to 'every' (number of steps expected, got %s)"):format(tostring(n)))
   end
   return n > 0 and not self.problem and (self.current % n == 0 or self.current == self.total)
 end
@@ -642,18 +673,16 @@ local function take(row, name, value)
     fault.mistake(("run:log: names of metrics expected, got '%s'"):format(tostring(name)))
   elseif type(value) == "number" then
     row[name] = value + 0.0
-  elseif type(value) ~= "boolean" then -- a yes or no among the trainer's statistics
-    fault.mistake(("run:log: '%s' must be a number, got %s"):format(tostring(name), type(value)))
+  elseif name ~= "updated" or type(value) ~= "boolean" then -- a yes or no among the trainer's statistics
+    fault.mistake(("run:log: '%s' must be a number, got %s"):format(tostring(name), sys.typename(value)))
   end
 end
 
-local function check_step(self, step, name)
-  check_not_ended(self)
-  if not self.current then
-    fault.mistake(("run:%s: there is no step yet; use it in the loop over run:steps"):format(name))
-  end
-  if step ~= self.current then
-    fault.mistake(("run:%s: this is step %s, got %s"):format(name, tostring(self.current), tostring(step)))
+local function check_row(loss, statistics)
+  if loss == nil and statistics == nil then
+    fault.mistake "run:log: a loss or a table { name = number, ... } expected, got nil"
+  elseif statistics ~= nil and type(statistics) ~= "table" then
+    fault.mistake("run:log: a table of numbers expected, got " .. sys.typename(statistics))
   end
 end
 
@@ -661,11 +690,9 @@ end
 -- A loss or gradient that is not finite ends the run.
 function methods:log(step, loss, statistics)
   check_step(self, step, "log")
+  check_row(loss, statistics)
   if self.rolling_back then return end
   if type(loss) == "table" then statistics, loss = loss, loss.loss end
-  if statistics ~= nil and type(statistics) ~= "table" then
-    fault.mistake("run:log: a table of numbers expected, got " .. type(statistics))
-  end
   local row = {}
   for name, value in pairs(statistics or row) do
     if not is_about_no_update(statistics, name) then take(row, name, value) end
@@ -704,12 +731,16 @@ function methods:evaluate(step, loss)
   end
   self.info.val, self.info.val_is_best = loss, self.best ~= nil and self.best.step == step
   self.progress:event("evaluation", { step = step, val_loss = loss, best = self.info.val_is_best })
+  if self.finished then -- after the loop
+    check_open(self)
+    if not self.replay then must(self, saves.evaluation(self)) end
+  end
 end
 
 --- Keeps a text that the model wrote, and shows it.
 function methods:sample(step, text)
   check_step(self, step, "sample")
-  if type(text) ~= "string" then fault.mistake("run:sample: a text expected, got " .. type(text)) end
+  if type(text) ~= "string" then fault.mistake("run:sample: a text expected, got " .. sys.typename(text)) end
   if self.rolling_back then return end
   must(self, self.logs:sample(step, text))
   self.progress:sample(step, text, self.info)
@@ -724,6 +755,7 @@ end
 -- run:announce { name = "mine/attention", dims = { { "time", 64 }, { "x", { -0.5, 0, 0.5 } } } }. A dimension has a
 -- size, or coordinates: numbers or texts. Further fields: type ("double", or "float"), title, units.
 function methods:announce(given)
+  check_self(self, "announce")
   local one = series.announced(given)
   if self.series[one.name] then fault.mistake(("run:announce: '%s' was announced already"):format(one.name)) end
   add_series(self, one)
@@ -746,20 +778,29 @@ function methods:tensor(step, name, tensor, dims)
   must(self, self.logs:tensor(name, step, tensor))
 end
 
-local function without_nul(value)
-  return (tostring(value):gsub("\0", "\u{FFFD}"))
-end
-
---- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise").
+--- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise"). The text may
+-- be left out.
 function methods:event(step, kind, text)
   check_step(self, step, "event")
+  if type(kind) ~= "string" then
+    fault.mistake("run:event: the event's kind, a word or two, expected, got " .. sys.typename(kind))
+  end
   if self.rolling_back then return end
-  must(self, self.logs:event(step, without_nul(kind), without_nul(text)))
+  must(self, self.logs:event(step, without_nul(kind), text ~= nil and without_nul(text) or ""))
+end
+
+-- As print puts them.
+local function line_of(...)
+  local texts = table.pack(...)
+  for i = 1, texts.n do texts[i] = tostring(texts[i]) end
+  return table.concat(texts, "\t")
 end
 
 --- Prints a line above the progress (print would write into it).
-function methods:print(text)
-  if self.progress then self.progress:print(tostring(text))
+function methods:print(...)
+  check_self(self, "print")
+  local text = line_of(...)
+  if self.progress then self.progress:print(text)
   elseif self.host.progress ~= "json" and self.host.progress ~= "quiet" then print(text) end
 end
 
@@ -777,6 +818,10 @@ function methods:finish()
   if not self.directory then return end -- it never began
   check_not_ended(self)
   if not self.finished then leave(self) end -- of a loop in a coroutine, which nobody closed
+  if self.replay then end_replay(self) end
+  if self.step < self.total then
+    must(self, self.logs:event(self.step, "ended", ("ended by the script, at step %d of %d"):format(self.step, self.total)))
+  end
   local waited, dropped = self.logs:cost()
   must(self, close_logs(self))
   if waited >= 0.1 then self.progress:print(("log     training waited %.1f s for the disk"):format(waited)) end

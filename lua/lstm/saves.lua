@@ -87,6 +87,16 @@ function saves.step(run)
   return ok, reason
 end
 
+--- After an evaluation that was made after the last step, whose checkpoints are there.
+function saves.evaluation(run)
+  local is_best = ranks.first(run.new_best)
+  run.new_best = false
+  if not is_best then return true end
+  local ok, reason = write(run, checkpoint.best)
+  if not ok then return nil, reason end
+  return write(run, checkpoint.latest)
+end
+
 -- ---- bringing back ------------------------------------------------------------------------------------------------
 
 local function check(run, state)

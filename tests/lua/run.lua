@@ -72,6 +72,21 @@ for step in this:steps(4, fit, text) do
     tap.fails(function() this:sample(step) end, { "run.lua:", "a text expected, got nil" }, "a sample of nothing")
     tap.fails(function() this:evaluate(step, nil) end, "must be a number, got nil", "an evaluation of nothing")
     tap.fails(function() this:steps(3) end, "one loop", "a loop in the loop")
+    for what, call in pairs {
+      ["run.log: it takes a colon"] = function() this.log(step, { acc = 1 }) end,
+      ["run.every: it takes a colon"] = function() this.every(3) end,
+      ["run.print: it takes a colon"] = function() this.print "x" end,
+      ["a loss or a table { name = number, ... } expected, got nil"] = function() this:log(step) end,
+      ["'acc' must be a number, got boolean"] = function() this:log(step, { acc = true }) end,
+      ["'loss' must be a number, got lstm.tensor"] = function() this:log(step, lstm.tensor { 1 }) end,
+      ["number of steps expected, got 2.5"] = function() this:every(2.5) end,
+      ["number of steps expected, got -1"] = function() this:every(-1) end,
+      ["a text expected, got table"] = function() this:sample(step, { 1, 2 }) end,
+      ["the event's kind, a word or two, expected, got nil"] = function() this:event(step, nil, "x") end,
+    } do
+      tap.fails(call, { "run.lua:", what }, "a wrong call: " .. what)
+    end
+    this:event(step, "mark")
   end
   this.state.sum = (this.state.sum or 0) + loss
   this.state.note = "é\n"
@@ -88,6 +103,29 @@ tap.is(lines[1], "step,loss,smoothed_loss,val_loss,lr,grad_norm,clipped_norm,cli
 tap.ok(lines[3]:find "^2,[%d.]+,[%d.]+,3%.25,0%.01," ~= nil, "an evaluation is in its step's line")
 for _, name in ipairs { "log.h5", checkpoint.latest, checkpoint.best } do
   tap.is(sys.kind(this.directory .. "/" .. name), "file", name .. " is there")
+end
+
+-- ---- after the loop -----------------------------------------------------------------------------------------------
+
+local fit0 = new_trainer()
+local after = new_run()
+for step in after:steps(3, fit0, text) do
+  after:log(step, fit0:step(text))
+  after:evaluate(step, step)
+end
+after:log(3, { late = 0.5 })
+after:evaluate(3, 0.25)
+after:finish()
+do
+  local steps, last = {}, nil
+  for line in read(after.directory .. "/metrics.csv"):gmatch "[^\n]+" do
+    steps[#steps + 1], last = line:match "^[^,]*", line
+  end
+  tap.is(table.concat(steps, " "), "step 1 2 3", "what is logged after the loop gets no line of its own")
+  tap.ok(last:find "^3,[%d.]+,[%d.]+,0%.25,.*,0%.5,[%d.e-]+,[%d.e-]+$" ~= nil, "it is in the last step's: " .. last)
+  local best = resumed(after.directory .. "/" .. checkpoint.best).state
+  tap.is(best.step .. " " .. best.best.value, "3 0.25", "an evaluation after the loop makes the best checkpoint")
+  tap.is(resumed(after.directory).state.best.value, 0.25, "and the latest one knows")
 end
 
 -- ---- what a checkpoint restores -----------------------------------------------------------------------------------
@@ -177,6 +215,22 @@ spiky.cfg.on_diverge = "continue"
 for step in spiky:steps(4) do spiky:log(step, step == 2 and 0 / 0 or step) end
 spiky:finish()
 tap.is(resumed(spiky.directory).state.smoothed, 3.25, "a loss that was no number once does not spoil the smoothed one")
+
+local fit7, model7 = new_trainer()
+local closed = new_run()
+tap.fails(function()
+  for step in closed:steps(2, fit7, text) do
+    closed:log(step, fit7:step(text))
+    model7:close()
+  end
+end, { "run.lua:", "the trainer that run:steps was given is closed, or its model" }, "a model that is closed in the loop")
+local fit8 = new_trainer()
+tap.fails(function()
+  for _ in new_run():steps(2, fit8, text) do
+    fit8:close()
+    break
+  end
+end, "is closed", "a trainer that is closed, and the loop left")
 
 local holds = new_run()
 tap.fails(function()
