@@ -88,12 +88,23 @@ static void call_if_there(lua_State *L, int object, const char *method, int argu
     lua_call(L, argument != 0 ? 2 : 1, 1);
 }
 
+/* A stream that says it has no end would be read for ever. */
+static void refuse_endless(const evaluation *e, int stream)
+{
+    lua_getfield(e->L, stream, "endless");
+    if (lua_toboolean(e->L, -1))
+        lua_args_error(e->L, e->function, 1, "a stream with an end expected (this one trains for ever; 'batches' gives "
+                       "it one)");
+    lua_pop(e->L, 1);
+}
+
 /* A pass over a stream from its beginning: ours, or an object of the script's with next and, unless it ends by itself,
  * batches. Where it has cursor and seek, it stands afterwards where it stood. */
 static void add_stream(evaluation *e, int stream)
 {
     lua_State *L = e->L;
     lua_Integer batches = LUA_MAXINTEGER;
+    refuse_endless(e, stream);
     call_if_there(L, stream, "cursor", 0);
     int cursor = lua_gettop(L);
     call_if_there(L, stream, "rewind", 0);

@@ -100,7 +100,24 @@ local function new_stream(task, part, given)
   local once = part ~= "train"
   local values = fields(part, given, { batch = "needed", batches = once and 10 })
   return setmetatable({ task = task, part = part, batch = values.batch, batches = values.batches, seq = task.seq,
-    once = once, epoch = 0, position = 0 }, stream)
+    once = once, endless = not values.batches, epoch = 0, position = 0 }, stream)
+end
+
+-- What task:right is given, checked, so that errors are at the script's line: a function of a batch, fit's forward.
+local function check_right(task, fit, source)
+  local function wrong(arg, ...)
+    fault.mistake(("bad argument #%d to 'right' (%s)"):format(arg, string.format(...)))
+  end
+  local kind = core.sys.typename(fit)
+  if kind ~= "lstm.trainer" then wrong(1, "trainer expected, got %s", kind) end
+  if getmetatable(source) ~= stream or source.task.name ~= task.name then
+    wrong(2, "stream of the task expected, such as task:val makes, got %s", core.sys.typename(source))
+  end
+  if source.endless then wrong(2, "stream with 'batches' expected") end
+  return function(batch) -- forward, whose errors are about the stream, too
+    local ok, problem = pcall(fit.forward, fit, batch)
+    if not ok then wrong(2, "%s: %s", tostring(source), fault.without_position(problem)) end
+  end
 end
 
 -- A class whose objects are made of the task's fields.
@@ -112,11 +129,12 @@ local function class(name)
   end
   -- The share of a finite stream's answers that are right; fit's batch must be the stream's.
   function task:right(fit, source)
+    local forward = check_right(self, fit, source)
     local right, all = 0, 0
     source:rewind()
-    for _ = 1, source.batches or fault.mistake "bad argument #2 to 'right' (stream with 'batches' expected)" do
+    for _ = 1, source.batches do
       local batch = source:next()
-      fit:forward(batch)
+      forward(batch)
       local more, of = self:count(fit:activation "logits", batch)
       right, all = right + more, all + of
     end

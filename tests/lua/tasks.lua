@@ -94,6 +94,26 @@ tap.ok(math.abs(still:evaluate(thousands) - all.adding.baseline) < 0.007, "addin
 -- The sum of two U(0, 1) is within 0.08 of 1 with probability 0.1536; standard deviation of the share 0.0025.
 tap.ok(math.abs(all.adding:right(still, thousands) - 0.1536) < 0.013, "adding: and right by chance")
 
+for what, call in pairs {
+  ["#1 to 'evaluate' (a stream with an end expected"] = function() still:evaluate(all.adding:train { batch = 1000 }) end,
+  ["#2 to 'right' (stream with 'batches' expected)"] = function()
+    local _ = all.adding:right(still, all.adding:train { batch = 1000 })
+  end,
+  ["#2 to 'right' (stream of the task expected, such as task:val makes, got nil)"] = function()
+    local _ = all.adding:right(still)
+  end,
+  ["#2 to 'right' (stream of the task expected, such as task:val makes, got lstm.task_stream)"] = function()
+    local _ = all.adding:right(still, all.copy:val { batch = 1000 })
+  end,
+  ["#1 to 'right' (trainer expected, got lstm.model)"] = function() local _ = all.adding:right(one, thousands) end,
+  ["batch 2, seq 9): bad argument #1 to 'forward' (field 'x': shape [9,1000,2] expected, got [9,2,2]))"] = function()
+    local _ = all.adding:right(still, all.adding:val { batch = 2 })
+  end,
+} do
+  tap.fails(call, { "tasks.lua:", what }, "a wrong call: " .. what)
+end
+tap.ok(still:evaluate(all.adding:train { batch = 1000, batches = 2 }) > 0, "a stream of the same batches has an end")
+
 -- ---- copying ------------------------------------------------------------------------------------------------------
 
 batch = all.copy:train { batch = 2 }:next()
