@@ -84,15 +84,15 @@ matches '^runs/same/again +done +12 '
 matches '^runs/diverged +diverged +5 '
 matches '^runs/stopped +stopped +7 '
 matches '^runs/killed +stopped '
+matches '^runs/broken +done +5 '
+matches '^runs/broken-killed +stopped '
+matches '^runs/failed +stopped +5 '
+matches '^runs/none +done '
 if env --ignore-signal=CHLD true 2>/dev/null; then
     env --ignore-signal=CHLD "$build/lstmlog" ls runs/done >out 2>err; status=$?
     exits 0 "ls, started by a program that ignores its children's ends"
     matches '^runs/done +done '
 fi
-matches '^runs/broken +done +5 '
-matches '^runs/broken-killed +stopped '
-matches '^runs/failed +stopped +5 '
-matches '^runs/none +done '
 log ls --json runs/done
 exits 0 "ls --json"
 matches '^\{"path": "runs/done", "status": "done", "step": 12, "loss": [0-9.]+, "best_val_loss": [0-9.]+, "best_step"'
