@@ -118,7 +118,7 @@ exits 2 "an option that would record nothing"; says "'gradients.full' records no
 
 STOP_AT=23 run tiny.lua --quiet --out=part keep_every=10
 run tiny.lua --quiet --resume part lr=0.01
-exits 0 "a run that was stopped and went on with another rate"; there part/checkpoint-start.h5
+exits 0 "a run that was stopped and went on with another rate"; there part/checkpoint-start-000023.h5
 for stretch in "--from=12 --to=23" --from=24 --from=45; do
     run replay part $stretch
     exits 0 "  is repeated, $stretch"; prints "are the logged ones, bit for bit"
@@ -134,9 +134,25 @@ says "steps 1 to 20 are the logged ones, bit for bit; there the script ends, and
 says "at step 20 the run was resumed with steps=30, was 20"
 run replay short --from=21
 exits 0 "  but after it"; prints "equal   steps 21 to 30"
-rm part/checkpoint-0* part/checkpoint-best.h5 part/checkpoint-start.h5
+rm part/checkpoint-0* part/checkpoint-best.h5 part/checkpoint-start-*
 run replay part --from=3 --to=23
 exits 0 "without checkpoints, from its beginning, with the rate it had"
+run tiny.lua --quiet --out=init --init-from=whole/checkpoint-best.h5 steps=8
+run tiny.lua --quiet --resume init steps=12
+run replay init --to=8
+exits 0 "one that began with other parameters and got more steps"; prints "from checkpoint-start.h5, step 0"
+rm init/checkpoint-start.h5
+run replay init --to=8
+exits 1 "  and not without these"; says "it began from whole/checkpoint-best.h5, and its own checkpoint of that is gone"
+sed 's/kill -TERM/kill -KILL/' tiny.lua >killed.lua
+STOP_AT=38 run killed.lua --quiet --out=killed checkpoint_every=10
+run killed.lua --quiet --resume killed lr=9
+run replay killed --from=37 --to=39
+exits 0 "a killed one that went on with another rate: not from the best checkpoint of before"
+sed 's/run:log/if run:every(20) then run:log/; s/statistics)$/statistics) end/' tiny.lua >sparse.lua
+run sparse.lua --quiet --out=sparse
+run replay sparse
+exits 0 "one that logged every twentieth step"; prints "steps 1 to 50 are the logged ones"; prints "40 steps not in the log"
 printf x | dd of=whole/checkpoint-000024.h5 bs=1 seek=4000 conv=notrunc 2>/dev/null
 run replay whole --from=27 --to=28
 exits 0 "a damaged checkpoint is not used"; prints "from checkpoint-000016.h5"
@@ -176,6 +192,11 @@ for from in 20 26 31; do
     run replay back --from=$from
     exits 0 "  is repeated from step $from"; prints "are the logged ones, bit for bit"
 done
+STOP_AT=28 run tiny.lua --quiet --out=other burst=1e30 on_diverge=rollback rollback.every=12 rollback.factor=1e-28
+run tiny.lua --quiet --resume other lr=0.01
+exits 0 "  not further back than where it went on with another rate"; says "at step 30; back to step 28"
+run replay other --from=29
+exits 0 "  is repeated"
 run tiny.lua --quiet --threads=1 --out=again burst=1e30 on_diverge=rollback rollback.every=12 rollback.factor=1e-28
 log diff back again
 prints "metrics are the same, bit for bit"

@@ -8,8 +8,9 @@
 --   vocabulary  of the model, as vocab:serialize() writes it
 --   version     of lstmrun
 -- Files of a run's directory: checkpoint-latest.h5, checkpoint-previous.h5 (the one before), checkpoint-best.h5;
--- checkpoint-001000.h5 and so on, which are kept to replay from; checkpoint-start.h5, where a run began (or went on
--- with other options) in a state that its options alone do not lead to; checkpoint-rollback.h5 (diverge.lua).
+-- checkpoint-001000.h5 and so on, which are kept to replay from; checkpoint-start.h5, where a run began in a state that
+-- its options alone do not lead to, and checkpoint-start-000500.h5, where it went on with other options;
+-- checkpoint-rollback.h5 (diverge.lua).
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
@@ -56,15 +57,30 @@ function checkpoint.kept_name(step)
   return ("checkpoint-%06d.h5"):format(step)
 end
 
---- Kept checkpoints of a directory: list of { path, step }, by step.
-function checkpoint.kept(directory)
+--- Where a run goes on with other options after a step.
+function checkpoint.start_name(step)
+  return ("checkpoint-start-%06d.h5"):format(step)
+end
+
+-- Files of a directory whose names have a step: list of { path, step }, by step.
+local function numbered(directory, pattern)
   local list = {}
   for _, name in ipairs(sys.list(directory) or {}) do
-    local step = math.tointeger(tonumber(name:match "^checkpoint%-(%d%d%d%d%d%d+)%.h5$"))
+    local step = math.tointeger(tonumber(name:match(pattern)))
     if step then list[#list + 1] = { path = directory .. "/" .. name, step = step } end
   end
   table.sort(list, function(a, b) return a.step < b.step end)
   return list
+end
+
+--- Kept checkpoints of a directory: list of { path, step }, by step.
+function checkpoint.kept(directory)
+  return numbered(directory, "^checkpoint%-(%d%d%d%d%d%d+)%.h5$")
+end
+
+--- Those from where it went on with other options: the same.
+function checkpoint.starts(directory)
+  return numbered(directory, "^checkpoint%-start%-(%d%d%d%d%d%d+)%.h5$")
 end
 
 --- Removes those that are too many by now, and those beyond `step`, which the run left behind when it went back.

@@ -97,6 +97,12 @@ local function set_plain(config, name, text)
   if group[key] ~= nil then group[key] = text end
 end
 
+local function get_plain(config, name)
+  local value = config
+  for part in name:gmatch "[^.]+" do value = type(value) == "table" and value[part] or nil end
+  return value
+end
+
 -- The configuration with which the steps after `step` began: what was given later is taken back.
 local function config_at(run, step)
   local config = json.decode(json.encode(run.config))
@@ -139,22 +145,41 @@ local function read_checkpoint(path)
   return { file = file, path = path, state = state, experiment = file:text "experiment", in_place = false }
 end
 
+-- Whether those options that were given anew while the run ran have the same values in two configurations.
+local function agree(run, a, b)
+  for _, event in ipairs(run.events) do
+    local name = event.kind == "option" and event.text:match "^([%w_.]+)="
+    local x, y = name and get_plain(a, name), name and get_plain(b, name)
+    if x ~= nil and y ~= nil and options.show(x) ~= options.show(y) then return false end
+  end
+  return true
+end
+
+-- Whether a checkpoint has the options with which its step was done, or those with which the run went on after it: one
+-- that has not is of steps that were done again with others, after a crash.
+local function has_options_of(run, saved)
+  local config, step = json.decode(saved.file:text "config" or ""), saved.state.step
+  if type(config) ~= "table" then return false end
+  return agree(run, config, config_at(run, step - 1)) or agree(run, config, config_at(run, step))
+end
+
 -- The newest checkpoint of at most `step` steps, nil when there is none.
 local function nearest(run, step, rollbacks)
   local best
   local function consider(path)
     local saved = sys.kind(path) and read_checkpoint(path)
     if saved and saved.state.step <= step and (not best or saved.state.step > best.state.step) and
-      is_on_the_way(saved, rollbacks) then
+      is_on_the_way(saved, rollbacks) and has_options_of(run, saved) then
       best = saved
     end
   end
   for _, name in ipairs { "latest", "previous", "best", "start", "rollback" } do
     consider(run.path .. "/" .. checkpoint[name])
   end
-  local kept = checkpoint.kept(run.path)
-  for k = #kept, 1, -1 do
-    if kept[k].step <= step and (not best or kept[k].step > best.state.step) then consider(kept[k].path) end
+  for _, list in ipairs { checkpoint.kept(run.path), checkpoint.starts(run.path) } do
+    for k = #list, 1, -1 do
+      if list[k].step <= step and (not best or list[k].step > best.state.step) then consider(list[k].path) end
+    end
   end
   return best
 end
@@ -252,10 +277,9 @@ function replay.new(path, given, root)
   local from, to = stretch(run, given)
   local rollbacks = rollbacks_of(run)
   local saved = nearest(run, from - 1, rollbacks)
-  local start = saved and saved.state.step or 0
-  if start < run.steps[1] - 1 then
-    fault.stop(("cannot replay %s: its log begins at step %d, and there is no checkpoint from before"):format(run.path,
-      run.steps[1]))
+  local start, origin = saved and saved.state.step or 0, run.environment.began_from
+  if not saved and origin then
+    fault.stop(("cannot replay %s: it began from %s, and its own checkpoint of that is gone"):format(run.path, origin))
   end
   local file = find_script(run, given, root)
   warn_of_change(run, file)

@@ -204,6 +204,7 @@ local function origin(self)
     { "ranks", ranks.size }, { "seed", rawget(self.cfg, "seed") }, { "data", text and text.path },
     { "data_sha256", text and text.sha256 }, { "precision", fit and fit.precision },
     { "tiles", fit and describe.tiles(fit.model.config.precision, fit.precision) },
+    { "began_from", host.init_from or self.saved and not self.saved.in_place and self.saved.path or nil },
     { "auto_units", self:auto_units() ~= nil and tostring(self:auto_units()) or nil },
     { self.saved and self.saved.in_place and "resumed" or "started", os.date "!%Y-%m-%dT%H:%M:%SZ" },
   }
@@ -808,7 +809,7 @@ end
 
 --- Numbers of the run for the last line.
 function methods:summary(status)
-  return { status = status, step = self.step, steps = self.total, loss = self.smoothed,
+  return { status = status, step = self.step, steps = self.replay and self.replay.to or self.total, loss = self.smoothed,
     val_loss = self.info.val, best_val_loss = self.best and self.best.value, best_step = self.best and self.best.step,
     seconds = self:seconds(), directory = self.directory }
 end

@@ -206,10 +206,11 @@ local function took_over(run)
   return saved.in_place or copy_file(from, to)
 end
 
--- A run that goes on knows where it could go back to before; any other one can go back to where it begins.
-local function settle_rollback(run)
+-- A run that goes on knows where it could go back to before; any other one can go back to where it begins, and so can
+-- one that goes on with other options, which would be lost further back.
+local function settle_rollback(run, changed)
   if not run:rolls_back() then return true end
-  if ranks.first(ranks.rank == 0 and took_over(run)) then return true end
+  if not changed and ranks.first(ranks.rank == 0 and took_over(run)) then return true end
   return write(run, checkpoint.rollback)
 end
 
@@ -231,9 +232,10 @@ end
 function saves.settle(run, changed)
   local ok, reason = true, nil
   if run.saved then ok, reason = settle_saved(run) end
-  if ok then ok, reason = settle_rollback(run) end
+  if ok then ok, reason = settle_rollback(run, changed) end
   local begins_elsewhere = run.host.init_from or run.saved and not run.saved.in_place
-  if ok and (begins_elsewhere or changed) then ok, reason = write(run, checkpoint.start) end
+  if ok and begins_elsewhere then return write(run, checkpoint.start) end
+  if ok and changed then return write(run, checkpoint.start_name(run.step)) end
   return ok, reason
 end
 
