@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MOST_BESIDE 1000 /* files that killed processes left behind */
+
 int fileio_write(int fd, const void *bytes, size_t size, size_t *done)
 {
     size_t n = 0;
@@ -94,6 +96,19 @@ int fileio_age(const char *path, const char *directory, double *seconds)
     if (!error)
         *seconds = difftime(now.tv_sec, then.st_mtim.tv_sec) + 1e-9 * (double)(now.tv_nsec - then.st_mtim.tv_nsec);
     return error;
+}
+
+int fileio_open_beside(const char *path, char name[PATH_MAX], int *fd)
+{
+    for (int k = 0; k < MOST_BESIDE; k++) {
+        const int length = snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", path, (long)getpid(), k);
+        if (length < 0 || length >= PATH_MAX)
+            return ENAMETOOLONG;
+        *fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (*fd >= 0 || errno != EEXIST)
+            return *fd >= 0 ? 0 : errno;
+    }
+    return EEXIST;
 }
 
 int fileio_sync_directory(const char *path)

@@ -7,6 +7,7 @@
 
 #include "lstm.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,9 @@ int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done
 /* *seconds since the file at path was changed, by the clock of the file system that holds it: the hosts' own clocks may
  * differ. directory: where a file can be made to read that clock. */
 int fileio_age(const char *path, const char *directory, double *seconds);
+/* Opens a new file of a name that nobody else has: path and something behind it, put in name. Two processes may have the
+ * same number, on different hosts or in different containers; whoever comes second takes another name. */
+int fileio_open_beside(const char *path, char name[PATH_MAX], int *fd);
 /* Makes the name of this file durable: fsync of the directory that holds it. */
 int fileio_sync_directory(const char *path);
 

@@ -616,6 +616,14 @@ static const char *trailer_fault(const unsigned char *trailer, uint64_t file_siz
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
+/* A new file, open for writing; one that a killed process has left there is removed. -1 and errno: there is none. */
+static int open_new(const char *path)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return -1;
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
 static int store(const h5image *im, const char *path, const char *previous)
 {
     unsigned char trailer[TRAILER];
@@ -623,7 +631,8 @@ static int store(const h5image *im, const char *path, const char *previous)
     if (asprintf(&temporary, "%s.tmp", path) < 0)
         return ENOMEM;
     make_trailer(im, trailer);
-    int error = h5image_store(im, trailer, TRAILER, path, temporary, previous);
+    const int fd = open_new(temporary);
+    const int error = fd < 0 ? errno : h5image_store(im, trailer, TRAILER, fd, temporary, path, previous);
     free(temporary);
     return error;
 }

@@ -7,7 +7,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,14 +128,9 @@ hid_t h5image_open(h5image *im)
 
 /* ---- on the disk ------------------------------------------------------------------------------------------------ */
 
-/* A new file with these contents, on the disk when it returns 0; removed otherwise. */
-static int store(const char *path, const h5image *im, const void *trailer, size_t trailer_size)
+/* These contents into the new file, which is closed; they are on the disk when it returns 0. */
+static int fill(int fd, const h5image *im, const void *trailer, size_t trailer_size)
 {
-    if (unlink(path) != 0 && errno != ENOENT) /* left behind by a killed process */
-        return errno;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return errno;
     int error = fileio_write(fd, im->bytes, im->size, NULL);
     if (!error)
         error = fileio_write(fd, trailer, trailer_size, NULL);
@@ -144,8 +138,6 @@ static int store(const char *path, const h5image *im, const void *trailer, size_
         error = errno;
     if (close(fd) != 0 && !error)
         error = errno;
-    if (error)
-        unlink(path);
     return error;
 }
 
@@ -169,13 +161,18 @@ static int keep_old(const char *path, const char *previous, char **kept)
     return error == ENOENT ? 0 : error;
 }
 
-/* path -> previous, temporary -> path, such that path and previous are never both without a whole checkpoint. */
+/* path -> previous, temporary -> path, such that path and previous are never both without a whole checkpoint. What has
+ * failed leaves no temporary file; when that has got its name, the name it had may be another process's. */
 static int put_in_place(const char *temporary, const char *path, const char *previous)
 {
     char *kept = NULL;
     int error = previous ? keep_old(path, previous, &kept) : 0;
-    if (!error)
-        error = rename(temporary, path) != 0 ? errno : fileio_sync_directory(path);
+    if (!error && rename(temporary, path) != 0)
+        error = errno;
+    if (error)
+        unlink(temporary);
+    else
+        error = fileio_sync_directory(path);
     if (!error && kept)
         error = rename(kept, previous) != 0 ? errno : fileio_sync_directory(path);
     if (kept && error)
@@ -184,11 +181,12 @@ static int put_in_place(const char *temporary, const char *path, const char *pre
     return error;
 }
 
-int h5image_store(const h5image *im, const void *trailer, size_t trailer_size, const char *path, const char *temporary,
-                  const char *previous)
+int h5image_store(const h5image *im, const void *trailer, size_t trailer_size, int fd, const char *temporary,
+                  const char *path, const char *previous)
 {
-    int error = store(temporary, im, trailer, trailer_size);
-    if (!error && (error = put_in_place(temporary, path, previous)))
-        unlink(temporary);
+    int error = fill(fd, im, trailer, trailer_size);
+    if (!error)
+        return put_in_place(temporary, path, previous);
+    unlink(temporary);
     return error;
 }

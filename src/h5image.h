@@ -25,10 +25,10 @@ hid_t h5image_create(h5image *im);
 int h5image_finish(h5image *im, hid_t file); /* closes the file, in any case, and sets size */
 hid_t h5image_open(h5image *im);             /* for reading */
 
-/* Puts the image and trailer_size bytes behind it at path, by way of the file `temporary` in the same directory, which
- * only one process at a time may use. What was there becomes `previous` (NULL: is gone), such that path and previous
- * are never both without a whole file. 0 or an errno value. */
-int h5image_store(const h5image *im, const void *trailer, size_t trailer_size, const char *path, const char *temporary,
-                  const char *previous);
+/* Puts the image and trailer_size bytes behind it at path, by way of the new file `temporary` in the same directory, which
+ * is open at fd, is closed in any case, and nobody else uses. What was there becomes `previous` (NULL: is gone), such that
+ * path and previous are never both without a whole file. 0 or an errno value. */
+int h5image_store(const h5image *im, const void *trailer, size_t trailer_size, int fd, const char *temporary,
+                  const char *path, const char *previous);
 
 #endif

@@ -13,12 +13,10 @@
 #include "h5scale.h"
 #include "h5version.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FORMAT_NAME "lstmrun sweep"
 #define FORMAT_VERSION 1
@@ -278,12 +276,9 @@ static int check_columns(const h5results *r, lstm_error *err)
 /* Several processes may work on one sweep, and finish at the same time: each has a temporary file of its own. */
 static int store(const h5image *im, const char *path)
 {
-    char *temporary;
-    if (asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
-        return ENOMEM;
-    int error = h5image_store(im, NULL, 0, path, temporary, NULL);
-    free(temporary);
-    return error;
+    char temporary[PATH_MAX];
+    int fd, error = fileio_open_beside(path, temporary, &fd);
+    return error ? error : h5image_store(im, NULL, 0, fd, temporary, path, NULL);
 }
 
 int h5results_write(const h5results *r, const char *path, lstm_error *err)

@@ -366,16 +366,13 @@ static int process_heartbeat(lua_State *L)
 
 /* ---- files that several processes share ----------------------------------------------------------------------------- */
 
-/* Writes text to a new file of a name that nobody else uses: path with pid and ".tmp", which is put in name. */
+/* Writes text to a new file (fileio_open_beside), whose name is put in name. */
 static int write_beside(const char *path, const char *text, size_t size, int durable, char *name)
 {
-    const int length = snprintf(name, PATH_MAX, "%s.%ld.tmp", path, (long)getpid());
-    if (length < 0 || length >= PATH_MAX)
-        return ENAMETOOLONG;
-    const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return errno;
-    int error = fileio_write(fd, text, size, NULL);
+    int fd, error = fileio_open_beside(path, name, &fd);
+    if (error)
+        return error;
+    error = fileio_write(fd, text, size, NULL);
     if (!error && durable)
         error = fsync(fd) != 0 ? errno : 0;
     if (close(fd) != 0 && !error)

@@ -188,6 +188,40 @@ cmp table-1 table-2; result $? "  the table is the same"
 ! grep -q ' done 0:' out || ! grep -q ' done 0:' out-1; shares=$?
 result $((1 - shares)) "  and both did some"
 
+# Of containers that share a directory each has a process 1.
+cat >claims.lua <<'END'
+local core = require "lstm.core"
+local who, taken, torn = os.getenv "WHO", 0, 0
+while not core.sys.kind "claims/go" do end
+for k = 1, 400 do
+  local made, reason = core.process.put("claims/claim-" .. k, who)
+  if made == nil then error(reason) end
+  if made then taken = taken + 1 end
+  assert(core.process.replace("claims/table", who:rep(1000)))
+  local file <close> = assert(io.open "claims/table")
+  local text = file:read "a"
+  if text ~= text:sub(1, 1):rep(1000) then torn = torn + 1 end
+end
+print(torn == 0 and "whole" or "torn", "process " .. core.sys.pid(), taken)
+END
+apart="unshare --pid --fork"
+$apart true 2>/dev/null || apart="unshare --map-root-user --pid --fork"
+if $apart true 2>/dev/null; then
+    mkdir claims
+    WHO=a $apart "$program" claims.lua >out-1 2>err-1 &
+    first=$!
+    { sleep 0.2; : >claims/go; } &
+    WHO=b $apart "$program" claims.lua >out 2>err; status=$?
+    exits 0 "two processes of one number, in containers of their own"
+    wait $first; result $? "  the other, too"
+    [ "$(cut -f 2 out)" = "$(cut -f 2 out-1)" ]; result $? "  they do have the same number"
+    [ "$(cat out out-1 | awk '{ sum += $NF } END { print sum }')" -eq 400 ]; result $? "  every claim is of one of them"
+    prints whole; grep -q whole out-1; result $? "  what both replace is of one of them"
+    [ "$(ls claims | wc -l)" -eq 402 ]; result $? "  and nothing is left behind"
+else
+    skip "two processes of one number, in containers of their own" "unshare cannot make them"
+fi
+
 "$program" long.lua --jobs=2 --out=stopped >out 2>err &
 pid=$!
 tries=0 # a slow machine may take its time until a trial is at work
