@@ -237,7 +237,8 @@ static void check_sums(void (*product)(const kern_tiles *p), const char *name, b
     static operands o;
     static const struct {
         size_t rows, blocks, depth;
-    } shape[] = {{1, 1, 1}, {16, 2, 3}, {17, 4, 2}, {32, 4, 9}, {75, 3, 2}, {48, 9, 17}, {5, 4, 19}, {64, 4, 8}};
+    } shape[] = {{1, 1, 1},  {16, 2, 3}, {17, 4, 2}, {32, 4, 9}, {75, 3, 2},
+                 {48, 9, 17}, {5, 4, 19}, {64, 4, 8}, {1, 7, 9},  {3, 6, 5}};
     const size_t shapes = few ? 5 : sizeof shape / sizeof *shape;
     uint64_t seed = 9;
     size_t wrong = 0, tried = 0;

@@ -105,6 +105,77 @@ static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows
 #define TILE_DOT(i, a, b, rows) dot(&file.c[i], &file.ab[(a) - 4], &file.ab[(b) - 4], rows)
 #include "tiles_product.h"
 
+/* ---- few rows ---------------------------------------------------------------------------------------------------- */
+
+/* One row of A in a tile, and n tiles of B: nothing is widened to memory, so that weights pass as fast as they come. */
+INLINE void row_dot(vec sum[2][VECTORS], const uint16_t *a, const uint16_t *b, size_t b_block, const size_t n)
+{
+    vec even[2][VECTORS], odd[2][VECTORS];
+    UNROLL for (size_t j = 0; j < n; j++)
+        UNROLL for (size_t i = 0; i < VECTORS; i++)
+            even[j][i] = odd[j][i] = v_zero();
+    for (size_t k = 0; k < PAIRS; k++) {
+        uint32_t two;
+        memcpy(&two, a + 2 * k, sizeof two);
+        const ivec x = (ivec){0} + two;
+        UNROLL for (size_t j = 0; j < n; j++)
+            UNROLL for (size_t i = 0; i < VECTORS; i++)
+            {
+                const ivec w = pairs_at(b + j * b_block + 2 * (k * PAIRS + i * VL));
+                even[j][i] = v_fma((vec)(x << 16), (vec)(w << 16), even[j][i]);
+                odd[j][i] = v_fma((vec)(x & HIGH_HALF), (vec)(w & HIGH_HALF), odd[j][i]);
+            }
+    }
+    UNROLL for (size_t j = 0; j < n; j++)
+        UNROLL for (size_t i = 0; i < VECTORS; i++)
+            sum[j][i] += even[j][i] + odd[j][i];
+}
+
+/* Which parts of A and B are multiplied, in the order of tiles.h. */
+static const struct {
+    size_t count;
+    struct {
+        uint8_t a, b;
+    } of[6];
+} products[] = {
+    {0, {{0, 0}}},
+    {1, {{0, 0}}},
+    {3, {{0, 1}, {1, 0}, {0, 0}}},
+    {6, {{0, 2}, {1, 1}, {2, 0}, {1, 0}, {0, 1}, {0, 0}}},
+};
+
+/* Row r of n blocks of columns, from q on. */
+INLINE void row_product(const kern_tiles *p, size_t r, size_t q, const size_t n)
+{
+    const uint16_t *a = p->a + r * TILE_DEPTH, *b = p->b + q * p->b_block;
+    real *c = column_block(p, q) + r * p->c_row;
+    vec sum[2][VECTORS];
+    UNROLL for (size_t j = 0; j < n; j++)
+        UNROLL for (size_t i = 0; i < VECTORS; i++)
+            sum[j][i] = p->add ? v_load(c + j * p->c_block + i * VL) : v_zero();
+    for (size_t k = 0; k < p->depth; k++, a += p->parts * TILE_SIZE, b += p->parts * TILE_SIZE)
+        for (size_t i = 0; i < products[p->parts].count; i++)
+            row_dot(sum, a + products[p->parts].of[i].a * TILE_SIZE, b + products[p->parts].of[i].b * TILE_SIZE,
+                    p->b_block, n);
+    UNROLL for (size_t j = 0; j < n; j++)
+        UNROLL for (size_t i = 0; i < VECTORS; i++)
+            v_store(c + j * p->c_block + i * VL, sum[j][i]);
+}
+
+static void product(const kern_tiles *p)
+{
+    if (p->rows >= ROWS) {
+        tiles_product(p);
+        return;
+    }
+    for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
+        for (size_t r = 0; r < p->rows; r++)
+            if (pair_at(p, q) == 2)
+                row_product(p, r, q, 2);
+            else
+                row_product(p, r, q, 1);
+}
+
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
 
 /* The bits of x rounded to a bfloat16 (to nearest even), in the upper half. NaN stays NaN, whatever its bits. */
@@ -191,5 +262,5 @@ static void turn(uint16_t *out, const uint16_t *in, size_t parts)
 }
 
 extern const kern_tile_ops KERN_NAME(kern_tiles_);
-const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = tiles_product, .rows = rows, .pairs = pairs,
+const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = product, .rows = rows, .pairs = pairs,
                                            .weave = weave, .turn = turn};
