@@ -244,6 +244,17 @@ exits 1 "  into a model that is too large"; says "does not fit this model"
 run tiny.lua --init-from=text --quiet --out=init-text
 exits 1 "  from what is no checkpoint"; says "cannot begin with these parameters: text"
 
+run write prime="line " length=30
+exits 0 "experiments/write.lua"; says "runs/tiny/20"; says "/checkpoint-best.h5, step "
+[ "$(wc -c <out)" -eq 36 ] && grep -q '^line ' out; result $? "  writes prime and length, and nothing else"
+cp out written
+run write from=whole prime="line " length=30
+cmp -s out written; result $? "  the same network and seed: the same text"
+run write from=whole/checkpoint-latest.h5 texts=2 seed=5 precision=bf16
+exits 0 "  by a checkpoint, in another precision"; says "whole/checkpoint-latest.h5, step 12, bf16"
+run write from=nowhere
+exits 1 "  without one"; says "cannot load nowhere: No such file or directory"
+
 # ---- stopping and resuming ------------------------------------------------------------------------------------------
 
 for stop in 1 2 3 4 5 6 7 8 9 10 11; do

@@ -4,6 +4,7 @@
 --
 -- A checkpoint file (h5checkpoint.h) has the trainer's tensors by their names, and texts:
 --   config      the options, JSON            experiment  the experiment's name
+--   model       what lstm.model would make it from, JSON (model.config)
 --   state       step, best, cursors, counters and the script's own run.state, JSON
 --   vocabulary  of the model, as vocab:serialize() writes it
 --   version     of lstmrun
@@ -36,6 +37,7 @@ function checkpoint.write(path, previous, what)
     experiment = what.experiment,
     config = what.config,
     state = what.state,
+    model = what.fit and json.encode(what.fit.model.config),
     vocabulary = what.vocab and what.vocab:serialize(),
     version = core.version,
   })
@@ -101,16 +103,17 @@ local function holds_checkpoint(directory)
   return exists(directory .. "/" .. checkpoint.latest) or exists(directory .. "/" .. checkpoint.previous)
 end
 
--- The run below `parent` whose checkpoint was written last.
-local function newest_run(parent)
+-- The run below `parent`, at most `depth` levels, whose checkpoint was written last; and when.
+local function newest_run(parent, depth)
   local best, best_time
   for _, name in ipairs(sys.list(parent) or {}) do
     local directory = parent .. "/" .. name
     local time = sys.modified(directory .. "/" .. checkpoint.latest)
       or sys.modified(directory .. "/" .. checkpoint.previous)
+    if not time and depth > 1 then directory, time = newest_run(directory, depth - 1) end
     if time and (not best or time > best_time) then best, best_time = directory, time end
   end
-  return best
+  return best, best_time
 end
 
 -- Without the latest or the previous one: where else there is something to go on from.
@@ -145,7 +148,7 @@ end
 -- spec: "latest", "best", a run's directory or a checkpoint file; parent: where the experiment's runs are; out: --out.
 function checkpoint.locate(spec, parent, out)
   if spec == "latest" or spec == "best" then
-    local directory = out or newest_run(parent)
+    local directory = out or newest_run(parent, 1)
     if not directory then
       fault.stop(("no run with a checkpoint below %s: there is nothing to resume"):format(parent))
     end
@@ -166,6 +169,23 @@ function checkpoint.locate(spec, parent, out)
   end
   if out then found.in_place = false end
   return found
+end
+
+--- Which checkpoint has the model that `path` means: { path, previous }, or nil and a sentence. path: a checkpoint; a
+-- run's directory (the best one, or without one the latest); a directory of runs, or of directories of them.
+function checkpoint.find_model(path)
+  local kind, reason = sys.kind(path)
+  if not kind then return nil, "cannot load " .. reason end
+  if kind ~= "directory" then return { path = path } end
+  local directory = (path:gsub("(.)/+$", "%1"))
+  local best = directory .. "/" .. checkpoint.best
+  if exists(best) then return { path = best } end
+  if holds_checkpoint(directory) then
+    return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous }
+  end
+  local run = newest_run(directory, 2)
+  if run then return checkpoint.find_model(run) end
+  return nil, ("cannot load a model from %s: there is no checkpoint in it, nor a run that has one"):format(path)
 end
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
