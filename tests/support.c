@@ -32,6 +32,12 @@ void bail(const char *format, ...)
     exit(EXIT_FAILURE);
 }
 
+bool under_sanitizer(void)
+{
+    const char *text = getenv("SANITIZER");
+    return text && !strcmp(text, "yes");
+}
+
 void *must_alloc(size_t bytes)
 {
     void *p = calloc(bytes ? bytes : 1, 1);

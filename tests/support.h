@@ -15,6 +15,7 @@ __attribute__((format(printf, 1, 2), noreturn))
 #endif
 void bail(const char *format, ...);
 void *must_alloc(size_t bytes); /* zeroed */
+bool under_sanitizer(void); /* make check of such a build, in which everything takes about three times as long */
 
 /* ---- random numbers, not the engine's --------------------------------------------------------------------------- */
 

@@ -351,9 +351,8 @@ typedef struct tally {
 static long points_wanted(void)
 {
     const char *text = getenv("LSTM_TORTURE");
-    const char *sanitizer = getenv("SANITIZER"); /* makes a victim three times as slow */
     long n = text ? atol(text) : 0;
-    return n > 0 ? n : sanitizer && !strcmp(sanitizer, "yes") ? 13 : 40;
+    return n > 0 ? n : under_sanitizer() ? 13 : 40;
 }
 
 /* The k-th of so many points spread over 1 .. n. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kern/kern.h"
+#include "support.h"
 #include "tap.h"
 
 #if LSTM_REAL == 64
@@ -165,8 +166,9 @@ static void check_nan(const kern *k)
 
 int main(int argc, char **argv)
 {
-    const bits stride = LSTM_REAL == 64 ? (bits)(UINT64_C(1) << 43) + 12345
-                                        : (bits)(argc > 1 ? strtoul(argv[1], NULL, 10) : 1009);
+    const bits usual = LSTM_REAL == 64 ? (bits)(UINT64_C(1) << 43) + 12345
+                                       : (bits)(argc > 1 ? strtoul(argv[1], NULL, 10) : 1009);
+    const bits stride = under_sanitizer() ? 8 * usual : usual;
     check(&REAL_NAME(kern_scalar), stride ? stride : 1);
     check_nan(&REAL_NAME(kern_scalar));
 #ifdef LSTM_X86_KERNELS
