@@ -21,7 +21,8 @@ local cfg = lstm.arguments({
 
 local model <close>, from = assert(lstm.load(cfg.from, { precision = cfg.precision ~= "" and cfg.precision or nil }))
 assert(model.vocab, from.path .. " was not trained on text: it has no vocabulary to write with")
-io.stderr:write(("%s, step %d, %s\n"):format(from.path, from.step, model.config.precision))
+local step = from.step and (", step %d"):format(from.step) or ""
+io.stderr:write(("%s%s, %s\n"):format(from.path, step, model.config.precision))
 
 if cfg.prime == "" then cfg.prime = from.config.prime or model.vocab:symbol(0) end
 for k = 0, cfg.texts - 1 do

@@ -48,6 +48,7 @@ runner() {
         done
         grep -q lstmplot "$1" && { "$python" -c 'import matplotlib' 2>/dev/null || return; }
         echo "sh -e" ;;
+    *.lua) [ ! -e "$work/run/network.lua" ] || echo "$top/lstmrun" ;; # which the snippet before it makes, where there is PyTorch
     *.gnuplot) command -v gnuplot ;;
     *.r) Rscript -e 'library(hdf5r)' >/dev/null 2>&1 && echo Rscript ;;
     *.octave) command -v octave-cli ;;

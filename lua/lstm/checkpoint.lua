@@ -43,6 +43,23 @@ function checkpoint.write(path, previous, what)
   })
 end
 
+-- The list that core.checkpoint.write wants.
+local function parameters(model)
+  local tensors = {}
+  for name, view in model:parameters() do tensors[#tensors + 1] = { name, view } end
+  return tensors
+end
+
+--- Writes what can be said of a model alone: a checkpoint that a run can begin with, but not go on from.
+function checkpoint.save(path, model)
+  if ranks.rank > 0 then return true end
+  return core.checkpoint.write(path, nil, parameters(model), {
+    model = json.encode(model.config),
+    vocabulary = model.vocab and model.vocab:serialize(),
+    version = core.version,
+  })
+end
+
 -- ---- kept ones ----------------------------------------------------------------------------------------------------
 
 local most_kept = 8
@@ -248,9 +265,7 @@ function checkpoint.init(path, model, vocab)
   if text and vocab and text ~= vocab:serialize() then
     fault.stop(("cannot begin with the parameters of %s: it was trained on a text with other symbols"):format(path))
   end
-  local tensors = {}
-  for name, view in model:parameters() do tensors[#tensors + 1] = { name, view } end
-  load_all(file, path, tensors)
+  load_all(file, path, parameters(model))
 end
 
 return checkpoint

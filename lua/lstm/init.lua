@@ -19,8 +19,8 @@ local lstm = {
 }
 
 local modules = {
-  arguments = true, data = true, experiment = true, load = true, schedule = true, sequences = true, show = true,
-  space = true, sweep = true, tasks = true,
+  arguments = true, data = true, experiment = true, load = true, save = true, schedule = true, sequences = true,
+  show = true, space = true, sweep = true, tasks = true,
 }
 
 return setmetatable(lstm, {

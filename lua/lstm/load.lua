@@ -105,7 +105,7 @@ local function model_in(file, changes)
 end
 
 --- The model of a checkpoint, with its parameters and its vocabulary; and where it is from: a table of `path`, `step`,
--- `experiment` and `config`, the experiment's options. nil and a sentence when there is none, or it is damaged.
+-- `experiment` and `config`, the experiment's options (a file that lstm.save wrote has a path alone). nil and a sentence when there is none, or it is damaged.
 -- path: a checkpoint, a run's directory (its best one, or without validations its latest), or a directory of runs (the
 -- one that was trained last). changes (may be nil): `precision`, `dropout`, `max_memory` as lstm.model has them.
 -- The caller owns the model. Nothing is written, and a run that goes on may be looked at.
@@ -120,7 +120,7 @@ local function load(path, changes)
   local model
   model, reason = model_in(file, changes)
   if not model then return nil, ("cannot load the model of %s: %s"):format(from.path, reason) end
-  from.config, from.step = json_of(file, "config"), (json_of(file, "state") or {}).step
+  from.config, from.step = json_of(file, "config") or {}, (json_of(file, "state") or {}).step
   return model, from
 end
 

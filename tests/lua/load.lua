@@ -91,6 +91,24 @@ file:close()
 model, from = lstm.load(plain)
 tap.ok(model and from.path == plain .. "/checkpoint-previous.h5", "the latest is damaged: the one before")
 
+-- ---- models of scripts that are no runs ----------------------------------------------------------------------------
+
+local saved = directory .. "/saved.h5"
+tap.ok(lstm.save(saved, trained), "a model is saved")
+model, from = lstm.load(saved)
+tap.ok(same_parameters(model, trained) and model.vocab == text.vocab and from.path == saved and not from.step and
+  next(from.config) == nil, "and loaded")
+local beginner = lstm.model { vocab = text.vocab, hidden = 6, layers = 2 }
+checkpoint.init(saved, beginner, text.vocab)
+tap.ok(same_parameters(beginner, trained), "a run can begin with it")
+tap.ok(lstm.save(saved, vectors) and same_parameters(lstm.load(saved), vectors), "another one in its place")
+local ok, why = lstm.save(directory .. "/no/where.h5", trained)
+tap.ok(ok == nil and why:find("no/where.h5", 1, true), "where there is no place for it: " .. why)
+tap.fails(function() lstm.save(trained, saved) end, "bad argument #1 to 'save' (path expected", "no path to save to")
+tap.fails(function() lstm.save(saved, fit) end, "model expected, got lstm.trainer", "a trainer is no model")
+model:close()
+tap.fails(function() lstm.save(saved, model) end, "the model is closed", "nor is a model that was closed")
+
 -- ---- what cannot be loaded ----------------------------------------------------------------------------------------
 
 local function refused(expected, name, ...)
