@@ -75,6 +75,39 @@ do
   tap.ok(unchanged(a, before), "and changes nothing")
 end
 
+-- With carried states, and gradients that are changed before the update.
+do
+  local function step_by_hand(fit, only)
+    fit:forward(text)
+    fit:backward()
+    for name in fit.model:parameters() do
+      if only and name ~= only then fit:gradient(name):assign(0) end
+    end
+    local statistics = fit:update()
+    fit:carry()
+    return statistics
+  end
+  local settings = { batch = 3, seq = 5, weight_decay = 0, clip_norm = 0.1 }
+  local a <close> = new_model()
+  local b <close> = new_model()
+  local fa, fb = a:trainer(settings), b:trainer(settings)
+  for _ = 1, 3 do
+    fa:step(text)
+    step_by_hand(fb)
+  end
+  tap.ok(equal_parameters(a, b), "three steps by hand along a text: the same parameters")
+  local c <close> = new_model()
+  local fit, before = c:trainer(settings), copy_parameters(c)
+  local statistics = step_by_hand(fit, "head.bias")
+  local moved = {}
+  for name, copy in pairs(before) do
+    if not copy:equal(c:parameter(name)) then moved[#moved + 1] = name end
+  end
+  tap.is(table.concat(moved, " "), "head.bias", "parameters whose gradients are set to zero stay as they are")
+  -- Both are sums of squares of the same floats, in another order.
+  tap.near(statistics.grad_norm, fit:gradient("head.bias"):norm(), 1e-6, "and do not count in the norm")
+end
+
 -- ---- tensors, tables and streams give the same batches ------------------------------------------------------------
 
 do
