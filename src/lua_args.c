@@ -173,6 +173,26 @@ static void check_names(const lua_args *a, const char *const *names, bool positi
     }
 }
 
+/* A table whose metatable answers for it may answer differently each time, or with a string that nobody else keeps: it is
+ * replaced on the stack by a table of its answers. */
+static void settle(const lua_args *a, const char *const *names)
+{
+    lua_State *L = a->L;
+    if (luaL_getmetafield(L, a->table, "__index") == LUA_TNIL)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    for (lua_Integer k = 1; k <= (lua_Integer)lua_rawlen(L, a->table); k++) {
+        lua_rawgeti(L, a->table, k);
+        lua_rawseti(L, -2, k);
+    }
+    for (; *names != NULL; names++) {
+        lua_getfield(L, a->table, *names);
+        lua_setfield(L, -2, *names);
+    }
+    lua_replace(L, a->table);
+}
+
 lua_args lua_args_open(lua_State *L, int table, const char *function, int arg, const char *const *names,
                        bool positional)
 {
@@ -181,6 +201,7 @@ lua_args lua_args_open(lua_State *L, int table, const char *function, int arg, c
     if (!lua_istable(L, table))
         lua_args_error(L, function, arg, "table expected, got %s", lua_args_got(L, table));
     check_names(&a, names, positional);
+    settle(&a, names);
     return a;
 }
 
@@ -190,6 +211,7 @@ lua_args lua_args_open_field(const lua_args *a, int table, const char *prefix, c
     lua_args inner = { a->L, a->function, a->arg, lua_absindex(a->L, table), prefix };
     luaL_checkstack(a->L, 16, a->function);
     check_names(&inner, names, positional);
+    settle(&inner, names);
     return inner;
 }
 

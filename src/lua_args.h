@@ -53,7 +53,9 @@ int lua_args_engine_error(const lua_args *a, const lstm_error *err);
 const char *lua_args_got(lua_State *L, int index);
 
 /* Checks that stack index `table` holds a table whose string keys are all in `names` (NULL-terminated) and which has
- * no other keys than those and, when positional, 1..#table. Another name is refused with the nearest known one. */
+ * no other keys than those and, when positional, 1..#table. Another name is refused with the nearest known one. A table
+ * with __index is asked for all names now, and what it answered takes its place at the stack index: that may run any code
+ * of the script, later calls do not. */
 lua_args lua_args_open(lua_State *L, int table, const char *function, int arg, const char *const *names,
                        bool positional);
 /* The same for a table in a field of another, at stack index `table`; prefix must outlive the result. */
@@ -69,7 +71,7 @@ lua_Integer lua_args_integer(const lua_args *a, const char *field, lua_Integer m
                              lua_Integer absent);
 double lua_args_number(const lua_args *a, const char *field, lua_range range, double absent);
 bool lua_args_boolean(const lua_args *a, const char *field, bool absent);
-/* The string belongs to the table: valid as long as the field is not changed. May hold NULs: length (may be NULL). */
+/* The string belongs to the table: valid as long as that is on the stack and the field is not changed. May hold NULs: length (may be NULL). */
 const char *lua_args_string(const lua_args *a, const char *field, size_t *length, const char *absent);
 /* Index of the string in `choices` (NULL-terminated). */
 int lua_args_choice(const lua_args *a, const char *field, const char *const *choices, int absent);

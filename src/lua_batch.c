@@ -278,6 +278,7 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     static const char *const dense[] = { "x", "y", "targets", "mask", "reset", NULL };
     bool vectors = lstm_model_settings(t->model->model)->input == LSTM_INPUT_DENSE;
     lua_args a = lua_args_open(L, table, function, arg, vectors ? dense : tokens, false);
+    lua_owner_recheck(L, &t->owner, function);
     field f = { .L = L, .function = function, .arg = arg };
     f.batch = lstm_whole_batch(lstm_trainer_settings(t->trainer));
     arrays to = arrays_of(L, self, t);

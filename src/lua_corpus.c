@@ -31,7 +31,8 @@ static void read_source(const lua_args *a, const char *field, bool is_path, lstm
         *source = (lstm_source){ .bytes = value, .size = length };
 }
 
-/* path = "file" or { train = "file", val = "file" }; the same for text. */
+/* path = "file" or { train = "file", val = "file" }; the same for text. Leaves the field on the stack, which keeps its
+ * strings. */
 static void read_sources(lua_State *L, const lua_args *a, lstm_corpus_config *c)
 {
     bool is_path = lua_args_has(a, "path");
@@ -47,7 +48,6 @@ static void read_sources(lua_State *L, const lua_args *a, lstm_corpus_config *c)
     } else {
         read_source(a, field, is_path, &c->source[LSTM_PART_TRAIN]);
     }
-    lua_pop(L, 1);
 }
 
 /* split = { 0.9, 0.1 } (train, val, test) or { train = 0.9, val = 0.1 } */
@@ -203,6 +203,7 @@ static int corpus_index(lua_State *L)
     switch (field) {
     case 0:
         lua_vocabulary_push(L, 1);
+        lua_corpus_check(L, 1, key); /* a finalizer may have closed it */
         return 1;
     case 1:
         lua_pushinteger(L, (lua_Integer)lstm_corpus_size(corpus));

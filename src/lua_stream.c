@@ -161,6 +161,7 @@ static int stream_seek(lua_State *L)
     lua_args a = lua_args_open(L, 2, "seek", 1, names, false);
     lstm_cursor cursor = { .epoch = (uint64_t)lua_args_integer(&a, "epoch", 0, LUA_MAXINTEGER, 0),
                            .position = (uint64_t)lua_args_integer(&a, "position", 0, LUA_MAXINTEGER, 0) };
+    lua_owner_recheck(L, &s->owner, "seek");
     if (lstm_stream_seek(s->stream, cursor, &err) != 0)
         lua_args_engine_error(&a, &err);
     return 0;

@@ -206,6 +206,7 @@ int lua_trainer_set_counters(lua_State *L)
     lstm_counters c = { .updates = (uint64_t)lua_args_integer(&a, "updates", 0, LUA_MAXINTEGER, 0),
                         .passes = (uint64_t)lua_args_integer(&a, "passes", 0, LUA_MAXINTEGER, 0),
                         .accumulated = (uint64_t)lua_args_integer(&a, "accumulated", 0, LUA_MAXINTEGER, 0) };
+    lua_owner_recheck(L, &t->owner, "set_counters");
     lstm_trainer_set_counters(t->trainer, c);
     return 0;
 }
