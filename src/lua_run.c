@@ -121,8 +121,8 @@ static int log_set(lua_State *L)
         return lua_handle_done(L, h5log_set_integer(log, group, name, lua_tointeger(L, 4), &err), &err);
     if (lua_type(L, 4) == LUA_TNUMBER)
         return lua_handle_done(L, h5log_set_number(log, group, name, lua_tonumber(L, 4), &err), &err);
-    const char *text = luaL_tolstring(L, 4, NULL);
-    return lua_handle_done(L, h5log_set_text(log, group, name, text, &err), &err);
+    const char *text = luaL_tolstring(L, 4, NULL); /* which may call a script's __tostring */
+    return lua_handle_done(L, h5log_set_text(lua_handle_check(L, LOG_TYPE), group, name, text, &err), &err);
 }
 
 /* log:json(text): the configuration */

@@ -199,9 +199,14 @@ const lstm_tensor *lua_tensor_push_copy(lua_State *L, const lua_owner *owner, co
 
 /* ---- checks ----------------------------------------------------------------------------------------------------- */
 
+static bool is_closed(const tensor *t)
+{
+    return t->owner != NULL && t->owner->closed != NULL;
+}
+
 static const lstm_tensor *check_open(lua_State *L, const tensor *t)
 {
-    if (t->owner != NULL && t->owner->closed != NULL)
+    if (is_closed(t))
         lua_raise(L, "attempt to use tensor '%s' of a %s", t->view.name, t->owner->closed);
     return &t->view;
 }
@@ -638,7 +643,10 @@ static int tensor_equal(lua_State *L)
 
 /* ---- printing --------------------------------------------------------------------------------------------------- */
 
-enum { SHOWN = 8, EDGE = 3 }; /* up to SHOWN rows or numbers are shown whole, more by EDGE at each end */
+enum {
+    SHOWN = 8, EDGE = 3, /* up to SHOWN rows or numbers are shown whole, more by EDGE at each end */
+    LINE = LSTM_MAX_DIMS * 24 + (SHOWN + 1) * 24, /* bytes of a row with its label */
+};
 
 /* Whether, having shown k of count, it is time to jump over the middle. */
 static bool gap_at(size_t k, size_t count)
@@ -646,56 +654,61 @@ static bool gap_at(size_t k, size_t count)
     return count > SHOWN && k == EDGE;
 }
 
-static void add_row(luaL_Buffer *text, const lstm_tensor *t, size_t row)
+/* Both write to a line from `used` on, and return how many bytes it has then. */
+static size_t put_row(char line[LINE], size_t used, const lstm_tensor *t, size_t row)
 {
-    char number[40];
     size_t length = row_length(t), offset = row_offset(t, row);
     for (size_t k = 0; k < length; k++) {
         if (gap_at(k, length)) {
-            luaL_addstring(text, " ...");
+            used += (size_t)snprintf(line + used, LINE - used, " ...");
             k = length - EDGE;
         }
-        snprintf(number, sizeof number, " %10.6g", element(t, offset + inner_offset(t, k)));
-        luaL_addstring(text, number);
+        used += (size_t)snprintf(line + used, LINE - used, " %10.6g", element(t, offset + inner_offset(t, k)));
     }
+    return used;
 }
 
 /* "[2][1]": the place of a row in all axes but the last. */
-static void add_label(luaL_Buffer *text, const lstm_tensor *t, size_t row)
+static size_t put_label(char line[LINE], size_t used, const lstm_tensor *t, size_t row)
 {
     size_t below = lstm_tensor_size(t) / row_length(t);
     for (int d = 0; d < t->ndim - 1; d++) {
-        char label[24];
         below /= t->axis[d].size;
-        snprintf(label, sizeof label, "[%zu]", row / below % t->axis[d].size + 1);
-        luaL_addstring(text, label);
+        used += (size_t)snprintf(line + used, LINE - used, "[%zu]", row / below % t->axis[d].size + 1);
+    }
+    return used;
+}
+
+/* Text that grows may close the owner of what is shown: each row is read in one go, and asks first. */
+static void add_rows(luaL_Buffer *text, const tensor *box)
+{
+    char line[LINE] = "\n";
+    const lstm_tensor *t = &box->view;
+    size_t rows = lstm_tensor_size(t) / row_length(t);
+    for (size_t row = 0; row < rows; row++) {
+        if (gap_at(row, rows)) {
+            luaL_addstring(text, "\n...");
+            row = rows - EDGE;
+        }
+        if (is_closed(box))
+            return;
+        luaL_addlstring(text, line, put_row(line, put_label(line, 1, t, row), t, row));
     }
 }
 
 static int tensor_tostring(lua_State *L)
 {
-    tensor *box = lua_owner_self(L, 1, LUA_TENSOR, "tostring");
+    const tensor *box = lua_owner_self(L, 1, LUA_TENSOR, "tostring");
     const lstm_tensor *t = &box->view;
-    const char *quote = t->name[0] == '\0' ? "" : " ";
-    const char *shape = lua_tensor_push_shape(L, t);
-    if (box->owner != NULL && box->owner->closed != NULL) {
-        lua_pushfstring(L, "%s %s %s%s%s (of a %s)", LUA_TENSOR, type_names[t->type], shape, quote, t->name,
-                        box->owner->closed);
-        return 1;
-    }
     luaL_Buffer text;
+    const char *shape = lua_tensor_push_shape(L, t);
     luaL_buffinit(L, &text);
-    lua_pushfstring(L, "%s %s %s%s%s", LUA_TENSOR, type_names[t->type], shape, quote, t->name);
+    lua_pushfstring(L, "%s %s %s%s%s", LUA_TENSOR, type_names[t->type], shape, t->name[0] == '\0' ? "" : " ", t->name);
     luaL_addvalue(&text);
-    size_t rows = lstm_tensor_size(t) / row_length(t);
-    for (size_t row = 0; row < rows; row++) {
-        if (gap_at(row, rows)) {
-            luaL_addstring(&text, "\n...");
-            row = rows - EDGE;
-        }
-        luaL_addchar(&text, '\n');
-        add_label(&text, t, row);
-        add_row(&text, t, row);
+    add_rows(&text, box);
+    if (is_closed(box)) {
+        lua_pushfstring(L, " (of a %s)", box->owner->closed);
+        luaL_addvalue(&text);
     }
     luaL_pushresult(&text);
     return 1;

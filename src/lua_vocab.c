@@ -107,12 +107,14 @@ int32_t *lua_ids_push(lua_State *L, int index, size_t below, const char *functio
     index = lua_absindex(L, index);
     bool tensor = lua_tensor_is(L, index);
     const lstm_tensor *t = tensor ? lua_tensor_check(L, index, function, arg) : NULL;
+    const lua_owner *owner = tensor ? lua_tensor_owner(L, index) : NULL;
     if (!lua_istable(L, index) && !tensor)
         lua_args_error(L, function, arg, "%s: list of ids expected, got %s", what, lua_args_got(L, index));
     *count = tensor ? lstm_tensor_size(t) : lua_rawlen(L, index);
     int32_t *ids = lua_newuserdatauv(L, *count * sizeof *ids + 1, 0);
     int top = lua_gettop(L);
     for (size_t k = 0; k < *count; k++) {
+        lua_owner_recheck(L, owner, function); /* places are strings, whose making may have closed it */
         if (tensor)
             lua_pushnumber(L, lstm_tensor_at(t, k));
         else

@@ -2,6 +2,9 @@
  *
  * lua_watch.c - what of the network's inside goes to the log, for Lua: series of tensors, and the sums over tensors
  * that are too large to be made in Lua. Methods of the log of lua_run.c.
+ *
+ * Whatever allocates in Lua may run finalizers, and those may close anything: the log and tensors are fetched after the
+ * last allocation, or again.
  */
 #include "lua_run.h"
 
@@ -82,9 +85,9 @@ static void check_dim(lua_State *L, h5log_dim *dim)
  * dims = { { name, size [, coordinates] }, ... }, keepbits = , deflate = (nil: as the log's), units = , title = } */
 static int log_announce(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
     h5log_series series = {0};
     lstm_error err;
+    lua_log_check(L);
     luaL_checktype(L, 2, LUA_TTABLE);
     series.name = text_field(L, 2, "name");
     series.type = check_type(L, 2);
@@ -105,53 +108,67 @@ static int log_announce(lua_State *L)
         check_dim(L, &series.dim[d]);
         lua_pop(L, 1);
     }
-    return lua_handle_done(L, h5log_announce(log, &series, &err), &err);
+    return lua_handle_done(L, h5log_announce(lua_log_check(L), &series, &err), &err);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
 
-/* The tensor, or the list of tensors, at `index`, copied as views; their values stay in the arguments. */
-static size_t check_parts(lua_State *L, int index, const char *function, lstm_tensor *parts)
+/* How many there are at `index`: a tensor, or a list of tensors. */
+static size_t count_parts(lua_State *L, int index)
+{
+    if (lua_tensor_is(L, index))
+        return 1;
+    luaL_checktype(L, index, LUA_TTABLE);
+    const size_t n = lua_rawlen(L, index);
+    luaL_argcheck(L, n >= 1 && n <= MAX_PARTS, index, "1 to 256 tensors expected");
+    return n;
+}
+
+/* These n, copied as views; their values stay in the arguments. Allocates nothing. */
+static void check_parts(lua_State *L, int index, const char *function, size_t n, lstm_tensor *parts)
 {
     if (lua_tensor_is(L, index)) {
         parts[0] = *lua_tensor_check(L, index, function, index - 1);
-        return 1;
+        return;
     }
-    luaL_checktype(L, index, LUA_TTABLE);
-    const lua_Integer n = luaL_len(L, index);
-    luaL_argcheck(L, n >= 1 && n <= MAX_PARTS, index, "1 to 256 tensors expected");
-    for (lua_Integer k = 0; k < n; k++) {
-        lua_geti(L, index, k + 1);
+    for (size_t k = 0; k < n; k++) {
+        lua_rawgeti(L, index, (lua_Integer)k + 1);
         parts[k] = *lua_tensor_check(L, -1, function, index - 1);
         lua_pop(L, 1);
     }
-    return (size_t)n;
+}
+
+/* Room for n of them: a userdata left on the stack. */
+static lstm_tensor *new_parts(lua_State *L, size_t n)
+{
+    return lua_newuserdatauv(L, n * sizeof(lstm_tensor), 0);
 }
 
 /* log:tensors(series, step, tensor or list of tensors) */
 static int log_tensors(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
-    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
+    const size_t n = count_parts(L, 4);
+    lstm_tensor *parts = new_parts(L, n);
     lstm_error err;
-    const size_t n = check_parts(L, 4, "tensors", parts);
-    return lua_handle_done(L, h5log_tensors(log, series, step, n, parts, &err), &err);
+    check_parts(L, 4, "tensors", n, parts);
+    return lua_handle_done(L, h5log_tensors(lua_log_check(L), series, step, n, parts, &err), &err);
 }
 
 /* A record of two dimensions, of double or int32. */
-static int log_plane(lua_State *L, h5log *log, lua_Integer step, size_t rows, size_t columns, const void *data)
+static int log_plane(lua_State *L, lua_Integer step, size_t rows, size_t columns, const void *data)
 {
     const size_t shape[H5_MAX_DIMS] = {rows, columns};
     lstm_error err;
-    return lua_handle_done(L, h5log_array(log, lua_tostring(L, 2), step, shape, data, &err), &err);
+    return lua_handle_done(L, h5log_array(lua_log_check(L), lua_tostring(L, 2), step, shape, data, &err), &err);
 }
 
 /* log:numbers(series, step, { number, ... }): a record of doubles, of one dimension */
 static int log_numbers(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     lstm_error err;
@@ -164,7 +181,7 @@ static int log_numbers(lua_State *L)
         lua_pop(L, 1);
     }
     const size_t shape[H5_MAX_DIMS] = {n};
-    return lua_handle_done(L, h5log_array(log, series, step, shape, values, &err), &err);
+    return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, values, &err), &err);
 }
 
 /* The trainer at index 4, which has taken a batch of tokens, or of dense input, and the number of rows at 5. */
@@ -184,17 +201,17 @@ static const lua_trainer *check_batch(lua_State *L, const char *function, bool d
 /* log:ids(series, step, trainer, rows): the tokens of the trainer's last batch, int32 [T, rows]; -1 past its end */
 static int log_ids(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     size_t rows;
     const lua_trainer *t = check_batch(L, "ids", false, &rows);
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
-    const size_t batch = lstm_whole_batch(c);
-    int32_t *ids = lua_newuserdatauv(L, c->seq * rows * sizeof *ids, 0);
-    for (size_t k = 0; k < c->seq * rows; k++)
+    const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    const size_t batch = lstm_whole_batch(&c);
+    int32_t *ids = lua_newuserdatauv(L, c.seq * rows * sizeof *ids, 0);
+    for (size_t k = 0; k < c.seq * rows; k++)
         ids[k] = k / rows < t->batch.steps ? t->ids[k / rows * batch + k % rows] : -1;
-    return log_plane(L, log, step, c->seq, rows, ids);
+    return log_plane(L, step, c.seq, rows, ids);
 }
 
 /* log:dense(series, step, trainer, rows): the reals of the trainer's last batch: [T, rows, I] */
@@ -215,9 +232,9 @@ static int log_dense(lua_State *L)
 }
 
 /* The text of one row of the batch, in a userdata on top of the stack; NULs, which would end it, are no UTF-8. */
-static const char *push_row_text(lua_State *L, const lua_trainer *t, const lstm_vocab *vocab, size_t row)
+static const char *push_row_text(lua_State *L, const lua_trainer *t, size_t B, const lstm_vocab *vocab, size_t row)
 {
-    const size_t T = t->batch.steps, B = lstm_whole_batch(lstm_trainer_settings(t->trainer));
+    const size_t T = t->batch.steps;
     int32_t *ids = lua_newuserdatauv(L, T * sizeof *ids + 1, 0);
     for (size_t k = 0; k < T; k++)
         ids[k] = t->ids[k * B + row];
@@ -234,19 +251,21 @@ static const char *push_row_text(lua_State *L, const lua_trainer *t, const lstm_
 /* log:text(series, step, trainer, rows, vocabulary): the text of each row of the trainer's last batch: [rows] */
 static int log_text(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     size_t rows;
     const lua_trainer *t = check_batch(L, "text", false, &rows);
-    const lstm_vocab *vocab = lua_vocabulary_of(L, 6);
+    const size_t batch = lstm_whole_batch(lstm_trainer_settings(t->trainer));
+    lua_vocabulary_push(L, 6);
+    const lstm_vocab *vocab = lua_vocabulary_of(L, -1);
     luaL_argcheck(L, vocab != NULL, 6, "vocabulary expected");
     const char **texts = lua_newuserdatauv(L, rows * sizeof *texts, 0);
     luaL_checkstack(L, (int)(3 * rows), "too many rows");
     for (size_t row = 0; row < rows; row++)
-        texts[row] = push_row_text(L, t, vocab, row);
+        texts[row] = push_row_text(L, t, batch, vocab, row);
     lstm_error err;
-    return lua_handle_done(L, h5log_texts(log, series, step, NULL, texts, &err), &err);
+    return lua_handle_done(L, h5log_texts(lua_log_check(L), series, step, NULL, texts, &err), &err);
 }
 
 /* x := softmax(x), n numbers */
@@ -264,7 +283,7 @@ static void softmax(double *x, size_t n)
 /* log:probabilities(series, step, logits [T, rows, O]): softmax over the last axis, to a series of the same type */
 static int log_probabilities(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     const lstm_tensor *logits = lua_tensor_check(L, 4, "probabilities", 3);
@@ -277,19 +296,20 @@ static int log_probabilities(lua_State *L)
     for (int d = 0; d < 3; d++)
         shape[d] = logits->axis[d].size;
     lstm_tensor_dense(&out, "", logits->type, 3, shape, all);
+    lua_tensor_check(L, 4, "probabilities", 3);
     for (size_t first = 0; first < size; first += O) {
         lua_tensor_read(logits, first, O, row);
         softmax(row, O);
         lua_tensor_write(&out, first, O, row);
     }
     lstm_error err;
-    return lua_handle_done(L, h5log_array(log, series, step, shape, all, &err), &err);
+    return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, all, &err), &err);
 }
 
 /* log:texts(group, name, { text, ... }): a list of texts of the whole log, as the symbols of a vocabulary */
 static int log_texts(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *group = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
     const size_t n = (size_t)luaL_len(L, 4);
@@ -300,7 +320,7 @@ static int log_texts(lua_State *L)
         lua_pop(L, 1); /* the table keeps the string */
     }
     lstm_error err;
-    return lua_handle_done(L, h5log_set_texts(log, group, name, n, texts, &err), &err);
+    return lua_handle_done(L, h5log_set_texts(lua_log_check(L), group, name, n, texts, &err), &err);
 }
 
 /* ---- sums over tensors ------------------------------------------------------------------------------------------- */
@@ -425,35 +445,35 @@ static double *new_record(lua_State *L, size_t n, double value)
 /* log:norms(series, step, list of [T, ...] tensors, most): L2 norm at every time step: [tensors, most]; NaN past T */
 static int log_norms(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
-    const size_t most = (size_t)luaL_checkinteger(L, 5);
+    const size_t most = (size_t)luaL_checkinteger(L, 5), n = count_parts(L, 4);
     luaL_argcheck(L, most >= 1 && most <= INT32_MAX, 5, "a number of time steps expected");
-    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
-    const size_t n = check_parts(L, 4, "norms", parts);
-    double *out = new_record(L, n * most, (double)NAN);
+    lstm_tensor *parts = new_parts(L, n);
+    double *out = new_record(L, n * most, (double)NAN), *squares = new_record(L, n * most, 0);
+    check_parts(L, 4, "norms", n, parts);
     const size_t T = parts[0].axis[0].size;
     for (size_t i = 0; i < n; i++)
         luaL_argcheck(L, parts[i].ndim >= 1 && parts[i].axis[0].size == T && T >= 1 && T <= most, 4,
                       "tensors with the same time axis expected");
-    double *squares = lua_newuserdatauv(L, n * T * sizeof *squares, 0);
     squares_of_parts(parts, n, T, squares);
     for (size_t k = 0; k < n * T; k++)
         out[k / T * most + k % T] = sqrt(squares[k]);
-    return log_plane(L, log, step, n, most, out);
+    return log_plane(L, step, n, most, out);
 }
 
 /* log:total_norms(series, step, list of tensors): L2 norm of each: [parts] */
 static int log_total_norms(lua_State *L)
 {
     enum { PARTS = 16 };
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
-    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
-    const size_t n = check_parts(L, 4, "total_norms", parts);
-    double *out = new_record(L, n, 0), *squares = lua_newuserdatauv(L, n * PARTS * sizeof *squares, 0);
+    const size_t n = count_parts(L, 4);
+    lstm_tensor *parts = new_parts(L, n);
+    double *out = new_record(L, n, 0), *squares = new_record(L, n * PARTS, 0);
+    check_parts(L, 4, "total_norms", n, parts);
     for (size_t i = 0; i < n; i++)
         parts[i] = along_memory(&parts[i]);
     squares_of_parts(parts, n, PARTS, squares);
@@ -464,20 +484,23 @@ static int log_total_norms(lua_State *L)
     }
     const size_t shape[H5_MAX_DIMS] = {n};
     lstm_error err;
-    return lua_handle_done(L, h5log_array(log, series, step, shape, out, &err), &err);
+    return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, out, &err), &err);
 }
 
 /* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below
  * `low`, by unit, to the series `above` and `below` */
 static int log_tails(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     const char *series[] = {luaL_checkstring(L, 5), luaL_checkstring(L, 2)};
     const lua_Integer step = luaL_checkinteger(L, 3);
     const double low = luaL_checknumber(L, 6), high = luaL_checknumber(L, 7);
-    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
-    const size_t n = check_parts(L, 4, "tails", parts), units = parts[0].axis[parts[0].ndim - 1].size;
+    const size_t n = count_parts(L, 4);
+    lstm_tensor *parts = new_parts(L, n);
+    check_parts(L, 4, "tails", n, parts);
+    const size_t units = parts[0].axis[parts[0].ndim - 1].size;
     double *out = new_record(L, 2 * n * units, 0);
+    check_parts(L, 4, "tails", n, parts);
     for (size_t i = 0; i < n; i++) {
         const size_t size = lstm_tensor_size(&parts[i]);
         double *below = out + i * units, *above = below + n * units;
@@ -493,22 +516,23 @@ static int log_tails(lua_State *L)
     lstm_error err;
     int result = 0;
     for (size_t k = 0; k < 2 && !result; k++)
-        result = h5log_array(log, series[k], step, shape, out + k * n * units, &err);
+        result = h5log_array(lua_log_check(L), series[k], step, shape, out + k * n * units, &err);
     return lua_handle_done(L, result, &err);
 }
 
 /* log:histograms(series, step, list of tensors, bins, lows, highs): counts in `bins` equal bins from low to high */
 static int log_histograms(lua_State *L)
 {
-    h5log *log = lua_log_check(L);
+    lua_log_check(L);
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3), bins = luaL_checkinteger(L, 5);
-    lstm_tensor *parts = lua_newuserdatauv(L, MAX_PARTS * sizeof *parts, 0);
+    const size_t n = count_parts(L, 4);
     luaL_argcheck(L, bins >= 1 && bins <= MAX_NAMES, 5, "1 to 1024 bins expected");
     luaL_checktype(L, 6, LUA_TTABLE);
     luaL_checktype(L, 7, LUA_TTABLE);
-    const size_t n = check_parts(L, 4, "histograms", parts);
+    lstm_tensor *parts = new_parts(L, n);
     double *out = new_record(L, n * (size_t)bins, 0);
+    check_parts(L, 4, "histograms", n, parts);
     for (size_t i = 0; i < n; i++) {
         lua_geti(L, 6, (lua_Integer)i + 1);
         lua_geti(L, 7, (lua_Integer)i + 1);
@@ -520,7 +544,7 @@ static int log_histograms(lua_State *L)
                                 .scale = high > low ? (double)bins / (high - low) : 0,
                                 .bins = (size_t)bins});
     }
-    return log_plane(L, log, step, n, (size_t)bins, out);
+    return log_plane(L, step, n, (size_t)bins, out);
 }
 
 const luaL_Reg lua_watch_methods[] = {

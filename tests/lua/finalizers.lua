@@ -3,7 +3,7 @@
 -- Finalizers run whenever Lua allocates, in the middle of our calls, and may close what a call is working on. Whatever
 -- is closed, whenever: a call succeeds, or raises an error that says what is closed; a sanitizer finds nothing.
 
-local lstm = require "lstm"
+local lstm, core = require "lstm", require "lstm.core"
 local tap = require "tap"
 
 math.randomseed(20)
@@ -18,6 +18,7 @@ local function round()
   local model = lstm.model { vocab = text.vocab, hidden = 3, embed = 2 }
   local fit = model:trainer { batch = 1, seq = 2, threads = 1 }
   local stream = text:train { batch = 1, seq = 2 }
+  local numbers = lstm.model { vocab = 4, hidden = 1 }
   local view = model:parameter "lstm.weight_hh_l0"
 
   local function closing(close)
@@ -25,6 +26,18 @@ local function round()
       if math.random() < 0.3 then close() end
       return { ids = { 1 }, targets = { 1 } }
     end }
+  end
+  local closes = {
+    function() model:close() end, function() fit:close() end,
+    function() text:close() end, function() stream:close() end, function() numbers:close() end,
+  }
+  local ids = numbers:parameter "head.bias"
+  -- a table that answers by a function, which may close something
+  local function answering(fields)
+    return setmetatable({}, { __index = function(_, name)
+      if math.random() < 0.3 then closes[math.random(#closes)]() end
+      return fields[name]
+    end })
   end
   local calls = {
     function() fit:step(text) end,
@@ -48,10 +61,14 @@ local function round()
     function() return lstm.corpus { text = "to be", vocab = text } end,
     function() return fit:counters(), fit:stream_cursor() end,
     function() return model:trainer { batch = 2, seq = 3 } end,
-  }
-  local closes = {
-    function() model:close() end, function() fit:close() end,
-    function() text:close() end, function() stream:close() end,
+    function() return text.vocab:decode(ids), tostring(ids) end,
+    function() return model:sample { prime = ids, length = 1 } end,
+    function() fit:step(answering { ids = { 1 }, targets = { 1 } }) end,
+    function() fit:set_counters(answering { updates = 1, passes = 1, accumulated = 0 }) end,
+    function() stream:seek(answering { epoch = 1 }) end,
+    function() model:sample(answering { prime = "to", length = 3 }) end,
+    function() fit:evaluate(text, answering { batch = 1, seq = 2 }) end,
+    function() text:train(answering { batch = 1, seq = 2 }) end,
   }
   local done, closed, other = 0, 0, nil
   for _ = 1, 8 do
@@ -65,12 +82,85 @@ local function round()
 end
 
 local done, closed, other = 0, 0, nil
-for _ = 1, 400 do
+for _ = 1, 300 do
   local d, c, o = round()
   done, closed, other = done + d, closed + c, other or o
 end
 tap.ok(done > 100 and closed > 100, ("%d calls succeeded, %d met something closed"):format(done, closed))
 tap.is(other, nil, "no other error")
+
+-- The same of a log, which is told of tensors.
+
+local directory = os.tmpname()
+os.remove(directory)
+assert(core.sys.make_directory(directory))
+
+local function log_round(k)
+  local path = ("%s/log%d.h5"):format(directory, k)
+  local model = lstm.model { vocab = 5, hidden = 3 }
+  local fit = model:trainer { batch = 1, seq = 2, threads = 1 }
+  fit:step { ids = { 1, 2 }, targets = { 2, 3 } }
+  local log = assert(core.log.create(path))
+  local function announce(name, type, ...)
+    assert(log:announce { name = "a/" .. name, type = type, dims = { ... } })
+  end
+  announce("h", "float", { "layer", 1 }, { "time", 2 }, { "batch", 1 }, { "unit", 3 })
+  announce("norms", "double", { "layer", 1 }, { "time", 2 })
+  announce("total", "double", { "layer", 1 })
+  announce("p", "float", { "time", 2 }, { "batch", 1 }, { "symbol", 5 })
+  announce("above", "double", { "layer", 1 }, { "unit", 3 })
+  announce("below", "double", { "layer", 1 }, { "unit", 3 })
+  announce("bins", "double", { "layer", 1 }, { "bin", 4 })
+  announce("ids", "int32", { "time", 2 }, { "batch", 1 })
+  local h, logits = fit:activation("h", 0), fit:activation "logits"
+  local calls = {
+    function() log:tensors("a/h", 1, { h }) end,
+    function() log:norms("a/norms", 1, { h }, 2) end,
+    function() log:total_norms("a/total", 1, { h }) end,
+    function() log:probabilities("a/p", 1, logits) end,
+    function() log:tails("a/above", 1, { h }, "a/below", -0.5, 0.5) end,
+    function() log:histograms("a/bins", 1, { h }, 4, { -1 }, { 1 }) end,
+    function() log:ids("a/ids", 1, fit, 1) end,
+    function() log:numbers("a/total", 1, { 1.5 }) end,
+    function() log:set("mine", "text", setmetatable({}, { __tostring = function() return "x", log:close() end })) end,
+    function() log:set("mine", "text", setmetatable({}, { __tostring = function() log:close() return "x" end })) end,
+  }
+  local closes = { function() model:close() end, function() fit:close() end, function() log:close() end }
+  local count, other = 0, nil
+  for _ = 1, 12 do
+    after_a_while(closes[math.random(#closes)])
+    local ok, message = pcall(calls[math.random(#calls)])
+    count = count + 1
+    if not ok and not message:find "closed" then other = message end
+  end
+  log:close()
+  os.remove(path)
+  return count, other
+end
+
+local count, strange = 0, nil
+for k = 1, 20 do
+  local n, o = log_round(k)
+  count, strange = count + n, strange or o
+end
+os.remove(directory)
+tap.is(strange, nil, ("%d calls of logs: no other error"):format(count))
+
+-- What a table answers by a function is nobody else's string.
+
+local read = 0
+for k = 1, 50 do
+  local function answer(_, name)
+    if name == "text" then return ("text " .. k .. " "):rep(300) end
+    if name == "name" then return ("name " .. k .. " "):rep(50) end
+  end
+  local parts = setmetatable({}, { __index = function(_, name) return ("%s %d "):format(name, k):rep(300) end })
+  local text = assert(lstm.corpus(setmetatable({}, { __index = answer })))
+  local three = assert(lstm.corpus { text = parts })
+  if text.name == answer(nil, "name") and text.sha256 == lstm.sha256(answer(nil, "text"))
+    and three.sha256 == lstm.sha256(parts.train .. parts.val .. parts.test) then read = read + 1 end
+end
+tap.is(read, 50, "texts and names that a table makes when it is asked for them")
 
 -- Of what is collected together, the youngest is finalized first: an older finalizer may still call it.
 
