@@ -5,6 +5,7 @@
  */
 #include "tiled.h"
 
+#include <math.h>
 #include <string.h>
 
 #ifdef _OPENMP
@@ -309,7 +310,7 @@ static void losses(const team *me)
             loss = me->kern->squares(&out, counts ? (const real *)batch->target + k * me->y->O : NULL);
         else
             loss = me->kern->softmax(&out, counts ? batch->target_ids[k] : -1);
-        tr->loss_at[k] = counts ? weight * loss : 0;
+        tr->loss_at[k] = counts ? weight * loss : targets ? 0 : (double)NAN;
     }
 }
 

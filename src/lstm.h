@@ -307,6 +307,7 @@ typedef enum lstm_what {
     LSTM_DI, LSTM_DF, LSTM_DG, LSTM_DO,                   /* dL/d(gate before its non-linearity) [T,B,H]; rnn: DG only */
     LSTM_DC, LSTM_DH,                                     /* dL/dc_t, dL/dh_t, all paths included [T,B,H] */
     LSTM_LOGITS,                                          /* logits, or linear output [T,B,O] (index 0) */
+    LSTM_LOSS,                                            /* each position's share of the loss [T,B], double (index 0) */
     LSTM_DX,                                              /* dL/dx [T,B,I], dense and embedded input (index 0) */
     LSTM_STATE_H, LSTM_STATE_C,                           /* initial state [B,H], may be written */
     LSTM_FINAL_H, LSTM_FINAL_C,                           /* state after the last forward [B,H] */

@@ -461,7 +461,7 @@ int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats
 static const char *const what_names[LSTM_WHATS] = {
     [LSTM_I] = "i", [LSTM_F] = "f", [LSTM_G] = "g", [LSTM_O] = "o", [LSTM_C] = "c", [LSTM_H] = "h",
     [LSTM_DI] = "di", [LSTM_DF] = "df", [LSTM_DG] = "dg", [LSTM_DO] = "do", [LSTM_DC] = "dc", [LSTM_DH] = "dh",
-    [LSTM_LOGITS] = "logits", [LSTM_DX] = "input", [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c",
+    [LSTM_LOGITS] = "logits", [LSTM_LOSS] = "loss", [LSTM_DX] = "input", [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c",
     [LSTM_FINAL_H] = "final.h", [LSTM_FINAL_C] = "final.c", [LSTM_DSTATE_H] = "dstate.h",
     [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient", [LSTM_MOMENT1] = "moment1", [LSTM_MOMENT2] = "moment2",
 };
@@ -530,6 +530,17 @@ static void output_view(const lstm_trainer *tr, lstm_tensor *t)
     t->data = tr->logits;
 }
 
+static void loss_view(const lstm_trainer *tr, lstm_tensor *t)
+{
+    t->ndim = 2;
+    t->type = LSTM_F64;
+    t->dim[0] = "time";
+    t->dim[1] = "batch";
+    t->axis[0] = plain(tr->steps, tr->config.batch);
+    t->axis[1] = plain(tr->config.batch, 1);
+    t->data = tr->loss_at;
+}
+
 static int refuse(const lstm_trainer *tr, lstm_what what, size_t index, lstm_error *err)
 {
     const lstm_layout *y = &tr->m->layout;
@@ -539,7 +550,7 @@ static int refuse(const lstm_trainer *tr, lstm_what what, size_t index, lstm_err
                           what == LSTM_DSTATE_C;
     const bool parameter = what >= LSTM_GRAD;
     const bool state = what == LSTM_STATE_H || what == LSTM_STATE_C;
-    const size_t count = parameter ? y->params : what == LSTM_LOGITS || what == LSTM_DX ? 1 : y->L;
+    const size_t count = parameter ? y->params : what >= LSTM_LOGITS && what <= LSTM_DX ? 1 : y->L;
     if ((unsigned)what >= LSTM_WHATS)
         return lstm_fail(err, "name", "no such tensor");
     if (index >= count)
@@ -575,6 +586,7 @@ static void fill_view(lstm_trainer *tr, lstm_what what, size_t l, lstm_tensor *t
     case LSTM_DC: state_view(tr, t, w->dc, 0); break;
     case LSTM_DH: state_view(tr, t, w->dh, 0); break;
     case LSTM_LOGITS: output_view(tr, t); break;
+    case LSTM_LOSS: loss_view(tr, t); break;
     case LSTM_DX:
         unit_view(tr, t, y->in, y->in_blocks * in_next, in_next, y->nb, tr->dx);
         t->dim[2] = "input";

@@ -216,7 +216,7 @@ local wrong = {
   { "fit:backward()", "attempt to call 'backward' without a forward before it" },
   -- what there is to see
   { "fit:activation 'z'",
-    "bad argument #1 to 'activation' ('i', 'f', 'g', 'o', 'c', 'h' or 'logits' expected, got 'z')" },
+    "bad argument #1 to 'activation' ('i', 'f', 'g', 'o', 'c', 'h', 'logits' or 'loss' expected, got 'z')" },
   { "fit:activation()", "name expected, got nothing" },
   { "fit:activation('h', 2)", "layer: integer from 0 to 1 expected, got 2" },
   { "fit:activation('h', -1)", "layer: integer from 0 to 1 expected, got -1" },

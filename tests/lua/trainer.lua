@@ -108,6 +108,28 @@ do
   tap.near(statistics.grad_norm, fit:gradient("head.bias"):norm(), 1e-6, "and do not count in the norm")
 end
 
+-- ---- the loss of each position ------------------------------------------------------------------------------------
+
+do
+  local model <close> = new_model { precision = "double" }
+  local fit <close> = model:trainer { batch = 3, seq = 5 }
+  local batch = { ids = some_ids(5, 3), targets = some_ids(5, 3) }
+  local mean = fit:forward(batch)
+  local loss, logits = fit:activation "loss", fit:activation "logits"
+  tap.ok(loss.shape[1] == 5 and loss.shape[2] == 3 and #loss.shape == 2, "a loss for each position")
+  tap.near(loss:mean(), mean, 1e-14, "their mean is the loss") -- rounding of fifteen terms
+  local at = logits[4][2]
+  local surprisal = at:exp():sum()
+  tap.near(loss[4][2], math.log(surprisal) - at[batch.targets[4][2] + 1], 1e-13, "-log of what its target was given")
+  batch.mask = ids(5, 3, function(t) return t == 2 and 0 or 1 end)
+  fit:forward(batch)
+  tap.ok(fit:activation("loss")[2]:max() == 0 and fit:activation("loss")[3]:min() > 0, "times its weight")
+  fit:forward { ids = batch.ids }
+  local none = fit:activation("loss")[1][1]
+  tap.ok(none ~= none, "none without targets")
+  tap.fails(function() fit:activation("loss", 1) end, "expected 0 to 0", "of the network, not of a layer")
+end
+
 -- ---- tensors, tables and streams give the same batches ------------------------------------------------------------
 
 do
