@@ -397,8 +397,9 @@ int csvlog_close(csvlog *csv, lstm_error *err)
     int result = csvlog_flush(csv, err);
     int fd = csv->fd;
     csv->fd = -1;
-    if (close(fd) != 0 && !result)
-        result = fileio_fail(err, "cannot write", csv->path, errno);
+    const int error = fileio_close(fd);
+    if (error && !result)
+        result = fileio_fail(err, "cannot write", csv->path, error);
     free_csv(csv);
     return result;
 }

@@ -50,6 +50,22 @@ int fileio_pwrite(int fd, const void *bytes, size_t size, uint64_t offset, size_
     return error;
 }
 
+/* Where a file system is a program (FUSE), or far away, a signal may end these calls. */
+
+int fileio_sync(int fd)
+{
+    int error;
+    do
+        error = fsync(fd) != 0 ? errno : 0;
+    while (error == EINTR);
+    return error;
+}
+
+int fileio_close(int fd)
+{
+    return close(fd) != 0 && errno != EINTR ? errno : 0; /* it is closed even then */
+}
+
 int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done)
 {
     size_t n = 0;
@@ -116,14 +132,12 @@ int fileio_sync_directory(const char *path)
     char *copy = strdup(path);
     if (!copy)
         return ENOMEM;
-    int error = 0;
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        error = errno;
+    int error = fd < 0 ? errno : fileio_sync(fd);
     if (fd >= 0)
         close(fd);
     free(copy);
-    return error;
+    return error == EINVAL ? 0 : error; /* of a directory: there is no such call, as on VirtualBox's shared folders */
 }
 
 const char *fileio_short_path(const char *path, char room[128])

@@ -134,11 +134,10 @@ static int fill(int fd, const h5image *im, const void *trailer, size_t trailer_s
     int error = fileio_write(fd, im->bytes, im->size, NULL);
     if (!error)
         error = fileio_write(fd, trailer, trailer_size, NULL);
-    if (!error && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && !error)
-        error = errno;
-    return error;
+    if (!error)
+        error = fileio_sync(fd);
+    const int closed = fileio_close(fd);
+    return error ? error : closed;
 }
 
 /* Gives the file at path the second name *kept, to become `previous` when the new one is in place. *kept is NULL when

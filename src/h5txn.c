@@ -67,7 +67,11 @@ static int note_death(txn_file *f, int error)
 
 static int sync_data(int fd)
 {
-    return fdatasync(fd) != 0 ? errno : 0;
+    int error;
+    do
+        error = fdatasync(fd) != 0 ? errno : 0;
+    while (error == EINTR);
+    return error;
 }
 
 /* Reads; beyond the end of the file there are zeros. */

@@ -374,9 +374,10 @@ static int write_beside(const char *path, const char *text, size_t size, int dur
         return error;
     error = fileio_write(fd, text, size, NULL);
     if (!error && durable)
-        error = fsync(fd) != 0 ? errno : 0;
-    if (close(fd) != 0 && !error)
-        error = errno;
+        error = fileio_sync(fd);
+    const int closed = fileio_close(fd);
+    if (!error)
+        error = closed;
     if (error)
         unlink(name);
     return error;

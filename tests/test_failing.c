@@ -264,6 +264,16 @@ static void test_no_links(void)
     failing_for_ever = false;
 }
 
+/* What is no failure: a signal that came meanwhile, and a file system that has nothing to do for directories. */
+static void test_no_failures(void)
+{
+    tap_ok(run_with(&writing, "fsync", 0, EINTR, -1, NULL), "a signal comes while a checkpoint goes to the disk");
+    tap_ok(run_with(&writing, "fsync", 1, EINTR, -1, NULL), "or its directory");
+    tap_ok(run_with(&writing, "close", 0, EINTR, -1, NULL), "or while it is closed");
+    tap_ok(run_with(&writing, "fsync", 1, EINVAL, -1, NULL), "a directory that cannot be synced");
+    tap_ok(run_with(&writing, "fsync", 0, EINVAL, -1, strerror(EINVAL)), "but not a file");
+}
+
 /* libhdf5 or the system says that it was all done, but it was not. */
 static void test_lies(void)
 {
@@ -782,6 +792,7 @@ int main(void)
     run_all(&writing);
     run_all(&reading);
     test_no_links();
+    test_no_failures();
     test_lies();
     run_all(&growing);
     test_unfinished_images();
