@@ -199,7 +199,7 @@ static void *beat(void *argument)
     while (!lock->ends) {
         struct timespec until;
         futimens(lock->fd, NULL); /* nothing depends on it here */
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += runlock_beat_ms / 1000;
         until.tv_nsec += (long)(runlock_beat_ms % 1000) * 1000000;
         until.tv_sec += until.tv_nsec / 1000000000;
@@ -214,9 +214,13 @@ static void *beat(void *argument)
 static void start_beating(runlock *lock)
 {
     sigset_t all, before;
+    pthread_condattr_t monotonic; /* the other clock may be set back by hours, and the heart would stand still */
     sigfillset(&all);
     pthread_mutex_init(&lock->mutex, NULL);
-    pthread_cond_init(&lock->end, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&lock->end, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     lock->ends = false;
     lock->beats = pthread_create(&lock->heart, NULL, beat, lock) == 0;
