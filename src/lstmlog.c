@@ -67,6 +67,16 @@ static int usage(const char *format, ...)
     return 2;
 }
 
+static int fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int fault(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    print_complaint(stderr, format, args, "");
+    va_end(args);
+    return 1;
+}
+
 /* The value of an option "--name=VALUE", or of "-n VALUE" in the next word; NULL: it is another option. */
 static const char *value_of(const char *word, const char *name)
 {
@@ -175,11 +185,8 @@ static int make_out(const char *path)
                 n++;
         if (d)
             closedir(d);
-        if (!d || n > 2) {
-            fprintf(stderr, "lstmlog: %s: %s\n", path,
-                    d ? "exists and is not empty; choose another folder" : strerror(error));
-            return 1;
-        }
+        if (!d || n > 2)
+            return fault("%s: %s", path, d ? "exists and is not empty; choose another folder" : strerror(error));
     }
     return 0;
 }
@@ -191,7 +198,7 @@ static int print_all(FILE *out, const char *text, size_t size)
     if (fwrite(text, 1, size, out) == size && fflush(out) == 0)
         return 0;
     if (out == stdout)
-        fprintf(stderr, "lstmlog: cannot write standard output: %s\n", strerror(errno));
+        fault("cannot write standard output: %s", strerror(errno));
     return 1;
 }
 
@@ -271,10 +278,8 @@ static int run_guarded(const command *c, const request *q)
     int status = run_apart(c, q);
     for (int k = 1; k < ATTEMPTS && status != -1 && is_crash(status) && !c->direct; k++)
         status = run_apart(c, q);
-    if (status == -1) {
-        fprintf(stderr, "lstmlog: cannot start a process: %s\n", strerror(errno));
-        return 1;
-    }
+    if (status == -1)
+        return fault("cannot start a process: %s", strerror(errno));
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     if (!is_crash(status)) {
@@ -282,9 +287,8 @@ static int run_guarded(const command *c, const request *q)
         raise(WTERMSIG(status));
         return 1;
     }
-    fprintf(stderr, "lstmlog: %s is damaged (or changed while it was read): libhdf5 could not cope with it\n",
-            q->npaths ? q->paths[0] : "a log");
-    return 1;
+    return fault("%s is damaged (or changed while it was read): libhdf5 could not cope with it",
+                 q->npaths ? q->paths[0] : "a log");
 }
 
 int main(int argc, char **argv)

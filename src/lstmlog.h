@@ -52,6 +52,8 @@ void print_complaint(FILE *f, const char *format, va_list args, const char *afte
 /* The same on job->err; returns 1, the exit status of a failure. */
 int complain(job *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+void print_text(FILE *f, const char *text); /* within a line: control characters by their values */
+
 bool is_directory(const char *path);
 bool exists(const char *path);
 /* The file that is meant by a path: a directory's log, or the file itself. */

@@ -27,6 +27,15 @@ static bool is_own(const char *name)
     return strncmp(name, "replay_", 7) == 0;
 }
 
+static void print_entry(job *j, const char *group, const char *name, const char *first, const char *second)
+{
+    fprintf(j->out, "%s %s: ", group, name);
+    print_text(j->out, first);
+    fputs(" | ", j->out);
+    print_text(j->out, second);
+    fputc('\n', j->out);
+}
+
 /* Prints the entries of a group that differ; returns how many, or -1. */
 static int diff_group(job *j, const h5read *a, const h5read *b, const char *group)
 {
@@ -42,12 +51,12 @@ static int diff_group(job *j, const h5read *a, const h5read *b, const char *grou
         const char *other = entry_text(y, ny, x[k].name);
         if (is_own(x[k].name) || (other && strcmp(x[k].text, other) == 0))
             continue;
-        fprintf(j->out, "%s %s: %s | %s\n", group, x[k].name, x[k].text, other ? other : "-");
+        print_entry(j, group, x[k].name, x[k].text, other ? other : "-");
         differing++;
     }
     for (size_t k = 0; differing >= 0 && k < ny; k++)
         if (!is_own(y[k].name) && !entry_text(x, nx, y[k].name)) {
-            fprintf(j->out, "%s %s: - | %s\n", group, y[k].name, y[k].text);
+            print_entry(j, group, y[k].name, "-", y[k].text);
             differing++;
         }
     h5read_free_entries(x, nx);

@@ -26,6 +26,12 @@ int complain(job *j, const char *format, ...)
     return 1;
 }
 
+void print_text(FILE *f, const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        fprintf(f, *c < ' ' || *c == 127 ? "\\x%02x" : "%c", *c);
+}
+
 static void *read_column(const h5read *r, const char *path, h5type type, size_t *n, lstm_error *err)
 {
     const h5read_item *item = h5read_find(r, path);

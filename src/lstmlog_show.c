@@ -9,14 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A text as one line: control characters by their values. */
-static void print_line(FILE *out, const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        fprintf(out, *c < ' ' || *c == 127 ? "\\x%02x" : "%c", *c);
-    fputc('\n', out);
-}
-
 static int show_attributes(job *j, const h5read *r, const char *object, const char *title)
 {
     h5read_entry *entries;
@@ -32,7 +24,8 @@ static int show_attributes(job *j, const h5read *r, const char *object, const ch
     fprintf(j->out, "\n%s\n", title);
     for (size_t k = 0; k < n; k++) {
         fprintf(j->out, "  %-*s  ", width, entries[k].name);
-        print_line(j->out, entries[k].text);
+        print_text(j->out, entries[k].text);
+        fputc('\n', j->out);
     }
     h5read_free_entries(entries, n);
     return 0;
@@ -55,9 +48,10 @@ static void show_dataset(job *j, const h5read *r, const h5read_item *item, int w
     char shape[600], stored[32], raw[32];
     shape_text(item, shape);
     char *title = h5read_attribute(r, item->path, "long_name");
-    fprintf(j->out, "  %-*s  %-52s %9s of %9s%s%s\n", width, h5read_leaf(item->path), shape,
-            bytes_text(item->stored, stored), bytes_text(h5read_elements(item) * item->width, raw), title ? "  " : "",
-            title ? title : "");
+    fprintf(j->out, "  %-*s  %-52s %9s of %9s%s", width, h5read_leaf(item->path), shape,
+            bytes_text(item->stored, stored), bytes_text(h5read_elements(item) * item->width, raw), title ? "  " : "");
+    print_text(j->out, title ? title : "");
+    fputc('\n', j->out);
     free(title);
 }
 

@@ -107,14 +107,17 @@ static int sys_list(lua_State *L)
     if (!dir)
         return fail(L, path);
     lua_Integer n = 0;
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+    errno = 0; /* at the end, and when the rest cannot be read, there is no entry */
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL; errno = 0) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         lua_pushstring(L, entry->d_name); /* out of memory here would lose dir: the program ends anyway */
         lua_rawseti(L, -2, ++n);
     }
+    const int reason = errno;
     closedir(dir);
-    return 1;
+    errno = reason;
+    return reason ? fail(L, path) : 1;
 }
 
 static int sys_realpath(lua_State *L)
@@ -170,9 +173,9 @@ static int sys_clock(lua_State *L)
 static int sys_sleep(lua_State *L)
 {
     const lua_Number seconds = luaL_checknumber(L, 1);
+    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds expected");
     const time_t whole = (time_t)seconds;
     const struct timespec t = {.tv_sec = whole, .tv_nsec = (long)((seconds - (lua_Number)whole) * 1e9)};
-    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds expected");
     nanosleep(&t, NULL);
     return 0;
 }

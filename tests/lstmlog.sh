@@ -189,6 +189,16 @@ prints "config lr: 0.01 | 0.02"
 matches "^activations differ from step 2: [a-z]+, and [0-9]+ more, there or later$"
 prints "gradients: only in the first"
 matches '^metrics differ from step 1: lr 0.01 \| 0.02'
+odd=$(printf 'a text\nof two lines')
+cp text "$odd"
+run odd data="$odd" steps=4
+log diff runs/odd runs/done
+exits 1 "diff of options of several lines"
+matches '^config data: a text\\x0aof two lines \| text$'
+mkdir "$odd.d"; : >"$odd.d/file"
+log export runs/done --numpy -o "$odd.d"
+exits 1 "export to such a folder, which is not empty"
+one_line
 log diff runs/stopped runs/done
 prints "metrics last step: 7 | 12"
 prints "metrics are the same, bit for bit"
