@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lua_args.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,7 +110,12 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Levenshtein's distance; names longer than NAME_MAX_LENGTH are like nothing. */
+static bool differ(char a, char b)
+{
+    return tolower((unsigned char)a) != tolower((unsigned char)b);
+}
+
+/* Levenshtein's distance, whatever the case; names longer than NAME_MAX_LENGTH are like nothing. */
 static size_t distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b), row[NAME_MAX_LENGTH + 1];
@@ -122,17 +128,31 @@ static size_t distance(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
             size_t above = row[j];
-            row[j] = least(least(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
+            row[j] = least(least(above, row[j - 1]) + 1, diagonal + differ(a[i - 1], b[j - 1]));
             diagonal = above;
         }
     }
     return row[m];
 }
 
+/* Whether wrong is a longer word for name, as hidden_size and num_layers are elsewhere for hidden and layers. */
+static bool is_longer(const char *wrong, const char *name)
+{
+    size_t n = strlen(name), w = strlen(wrong);
+    if (n < 3 || n >= w)
+        return false;
+    return strncmp(wrong, name, n) == 0 || (wrong[w - n - 1] == '_' && strcmp(wrong + w - n, name) == 0);
+}
+
 const char *lua_args_nearest(const char *wrong, const char *const *names)
 {
     const char *nearest = NULL;
     size_t best = strlen(wrong) / 3 + 2; /* farther than that is another word */
+    for (const char *const *name = names; *name != NULL; name++)
+        if (is_longer(wrong, *name) && (nearest == NULL || strlen(*name) > strlen(nearest)))
+            nearest = *name;
+    if (nearest != NULL)
+        return nearest;
     for (; *names != NULL; names++) {
         size_t d = distance(wrong, *names);
         if (d < best) {
@@ -151,8 +171,18 @@ static bool known(const char *name, const char *const *names)
     return false;
 }
 
+/* lstm:model { ... } has the module as its first argument, whose fields mean nothing. */
+static void refuse_colon(const lua_args *a)
+{
+    lua_State *L = a->L;
+    if (a->table == 1 && lua_getfield(L, 1, a->function) == LUA_TFUNCTION)
+        lua_args_error(L, a->function, a->arg, "the table itself expected; write a dot, not a colon, before '%s'",
+                       a->function);
+}
+
 static void refuse_name(const lua_args *a, const char *name, const char *const *names)
 {
+    refuse_colon(a);
     const char *nearest = lua_args_nearest(name, names);
     if (nearest != NULL)
         lua_args_error(a->L, a->function, a->arg, "unknown field '%s%s', did you mean '%s'?", a->prefix, name, nearest);

@@ -35,6 +35,31 @@ static void read_clip(const lua_args *a, lstm_trainer_config *c)
     c->clip_at = lua_args_number(a, norm ? "clip_norm" : "clip_value", LUA_RANGE_POSITIVE, 0);
 }
 
+/* Numbers that only some optimisers have; with another one they may say what they say by default. */
+static void read_numbers_of_optimizer(const lua_args *a, lstm_trainer_config *c)
+{
+    enum { ADAMS = 1 << LSTM_ADAMW | 1 << LSTM_ADAM, SGD = 1 << LSTM_SGD, RMSPROP = 1 << LSTM_RMSPROP };
+    const struct {
+        const char *field;
+        lua_range range;
+        double *value;
+        unsigned of;
+        const char *names;
+    } numbers[] = {
+        { "beta1", LUA_RANGE_FRACTION, &c->beta1, ADAMS, "'adamw' or 'adam'" },
+        { "beta2", LUA_RANGE_FRACTION, &c->beta2, ADAMS, "'adamw' or 'adam'" },
+        { "eps", LUA_RANGE_NOT_NEGATIVE, &c->eps, ADAMS | RMSPROP, "'adamw', 'adam' or 'rmsprop'" },
+        { "momentum", LUA_RANGE_FRACTION, &c->momentum, SGD | RMSPROP, "'sgd' or 'rmsprop'" },
+        { "alpha", LUA_RANGE_FRACTION, &c->alpha, RMSPROP, "'rmsprop'" },
+    };
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+        const double value = lua_args_number(a, numbers[k].field, numbers[k].range, *numbers[k].value);
+        if (value != *numbers[k].value && !(numbers[k].of >> c->optimizer & 1))
+            lua_args_field_error(a, numbers[k].field, "only with optimizer = %s", numbers[k].names);
+        *numbers[k].value = value;
+    }
+}
+
 lstm_trainer_config lua_trainer_read_config(lua_State *L, const lua_args *a)
 {
     lstm_trainer_config c;
@@ -44,11 +69,7 @@ lstm_trainer_config lua_trainer_read_config(lua_State *L, const lua_args *a)
     c.seq = needed_size(a, "seq");
     c.optimizer = (lstm_optimizer)lua_args_choice(a, "optimizer", optimizer_names, LSTM_ADAMW);
     c.lr = lua_args_number(a, "lr", LUA_RANGE_NOT_NEGATIVE, c.lr);
-    c.beta1 = lua_args_number(a, "beta1", LUA_RANGE_FRACTION, c.beta1);
-    c.beta2 = lua_args_number(a, "beta2", LUA_RANGE_FRACTION, c.beta2);
-    c.eps = lua_args_number(a, "eps", LUA_RANGE_NOT_NEGATIVE, c.eps);
-    c.momentum = lua_args_number(a, "momentum", LUA_RANGE_FRACTION, c.momentum);
-    c.alpha = lua_args_number(a, "alpha", LUA_RANGE_FRACTION, c.alpha);
+    read_numbers_of_optimizer(a, &c);
     c.weight_decay = lua_args_number(a, "weight_decay", LUA_RANGE_NOT_NEGATIVE,
                                      c.optimizer == LSTM_ADAMW ? c.weight_decay : 0);
     c.bias_correction =

@@ -75,10 +75,15 @@ int lua_trainer_gradient(lua_State *L)
                                         { "dc", LSTM_DC }, { "dh", LSTM_DH }, { "input", LSTM_DX },
                                         { "state.h", LSTM_DSTATE_H }, { "state.c", LSTM_DSTATE_C }, { NULL, 0 } };
     lua_trainer *t = lua_trainer_check(L, 1, "gradient");
-    const named_what *found = find_what(table, name_argument(L, 2, "gradient"));
+    const char *name = name_argument(L, 2, "gradient");
+    const named_what *found = find_what(table, name);
+    size_t k;
     if (found != NULL)
         return push_what(L, t, "gradient", found->what, layer_argument(L, t, 3, "gradient"));
-    return push_what(L, t, "gradient", LSTM_GRAD, parameter_argument(L, t, 2, "gradient"));
+    if (lstm_model_find(t->model->model, name, &k) != 0)
+        lua_args_error(L, "gradient", 1, "no parameter '%s', nor one of 'di', 'df', 'dg', 'do', 'dc', 'dh', 'input', "
+                       "'state.h' and 'state.c'", name);
+    return push_what(L, t, "gradient", LSTM_GRAD, k);
 }
 
 int lua_trainer_moment(lua_State *L)

@@ -82,6 +82,10 @@ run tiny.lua --resum
 exits 2 "an unknown option"; says "unknown option '--resum' (did you mean '--resume'?)"
 run --quite tiny.lua
 exits 2 "an unknown option before the script"; says "did you mean '--quiet'"
+run tiny.lua --steps=3
+exits 2 "an option of the experiment's with dashes"; says "unknown option '--steps=3' (an option of the experiment has no dashes: steps=3)"
+run tiny.lua --hidden 3
+exits 2 "  or without its value"; says "has no dashes: hidden=VALUE"
 run tiny.lua --seed
 exits 2 "a value missing"; says "option '--seed' needs a value"
 run tiny.lua --quiet=yes

@@ -83,7 +83,11 @@ local function read_option(args, i, given, before_script)
   local option = host_named[name]
   if not option and given.slurm then return read_sbatch_option(args, i, given) end
   if not option then
-    usage(("unknown option '%s'%s"):format(args[i], options.suggestion(name or args[i], host_names, "--")))
+    local hint = options.suggestion(name or args[i], host_names, "--")
+    if hint == "" and name then
+      hint = (" (an option of the experiment has no dashes: %s=%s)"):format(name, value or "VALUE")
+    end
+    usage(("unknown option '%s'%s"):format(args[i], hint))
   end
   local kind = option[2]
   if kind == "none" and value then usage(("option '--%s' takes no value"):format(name)) end
@@ -241,8 +245,8 @@ local function resume_configuration(description, cfg, overrides, saved, host)
     local before = set.named[key] and options.show(set:get(cfg, key))
     assign(description, cfg, key, override[2], host)
     if options.show(set:get(cfg, key)) ~= before and not description.changeable[key] then
-      usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s); to begin a new " ..
-        "run with its parameters, use --init-from"):format(key, before, changeable_list(description)))
+      usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s, and what the " ..
+        "experiment's field 'changeable' names); to begin a new run with its parameters, use --init-from"):format(key, before, changeable_list(description)))
     end
   end
 end

@@ -33,8 +33,21 @@ local function distance(a, b)
   return last[#b]
 end
 
+-- The longest of the names for which this one is a longer word: batch_size is one for batch, num_layers for layers.
+local function shortened(name, names)
+  local best
+  for _, candidate in ipairs(names) do
+    local longer = #candidate >= 3 and #candidate < #name
+      and (name:sub(1, #candidate) == candidate or name:sub(-#candidate - 1) == "_" .. candidate)
+    if longer and (not best or #candidate > #best) then best = candidate end
+  end
+  return best
+end
+
 --- The name nearest to a mistyped one, nil when none is near; of equals the first.
 function options.nearest(name, names)
+  local short = shortened(name, names)
+  if short then return short end
   local best, least = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(names) do
     local d = distance(name:lower(), candidate:lower())
@@ -227,6 +240,12 @@ function set_methods:set(cfg, name, value)
   rawset(parent, key, value)
 end
 
+-- { "dropout", 0 } is easily written where 0.0 is meant.
+local function fraction_hint(text, default)
+  local x = math.type(default) == "integer" and tonumber(text)
+  return x and x % 1 > 0 and (" (its default would be %d.0 in a script that means any number)"):format(default) or ""
+end
+
 --- An option's value from text, or from a value of its type or one like it. nil and a sentence when it cannot be one.
 function set_methods:value(name, given)
   local option = self.named[name]
@@ -234,7 +253,9 @@ function set_methods:value(name, given)
   if fits(given, option.default) then return copy(given) end
   local text = options.show(given)
   local value, expected = read(text, option.default)
-  if value == nil then return nil, ("option '%s' must be %s, got '%s'"):format(name, expected, text) end
+  if value == nil then
+    return nil, ("option '%s' must be %s, got '%s'%s"):format(name, expected, text, fraction_hint(text, option.default))
+  end
   return value
 end
 

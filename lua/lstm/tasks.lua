@@ -15,6 +15,7 @@
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local options = require "lstm.options"
 local random = require "lstm.random"
 local sequences = require "lstm.sequences"
 
@@ -29,13 +30,23 @@ local function refuse(what, ...)
   fault.mistake(("bad argument #1 to '%s' (%s)"):format(what, string.format(...)))
 end
 
+local function names_of(defaults)
+  local names = {}
+  for name in pairs(defaults) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
 -- The fields of a table by name: defaults are { name = default }, "needed" or false (may be left out). Integers from
 -- least.name (1) on, and no larger than the engine's sizes can be.
 local LARGEST <const> = 2147483647
 local function fields(what, given, defaults, least)
   if type(given) ~= "table" then refuse(what, "table expected, got %s", type(given)) end
+  if given == tasks then refuse(what, "the table itself expected; write a dot, not a colon, before '%s'", what) end
   for name in pairs(given) do
-    if defaults[name] == nil then refuse(what, "unknown field '%s'", tostring(name)) end
+    if defaults[name] == nil then
+      refuse(what, "unknown field '%s'%s", tostring(name), options.suggestion(tostring(name), names_of(defaults)))
+    end
   end
   local values = {}
   for name, default in pairs(defaults) do

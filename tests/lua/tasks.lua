@@ -95,6 +95,12 @@ tap.ok(math.abs(still:evaluate(thousands) - all.adding.baseline) < 0.007, "addin
 tap.ok(math.abs(all.adding:right(still, thousands) - 0.1536) < 0.013, "adding: and right by chance")
 
 for what, call in pairs {
+  ["#1 to 'copy' (unknown field 'lenght' (did you mean 'length'?)"] = function()
+    local _ = lstm.tasks.copy { delay = 3, lenght = 2 }
+  end,
+  ["#1 to 'copy' (the table itself expected; write a dot, not a colon, before 'copy')"] = function()
+    local _ = lstm.tasks:copy { delay = 3 }
+  end,
   ["#1 to 'evaluate' (a stream with an end expected"] = function() still:evaluate(all.adding:train { batch = 1000 }) end,
   ["#2 to 'right' (stream with 'batches' expected)"] = function()
     local _ = all.adding:right(still, all.adding:train { batch = 1000 })
