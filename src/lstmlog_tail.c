@@ -46,6 +46,29 @@ static bool is_shown(const job *j, const h5read_item *item, int *left)
     return *left >= 0;
 }
 
+/* Whether the log has a metric of this name, which is `length` bytes long. */
+static bool has_metric(const h5read *r, const char *name, size_t length)
+{
+    for (size_t k = 0; k < h5read_count(r); k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        const char *leaf = h5read_leaf(item->path);
+        if (is_metric(item) && strlen(leaf) == length && memcmp(leaf, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first of the columns asked for that the log does not have, with its length; NULL when there is none. */
+static const char *missing_column(const h5read *r, const char *columns, size_t *length)
+{
+    for (const char *c = columns; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL) {
+        *length = strcspn(c, ",");
+        if (*length > 0 && !has_metric(r, c, *length))
+            return c;
+    }
+    return NULL;
+}
+
 /* What has been printed so far. */
 typedef struct printed {
     int64_t step;   /* of the last row, INT64_MIN: there was none */
@@ -123,6 +146,16 @@ static int look(job *j, printed *so_far, bool *live)
     if (!r)
         return 1;
     *live = h5read_is_live(r);
+    size_t length = 0;
+    const bool is_all = !j->request->follow || !*live; /* otherwise a column may come yet */
+    const char *missing = is_all && count_columns(r) > 0 ? missing_column(r, j->request->columns, &length) : NULL;
+    if (missing) {
+        j->changed = h5read_close(r) && *live;
+        if (j->changed) /* look again */
+            return 0;
+        return complain(j, "%s has no metric '%.*s'; lstmlog show lists them", j->request->paths[0], (int)length,
+                        missing);
+    }
     FILE *out = open_memstream(&text, &size);
     const size_t most = now.step == INT64_MIN ? (size_t)j->request->rows : SIZE_MAX;
     int result = out ? print_rows(j, r, most, &now, out, &err) : lstm_fail(&err, "", "out of memory");

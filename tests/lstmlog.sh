@@ -219,6 +219,9 @@ fi
 log tail --columns=loss,val_loss runs/done/log.h5
 [ "$(sed 1q out | tr -s ' ')" = " step loss val_loss " ]
 result $? "  of the columns asked for"
+log tail --columns=loss,val_los,lr runs/done
+exits 1 "  one of which is not there"
+says "runs/done has no metric 'val_los'; lstmlog show lists them"
 run nothing steps=0
 log tail runs/nothing
 exits 1 "tail of a run without steps"
