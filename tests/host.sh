@@ -354,6 +354,36 @@ exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
 [ "$(ls runs/tiny/*/checkpoint-best.h5 | wc -l)" -eq 2 ]; result $? "  which has the best checkpoint, too"
 
+# ---- a script that chooses a language -------------------------------------------------------------------------------
+
+cat >comma <<'END'
+LC_NUMERIC
+decimal_point ","
+thousands_sep ""
+grouping -1
+END LC_NUMERIC
+END
+cat >ascii <<'END'
+<code_set_name> ANSI_X3.4-1968
+<comment_char> %
+<escape_char> /
+CHARMAP
+<U0000>..<U007F> /x00
+END CHARMAP
+END
+mkdir locales
+localedef -c -f ./ascii -i ./comma locales/comma >/dev/null 2>&1
+{ echo 'print(os.setlocale "comma" and "chosen", os.setlocale("comma", "numeric"), 0.5)'; cat tiny.lua; } >comma.lua
+LOCPATH="$work/locales" run comma.lua --quiet --out=comma.run steps=6
+if grep -q chosen out; then
+    exits 0 "a script in whose language numbers have a comma"; matches '^chosen	nil	0\.5$'
+    sed 1d comma.run/metrics.csv | grep -qE '^1,[0-9]+\.[0-9]+,'; result $? "  metrics.csv has points"
+    LOCPATH="$work/locales" run comma.lua --resume comma.run steps=8
+    exits 0 "  and the run is resumed"; prints "step 8/8"
+else
+    skip "a script in whose language numbers have a comma" "localedef makes none"
+fi
+
 # ---- when things go wrong -------------------------------------------------------------------------------------------
 
 rm -rf part

@@ -452,6 +452,7 @@ end
 function command.main(args, program, root)
   local given = {}
   package.searchers[2] = script.searcher
+  os.setlocale = script.setlocale
   local always = os.getenv "LSTMRUN_TRACEBACK"
   for _, word in ipairs(args) do always = always or word == "--traceback" end
   local ok, err = xpcall(run_script, fault.handler(always), args, program, root, given)

@@ -51,6 +51,16 @@ function script.searcher(name)
   return loader, path
 end
 
+local setlocale = os.setlocale
+
+--- os.setlocale for scripts. Numbers keep their point: JSON, CSV and options that are handed on have no other.
+function script.setlocale(locale, category)
+  local set = setlocale(locale, category)
+  if ("%.1f"):format(0.5) == "0.5" then return set end
+  setlocale("C", "numeric")
+  return category ~= "numeric" and setlocale(nil, category) or nil
+end
+
 --- SHA-256 of a file; nil when it cannot be read.
 function script.hash(path)
   local file <close> = io.open(path, "rb")
