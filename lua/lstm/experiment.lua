@@ -65,6 +65,10 @@ local function check_fields(description)
       wrong(key, ("%s expected, got %s"):format(want, type(value)))
     end
   end
+  for field, of in pairs { options = "{ name, default, help }", changeable = "names", metrics = "names" } do
+    local problem = description[field] and options.no_list(description[field], of)
+    if problem then wrong(field, problem) end
+  end
   if not description.run then wrong("run", "function expected, got nil") end
 end
 

@@ -177,8 +177,20 @@ local function add(set, entry)
   set.named[name] = option
 end
 
+--- A sentence about a value that is no list, as { hidden = 128 } is none; nil when it is one. of: what the list is of.
+function options.no_list(value, of)
+  if type(value) ~= "table" then return ("a list of %s expected, got %s"):format(of, type(value)) end
+  for key in pairs(value) do
+    if math.type(key) ~= "integer" or key < 1 or key > #value then
+      return ("a list of %s expected, got a field '%s'"):format(of, tostring(key))
+    end
+  end
+end
+
 --- A set from a list of { name, default, help }; nil and a sentence when the list is wrong.
 function options.new(entries)
+  local problem = options.no_list(entries, "{ name, default, help }")
+  if problem then return nil, problem end
   local set = setmetatable({ list = {}, named = {} }, set_meta)
   for _, entry in ipairs(entries) do
     local fault = add(set, entry)

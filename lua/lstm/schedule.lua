@@ -42,14 +42,29 @@ local function check(position, name, value, low, high)
   end
 end
 
+local shape_fields = { warmup = true, floor = true }
+
+local function check_shape(shape)
+  if type(shape) ~= "table" then
+    error("bad argument #4 (shape: table { warmup =, floor = } expected, got " .. type(shape) .. ")", 3)
+  end
+  for name in pairs(shape) do
+    if not shape_fields[name] then
+      error(("bad argument #4 (unknown field '%s'; there are warmup and floor)"):format(tostring(name)), 3)
+    end
+  end
+end
+
 --- The same rate at every step.
 function schedule.constant(_, base)
+  check(2, "base", base, 0)
   return base
 end
 
 --- Grows linearly to `base` over the first `steps` steps, and stays there.
 function schedule.warmup(step, base, steps)
   check(1, "step", step, 0)
+  check(2, "base", base, 0)
   check(3, "steps", steps, 0)
   return step < steps and base * (step / steps) or base
 end
@@ -57,6 +72,7 @@ end
 --- Multiplied by `decay` at every step: base * decay^(step - 1).
 function schedule.exponential(step, base, decay)
   check(1, "step", step, 1)
+  check(2, "base", base, 0)
   check(3, "decay", decay, 0)
   return base * power(decay, step // 1 - 1)
 end
@@ -64,6 +80,7 @@ end
 --- Multiplied by `factor` after every `every` steps.
 function schedule.step(step, base, factor, every)
   check(1, "step", step, 1)
+  check(2, "base", base, 0)
   check(3, "factor", factor, 0)
   check(4, "every", every, 1)
   return base * power(factor, (step - 1) // every)
@@ -74,6 +91,8 @@ end
 function schedule.cosine(step, steps, base, shape)
   check(1, "step", step, 0)
   check(2, "steps", steps, 1)
+  check(3, "base", base, 0)
+  if shape ~= nil then check_shape(shape) end
   local warmup, floor = shape and shape.warmup or 0, shape and shape.floor or 0
   check(4, "warmup", warmup, 0)
   check(4, "floor", floor, 0, 1)

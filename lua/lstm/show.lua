@@ -6,7 +6,16 @@
 --     print(show.shape(h))                                         -- [2]
 --     show.table({ "T", "|dL/dx_1|" }, { { 10, "2.1e-05" } })      -- headings, and rows below them
 
+local core = require "lstm.core"
+local fault = require "lstm.fault"
+
 local show = {}
+
+local function check(position, name, value, expected)
+  local kind = core.sys.typename(value)
+  if kind == expected then return end
+  fault.mistake(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, kind))
+end
 
 local function row(t, format)
   local numbers = {}
@@ -16,6 +25,7 @@ end
 
 --- The numbers of a tensor; of a matrix or more axes a line a row. format: of a number, "%7.4f" when nil.
 function show.tensor(t, format)
+  check(1, "tensor", t, "lstm.tensor")
   format = format or "%7.4f"
   if #t.shape == 1 then return row(t, format) end
   local lines = {}
@@ -25,12 +35,20 @@ end
 
 --- "[2, 5, 20]"
 function show.shape(t)
+  check(1, "shape", t, "lstm.tensor")
   return "[" .. table.concat(t.shape, ", ") .. "]"
 end
 
 --- Prints rows (lists of texts or numbers) below their headings. The first column is aligned to the left, the others to
 -- the right. out: takes a line; print when nil.
 function show.table(columns, rows, out)
+  check(1, "table", columns, "table")
+  check(2, "table", rows, "table")
+  for k, cells in ipairs(rows) do
+    if type(cells) ~= "table" then
+      fault.mistake(("bad argument #2 to 'table' (row %d: table expected, got %s)"):format(k, type(cells)))
+    end
+  end
   local widths = {}
   for _, cells in ipairs { columns, table.unpack(rows) } do
     for k, cell in ipairs(cells) do widths[k] = math.max(widths[k] or 0, utf8.len(tostring(cell)) or #cell) end

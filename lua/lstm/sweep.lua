@@ -24,7 +24,7 @@ local meta = { __name = "lstm.sweep", __index = methods }
 
 local fields = {
   name = { "string" }, experiment = { "string", "function", "lstm.experiment" }, options = { "table" },
-  method = { "string" }, metric = { "table", "string" }, params = { "table" }, fixed = { "table" },
+  metrics = { "table" }, method = { "string" }, metric = { "table", "string" }, params = { "table" }, fixed = { "table" },
   derive = { "function" }, seeds = { "integer", "table" }, seed = { "integer" }, trials = { "integer" },
   budget = { "table" }, prune = { "string" }, retries = { "integer" }, timeout = { "number" }, data = { "string" },
   help = { "string" }, optuna = { "table" }, table = { "table" },
@@ -150,6 +150,15 @@ local function default_of(values)
   return given and space.at(given, 0)
 end
 
+-- Values of which one has a fraction are numbers, and so is the option that takes them.
+local function default_of_all(values)
+  local default = default_of(values)
+  for _, value in ipairs(math.type(default) == "integer" and type(values) == "table" and values or {}) do
+    if math.type(value) == "float" then return default + 0.0 end
+  end
+  return default
+end
+
 -- A function of the sweep's own: its options are those of the field `options`, and the parameters.
 local function wrap(run, given)
   local entries, known = {}, { seed = true }
@@ -165,12 +174,12 @@ local function wrap(run, given)
   end
   for key, value in pairs(given.fixed or {}) do add(key, value) end
   for key, value in pairs(given.params) do
-    if type(key) == "string" then add(key, default_of(value))
+    if type(key) == "string" then add(key, default_of_all(value))
     elseif given.method == "list" then for name, each in pairs(value) do add(name, each) end
-    elseif type(value) == "table" then add(value[1], default_of(value[2])) end
+    elseif type(value) == "table" then add(value[1], default_of_all(value[2])) end
   end
-  local metric = make_metric(given.metric).name
-  return experiment { run = run, options = entries, name = given.name, metrics = { metric } }
+  local metrics = { make_metric(given.metric).name, table.unpack(given.metrics or {}) }
+  return experiment { run = run, options = entries, name = given.name, metrics = metrics }
 end
 
 local function find(name)
@@ -192,7 +201,9 @@ end
 local function make_experiment(given)
   local what = given.experiment
   if type(what) == "function" then return wrap(what, given) end
-  if given.options then wrong("options", "only for an experiment that is a function") end
+  for _, field in ipairs { "options", "metrics" } do
+    if given[field] then wrong(field, "only for an experiment that is a function") end
+  end
   return type(what) == "string" and load_experiment(what) or what
 end
 
@@ -339,6 +350,8 @@ local function new(given)
   }, meta)
   if (self.points == "random" or self.points == "halton" or self.points == "optuna") and not self.trials then
     wrong("trials", "method '%s' needs a number of them", method)
+  elseif (self.points == "grid" or self.points == "list") and self.trials then
+    wrong("trials", "only with method 'random', 'halton', 'asha' or 'optuna'; '%s' tries all there are", method)
   end
   self.shuffled = self.prune ~= nil and (self.points == "grid" or self.points == "list")
   self.experiment = make_experiment(given)

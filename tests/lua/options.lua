@@ -5,6 +5,7 @@
 local experiment = require "lstm.experiment"
 local format = require "lstm.format"
 local json = require "lstm.json"
+local lstm = require "lstm"
 local options = require "lstm.options"
 local tap = require "tap"
 
@@ -125,6 +126,12 @@ tap.ok(e.changeable.hidden and e.changeable.checkpoint_every and not e.changeabl
 tap.ok(experiment.is(e) and not experiment.is {} and not experiment.is(nil), "an experiment is known as one")
 tap.fails(function() experiment { options = {} } end, { "options.lua:", "field 'run'", "function expected" },
   "no function")
+tap.fails(function() experiment { run = train, options = { hidden = 3 } } end,
+  "a list of { name, default, help } expected, got a field 'hidden'", "options that are no list")
+tap.fails(function() experiment { run = train, changeable = { lr = true } } end,
+  "field 'changeable': a list of names expected, got a field 'lr'", "names that are no list")
+tap.fails(function() lstm.arguments() end, { "options.lua:", "a list of { name, default, help } expected, got nil" },
+  "options of a program that are none")
 tap.fails(function() experiment { run = train, optoins = {} } end, "did you mean 'options'", "an unknown field")
 tap.fails(function() experiment { run = train, name = "a/b" } end, "field 'name'", "a name that is no directory's")
 tap.fails(function() experiment { run = train, options = { { "a" } } } end, "has no default", "a wrong option")

@@ -39,6 +39,14 @@ tap.fails(function() schedule.cosine("x", 10, 1.0) end, { "schedule.lua:", "step
 tap.fails(function() schedule.cosine(1, 0, 1.0) end, { "steps", "at least 1", "got 0" }, "no steps")
 tap.fails(function() schedule.cosine(1, 10, 1.0, { floor = 2 }) end, { "floor", "from 0 to 1", "got 2" },
   "a floor too high")
+tap.fails(function() schedule.cosine(1, 10, 1.0, { warmpu = 2 }) end, { "schedule.lua:", "unknown field 'warmpu'" },
+  "a shape's mistyped field")
+tap.fails(function() schedule.cosine(1, 10, 1.0, 2) end, "got number", "a shape that is no table")
+for name, call in pairs { constant = { 1 }, warmup = { 1, nil, 3 }, exponential = { 1, nil, 1 }, step = { 1, nil, 1, 1 },
+  cosine = { 1, 10 } } do
+  tap.fails(function() schedule[name](call[1], call[2] == 10 and 10 or nil, name ~= "cosine" and call[3] or nil, call[4]) end,
+    { "schedule.lua:", "base: a number of at least 0 expected, got nil" }, name .. " without a base")
+end
 tap.fails(function() schedule.step(1, 1.0, 0.5, 0) end, { "every", "got 0" }, "every 0 steps")
 tap.fails(function() schedule.exponential(0 / 0, 1.0, 0.5) end, "step", "a step that is not a number")
 tap.done()

@@ -132,6 +132,13 @@ refused({ experiment = task, params = { n = { 1 } }, fixed = { preset = "lang" }
 refused({ params = { hidden = { 1, "x" } } }, "option 'hidden' must be an integer, got 'x'", "a value of the wrong type")
 refused({ params = { lr = space.uniform(0, 1) } }, "'lr' is uniform, of which a grid cannot have all values",
   "a grid of what has no end")
+refused({ trials = 5 }, "field 'trials': only with method 'random', 'halton', 'asha' or 'optuna'; 'grid' tries all",
+  "a number of trials of what has its own")
+refused({ metrics = { "right" } }, "field 'metrics': only for an experiment that is a function", "metrics of an experiment")
+local own = sweep { experiment = run, params = { bias = { 0, 0.5 }, { "gain", { 1, 2 } } }, metrics = { "right" } }
+tap.is(math.type(own.experiment.options.named.bias.default), "float", "values of which one has a fraction are numbers")
+tap.is(math.type(own.experiment.options.named.gain.default), "integer", "  and integers otherwise")
+tap.is(table.concat(own.experiment.metrics, " "), "val_loss right", "a function's metrics")
 refused({ method = "grd" }, "unknown 'grd' (did you mean 'grid'?)", "an unknown method")
 refused({ method = "random" }, "field 'trials': method 'random' needs a number of them", "random without a number")
 refused({ metric = { "loss", "least" } }, "field 'metric': unknown 'least'", "a goal that is none")

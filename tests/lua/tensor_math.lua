@@ -123,6 +123,14 @@ tap.ok((h - fit:activation "h"[1]):abs():max() < 1e-15, "a cell of these operati
 tap.is(lstm.show.tensor(tensor { { 1, -0.00004 }, { 20, 0.5 } }), "[ 1.0000 -0.0000]\n[20.0000  0.5000]", "show.tensor")
 tap.is(lstm.show.tensor(tensor { 1, 2 }, "%d"), "[1 2]", "in a format of one's own")
 tap.is(lstm.show.shape(batch), "[2, 5, 3]", "show.shape")
+for what, call in pairs {
+  ["#1 to 'tensor' (lstm.tensor expected, got table)"] = function() lstm.show.tensor { 1, 2 } end,
+  ["#1 to 'shape' (lstm.tensor expected, got nil)"] = function() lstm.show.shape() end,
+  ["#2 to 'table' (table expected, got nil)"] = function() lstm.show.table { "a" } end,
+  ["#2 to 'table' (row 1: table expected, got number)"] = function() lstm.show.table({ "a" }, { 3 }) end,
+} do
+  tap.fails(function() call() end, { "tensor_math.lua:", what }, "showing what is none: " .. what)
+end
 local lines = {}
 lstm.show.table({ "gate", "σ" }, { { "i", 0.5 }, { "forget", "12.25" } }, function(line) lines[#lines + 1] = line end)
 tap.is(table.concat(lines, "\n"), "gate        σ\ni         0.5\nforget  12.25", "show.table")
