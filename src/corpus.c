@@ -461,7 +461,7 @@ int lstm_corpus_read(const lstm_corpus *c, lstm_part part, size_t first, size_t 
     size_t size = lstm_corpus_part_size(c, part);
 
     if (first > size || count > size - first)
-        return lstm_fail(err, "first", "tokens %zu to %zu are not all in a part of %zu", first, first + count, size);
+        return lstm_fail(err, "first", "a part of %zu tokens does not have %zu from there on", size, count);
     load_tokens(c, c->first[part] + first, ids, count);
     return 0;
 }

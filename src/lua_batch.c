@@ -377,7 +377,7 @@ bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const ch
     }
     if (has_next(L, source))
         return take_object(L, self, t, source, function, arg);
-    if (!lua_istable(L, source))
+    if (!lua_istable(L, source) || luaL_getmetafield(L, source, "__name") != LUA_TNIL) /* a task, say: task:train {} */
         lua_args_error(L, function, arg, "batch table, text or stream expected, got %s", lua_args_got(L, source));
     take_table(L, self, t, source, function, arg);
     return true;

@@ -101,6 +101,10 @@ for what, call in pairs {
   ["#1 to 'copy' (the table itself expected; write a dot, not a colon, before 'copy')"] = function()
     local _ = lstm.tasks:copy { delay = 3 }
   end,
+  ["#1 to 'step' (batch table, text or stream expected, got a lstm.task)"] = function() still:step(all.adding) end,
+  ["#1 to 'evaluate' (batch table, text or stream expected, got a lstm.task)"] = function()
+    still:evaluate(all.adding)
+  end,
   ["#1 to 'evaluate' (a stream with an end expected"] = function() still:evaluate(all.adding:train { batch = 1000 }) end,
   ["#2 to 'right' (stream with 'batches' expected)"] = function()
     local _ = all.adding:right(still, all.adding:train { batch = 1000 })
