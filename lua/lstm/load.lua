@@ -105,7 +105,8 @@ local function model_in(file, changes)
 end
 
 --- The model of a checkpoint, with its parameters and its vocabulary; and where it is from: a table of `path`, `step`,
--- `experiment` and `config`, the experiment's options (a file that lstm.save wrote has a path alone). nil and a sentence when there is none, or it is damaged.
+-- `experiment` and `config`, the experiment's options (a file that lstm.save wrote has a path alone). nil and a sentence
+-- when there is none, or it is damaged.
 -- path: a checkpoint, a run's directory (its best one, or without validations its latest), or a directory of runs (the
 -- one that was trained last). changes (may be nil): `precision`, `dropout`, `max_memory` as lstm.model has them.
 -- The caller owns the model. Nothing is written, and a run that goes on may be looked at.
