@@ -157,6 +157,25 @@ run 4 tiny.lua --out=four-plain dropout=0
 exits 0 "four ranks, some with one row, some with two"
 agrees one-plain four-plain 1e-5 "the same curves without dropout, four ranks"
 
+# Right answers are those of all rows.
+cat >tasks.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment { options = { { "steps", 3, "steps" } }, metrics = { "right" }, run = function(cfg, run)
+  local shares, tasks = {}, lstm.tasks
+  for k, one in ipairs { tasks.adding { seq = 8 }, tasks.copy { delay = 3, length = 4 }, tasks.reber { seq = 12 } } do
+    local model <close> = lstm.model { input = one.input, output = one.output, vocab = one.vocab, classes = one.classes,
+      hidden = 6 }
+    local fit <close> = model:trainer { batch = 7, seq = one.seq, loss_at = one.loss_at }
+    shares[k] = one:right(fit, one:val { batch = 7, batches = 3 })
+  end
+  for step in run:steps(cfg.steps) do run:log(step, { right = shares[step] }) end
+end }
+END
+alone tasks.lua --out=t-one
+run 2 tasks.lua --out=t-two
+exits 0 "right answers to tasks"
+same_metrics t-one/metrics.csv t-two/metrics.csv
+
 # ---- stopping and resuming ------------------------------------------------------------------------------------------
 
 # Step 7 is in the middle of an accumulated gradient.

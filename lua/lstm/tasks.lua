@@ -146,7 +146,7 @@ local function class(name)
     for _ = 1, source.batches do
       local batch = source:next()
       forward(batch)
-      local more, of = self:count(fit:activation "logits", batch)
+      local more, of = self:count(fit:whole(fit:activation "logits"), batch)
       right, all = right + more, all + of
     end
     return right / all
