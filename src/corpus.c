@@ -48,6 +48,8 @@ static const char *shown(const char *path)
     const size_t most = 160;
     size_t size = strlen(path);
 
+    if (size == 0)
+        return "the empty path"; /* of an option that says data= */
     return size > most ? path + size - most : path;
 }
 

@@ -725,6 +725,8 @@ static void test_files(void)
     char want[sizeof err.message], path[400];
 
     check_file_error(path_of("absent.txt"), "No such file or directory", "a file that is not there");
+    lstm_corpus_free(corpus_of_file(LSTM_TOKENS_BYTES, ""));
+    check_error("", "the empty path: No such file or directory", "no path");
     check_file_error(folder, "is a directory, not a file that can be read whole", "a directory");
     strcpy(path, path_of("pipe"));
     if (mkfifo(path, 0600) != 0)
