@@ -40,6 +40,26 @@ local function json_of(file, name)
   return value
 end
 
+-- How many numbers the parameters in a file are; what the optimiser and the state have is in groups.
+local function size_of(file)
+  local size = 0
+  for _, name in ipairs(file:names()) do
+    local product = name:find "/" and 0 or 1
+    for _, n in ipairs(file:shape(name) or { 0 }) do product = product * n end
+    size = size + product
+  end
+  return size
+end
+
+-- Before memory is taken for it: a few damaged bytes may ask for any number of units. nil and a sentence when what the
+-- file says of its model and its parameters differ; what else is wrong with it lstm.model says.
+local function check_size(file, config)
+  local known, plan = pcall(core.plan, config, { batch = 1, seq = 1 })
+  local size = size_of(file)
+  if not known or plan.parameters == size then return true end
+  return nil, ("it has %d parameters, its model %d"):format(size, plan.parameters)
+end
+
 -- What lstm.model is to make, or nil and a sentence.
 local function config_of(file, changes)
   if not file:text "model" then
@@ -49,6 +69,9 @@ local function config_of(file, changes)
   local config, reason = json_of(file, "model")
   if not config then return nil, reason end
   config.init, config.forget_bias, config.max_memory = "zeros", 0, nil -- parameters come from the file
+  local sound
+  sound, reason = check_size(file, config)
+  if not sound then return nil, reason end
   local symbols = config.vocab and file:text "vocabulary"
   if symbols then
     local vocab

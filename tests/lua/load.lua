@@ -134,7 +134,10 @@ end
 refused("does not say what its model is like", "one of an earlier version", checkpoint_with { config = "{}" })
 refused("made.h5: ", "a model that is no table", checkpoint_with { model = "7" })
 refused("field 'hidden'", "a model that cannot be", checkpoint_with { model = '{"vocab":3,"hidden":-1}' })
-refused("lstm.weight_ih_l0", "a model that has other parameters", checkpoint_with { model = '{"vocab":9,"hidden":5}' })
+refused("parameters, its model 354", "a model that has other parameters",
+  checkpoint_with { model = '{"vocab":9,"hidden":5}' })
+refused("parameters, its model 160009800009", "a model for which there is no memory",
+  checkpoint_with { model = '{"vocab":9,"hidden":200000}' })
 refused("made.h5: ", "a damaged vocabulary", checkpoint_with { model = '{"vocab":9,"hidden":5}', vocabulary = "v" })
 
 mistaken("path expected, got nil", "no path")
