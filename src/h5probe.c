@@ -11,6 +11,9 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 /* What a child ends with when work has failed: unlike what ends programs in trouble (a sanitizer's 1, a shell's 127). */
 #define WORK_FAILED 43
@@ -18,9 +21,13 @@
 /* A child waits for nobody, but other processes may hold it up. */
 #define WALL_CLOCK 3
 
-/* A child that dies is expected: it shall die at once, and leave neither a core file nor a word. */
+/* A child that dies is expected: it shall die at once, and leave neither a core file nor a word. Nor shall it outlive its
+ * parent: it has the same locks, and whoever begins anew would find them taken. */
 static void prepare_child(double seconds)
 {
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGALRM};
     const rlim_t whole = (rlim_t)ceil(seconds);
     const struct rlimit no_core = {0, 0}, time = {whole, whole};

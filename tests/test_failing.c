@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -347,6 +348,33 @@ static int work_that(void *what)
     }
 }
 
+/* Tells that it is there, and waits for ever. */
+static int work_that_begins(void *pipe)
+{
+    ssize_t ignored = write(((int *)pipe)[1], "", 1);
+    (void)ignored;
+    pause();
+    return 0;
+}
+
+/* A process is killed while its child tries. The pipe is closed when both are gone. */
+static bool child_goes_with_its_parent(void)
+{
+    int ends[2];
+    char byte;
+    if (pipe(ends) != 0)
+        return false;
+    const pid_t parent = fork();
+    if (parent == 0)
+        _exit(h5probe(work_that_begins, ends, 10) != H5PROBE_DIED);
+    close(ends[1]);
+    bool good = read(ends[0], &byte, 1) == 1 && kill(parent, SIGKILL) == 0 && waitpid(parent, NULL, 0) == parent;
+    struct pollfd end = {.fd = ends[0]};
+    good = good && poll(&end, 1, 5000) == 1 && read(ends[0], &byte, 1) == 0;
+    close(ends[0]);
+    return good;
+}
+
 static void wake(int signal)
 {
     (void)signal;
@@ -367,6 +395,7 @@ static void test_probe(void)
     tap_ok(children != MAP_FAILED && h5probe(work_that_waits, NULL, 0.5) == H5PROBE_GOOD && *children == 2,
            "a child that waits for ever is replaced once");
     tap_ok(h5probe(work_that_waits, "always", 0.1) == H5PROBE_DIED && *children == 4, "and only once");
+    tap_ok(child_goes_with_its_parent(), "a child does not outlive its parent");
     signal(SIGCHLD, SIG_IGN);
     tap_ok(h5probe(work_that, "good", 1) == H5PROBE_NONE, "a child that nobody may wait for");
     signal(SIGCHLD, SIG_DFL);
