@@ -4,7 +4,7 @@
 --
 -- 27 configurations, of which asynchronous successive halving (Li et al. 2020) stops most early: all are looked at after
 -- 60 steps, the best third of those that have come so far goes on to step 180, the best third of these to the end. That
--- takes about a third of the steps of the full grid, which is
+-- takes about a quarter of the steps of the full grid, which is
 --
 --     lstmrun experiments/sweep_lr.lua                           # about a minute on two cores
 --     lstmrun experiments/sweep_lr.lua --no-prune --out=runs/lr_full
