@@ -327,6 +327,9 @@ exits 1 "from nowhere"; says "nowhere: No such file"
 mkdir empty
 run tiny.lua --resume empty
 exits 1 "from a directory without a run"; says "empty has no checkpoint"
+mkdir begun && cp part/log.h5 begun
+run tiny.lua --resume begun
+exits 1 "from a run that was killed before its first checkpoint"; says "begun has no checkpoint"; says "nothing to resume"
 mkdir runs-here && cp -r part runs-here/first
 run tiny.lua --resume runs-here
 exits 1 "from a directory of runs"; says "it is a directory of runs; the one trained last is --resume=runs-here/first"

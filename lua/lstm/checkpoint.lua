@@ -139,7 +139,7 @@ local function elsewhere(directory)
   local last = kept[#kept]
   local name = last and checkpoint.kept_name(last.step) or checkpoint.best
   local path = last and last.path or directory .. "/" .. name
-  local run = not exists(path) and newest_run(directory)
+  local run = not exists(path) and newest_run(directory, 2)
   if run then return (": it is a directory of runs; the one trained last is --resume=%s"):format(run) end
   return exists(path) and ("; there is %s still: --resume=%s"):format(name, path)
 end
