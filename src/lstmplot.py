@@ -727,10 +727,17 @@ def sweep(sweeps, options):
     return draw(found, names, columns, options)
 
 
+def has_value(column):
+    """Where a column has a value; a parameter under a condition is NaN in trials without it."""
+    return column == column
+
+
 def cells(found, *columns):
     """The finite values of the metric for each combination of the columns' values, in order."""
     result = {}
-    there = np.isfinite(found.values)
+    there = np.logical_and.reduce([np.isfinite(found.values), *map(has_value, columns)])
+    if not there.any():
+        raise Trouble(f"{found.path}: no trial with these parameters has a {found.metric} yet")
     for *key, value in sorted(zip(*(column[there].tolist() for column in columns), found.values[there])):
         result.setdefault(tuple(key), []).append(value)
     return result
@@ -745,7 +752,7 @@ def places(values):
 def label_parameter(ax, name, values, is_number):
     ax.set_xlabel(plain(name))
     if not is_number:
-        ax.set_xticks(range(len(np.unique(values))), [plain(v) for v in np.unique(values)])
+        ax.set_xticks(range(len(np.unique(values))), [plain(str(v)) for v in np.unique(values)])
     elif values.min() > 0 and values.max() >= 8 * values.min():
         ax.set_xscale("log", base=10)
         if len(np.unique(values)) <= 10:
@@ -755,10 +762,13 @@ def label_parameter(ax, name, values, is_number):
 
 def draw_sweep_lines(found, names, columns, options):
     fig, axes = figure(7.5, 4.5, f"Best {plain(found.metric)} of {found.title}")
-    ax, place = axes[0, 0], places(columns[0])
+    values = columns[0][has_value(columns[0])]
+    ax, place = axes[0, 0], places(values)
     lines = found.column("by", options.by) if options.by else np.zeros(len(columns[0]), int)
     for k, line in enumerate(np.unique(lines).tolist()):
         of_line = {x: v for (other, x), v in cells(found, lines, columns[0]).items() if other == line}
+        if not of_line:
+            continue
         x, colour = [place[0](v) for v in of_line], COLOURS[k % len(COLOURS)]
         label = plain(f"{options.by} {line:g}" if isinstance(line, float) else f"{options.by} {line}")
         label = label if options.by else None
@@ -769,7 +779,7 @@ def draw_sweep_lines(found, names, columns, options):
         ax.plot(x, [np.mean(v) for v in of_line.values()], color=colour, linewidth=2, label=label)
         ax.fill_between(x, [min(v) for v in of_line.values()], [max(v) for v in of_line.values()], color=colour,
                         alpha=0.15, linewidth=0)
-    label_parameter(ax, names[0], columns[0], place[1])
+    label_parameter(ax, names[0], values, place[1])
     ax.set_yscale("log" if options.log else "linear")
     ax.set_ylabel(f"best {plain(found.metric)}: mean, least to largest")
     if options.by:
@@ -778,7 +788,8 @@ def draw_sweep_lines(found, names, columns, options):
 
 
 def draw_sweep_map(found, names, columns, options):
-    values, (xs, ys) = cells(found, *columns), [np.unique(column).tolist() for column in columns]
+    values = cells(found, *columns)
+    xs, ys = (np.unique(column[has_value(column)]).tolist() for column in columns)
     means = np.full((len(ys), len(xs)), np.nan)
     for (x, y), v in values.items():
         means[ys.index(y), xs.index(x)] = np.mean(v)
@@ -792,7 +803,7 @@ def draw_sweep_map(found, names, columns, options):
     ax.grid(False)
     best = (min if found.is_loss else max)(values, key=lambda key: np.mean(values[key]))
     for (x, y), v in values.items() if len(xs) <= 14 else ():
-        r, g, b, _ = drawn.cmap(drawn.norm(np.mean(v)))
+        r, g, b, _ = np.ravel(drawn.cmap(drawn.norm(np.mean(v))))
         deviation = f"\n\u00b1{np.std(v, ddof=1):.2g}" if len(v) > 1 else ""
         ax.text(xs.index(x), ys.index(y), f"{np.mean(v):.4g}{deviation}",
                 ha="center", va="center", fontsize=8, fontweight="bold" if (x, y) == best else "normal",

@@ -113,6 +113,22 @@ def make_sweep():
         f["curves/val_loss"] = np.array(columns["best_val_loss"])[:, None] + 1 / f["curves/step"][...]
 
 
+def make_conditions():
+    """Another one: a parameter that some trials do not have and one that is true or false; all with dropout 0.2 failed."""
+    os.mkdir(at("conditions"))
+    trials = [(carry, dropout) for carry in (False, True) for dropout in (np.nan, 0.1, 0.2)]
+    with h5py.File(at("conditions/sweep.h5"), "w") as f:
+        f.attrs.update(name="conditions", metric="loss", goal="min", parameters="carry dropout")
+        f["trials/carry"], f["trials/dropout"] = [t[0] for t in trials], [t[1] for t in trials]
+        f["trials/best_loss"] = [np.nan if t[1] == 0.2 else 2.0 for t in trials]
+
+
+def check_conditions():
+    for arguments in [], ["--log"], ["--what", "dropout", "--by", "carry"], ["--what", "carry", "--by", "dropout"]:
+        result = draw(at("conditions"), "sweep", *arguments, "-o", at("conditions.svg"))
+        ok(result == (0, ""), f"sweep under a condition {' '.join(arguments)}")
+
+
 def check_sweep():
     values = lstmplot.Sweep(at("widths"))
     ok(values.varied == ["hidden", "lr", "init"] and list(values.columns["init"][:2]) == [20, 100],
@@ -276,8 +292,10 @@ def check_files():
 
 
 make_sweep()
+make_conditions()
 check_kinds()
 check_sweep()
+check_conditions()
 check_trials()
 check_options()
 check_sentences()
