@@ -294,7 +294,11 @@ command=$(sed -n 's/.*Go on with:  //p' err)
 $command stop_at=0 --quiet >out 2>err
 same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5
 result $? "  and its line goes on: the same tensors"
-rm -rf part
+SIGNALS=INT run tiny.lua --out=runs/lr=0.1 stop_at=5
+says "$program tiny.lua --resume=runs/lr=0.1"
+run tiny.lua --quiet --resume runs/lr=0.1 stop_at=0
+exits 0 "a directory with = in its name"
+rm -rf part runs/lr=0.1
 SIGNALS="INT INT" run tiny.lua --out=part stop_at=5
 exits 130 "Ctrl-C twice"; [ ! -e part/checkpoint-latest.h5 ]; result $? "  quits at once"
 rm -rf part

@@ -60,7 +60,7 @@ end
 
 -- "--resume runs/x": whether the word after the option is its value. Before the script it may be the script's name.
 local function is_resume_value(word, before_script)
-  if not word or word:find "^%-" or word:find "=" then return false end
+  if not word or word:find "^%-" or word:find "^%a[%w_.]*=" then return false end
   return not before_script or word == "latest" or word == "best" or word:find "%.h5$" ~= nil
     or sys.kind(word) == "directory"
 end

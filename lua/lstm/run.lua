@@ -381,7 +381,9 @@ local function program(self)
 end
 
 local function resume_command(self)
-  return ("%s %s --resume %s"):format(program(self), quoted(self.host.script), quoted(self.directory))
+  local between = self.directory:find "=" or self.directory:find "^%-" -- the next word would be another option
+  return ("%s %s --resume%s%s"):format(program(self), quoted(self.host.script), between and "=" or " ",
+    quoted(self.directory))
 end
 
 -- What there is to go on from, in words.
