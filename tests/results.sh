@@ -15,7 +15,7 @@ cat >known.lua <<'END'
 local lstm = require "lstm"
 local function train(cfg, run)
   for step in run:steps(cfg.more + 4) do
-    run:log(step, 10 * cfg.a + cfg.seed + 1 / step)
+    run:log(step, { loss = 10 * cfg.a + cfg.seed + 1 / step, ["a,b"] = step })
     if cfg.status == "bad, \"very\"" and step == 3 then error "no way" end
   end
 end
@@ -52,6 +52,14 @@ cp -r runs/known damaged
 head -c 2000 runs/known/trials/"$id"/log.h5 >damaged/trials/"$id"/log.h5
 run known.lua --collect --out=damaged
 exits 0 "a damaged log"; prints "the curves of 1 trial are left out of sweep.h5: cannot read damaged/trials/$id/log.h5"
+
+sed 's/metric = "loss"/metric = "seconds"/' known.lua >seconds.lua
+run seconds.lua --collect --out=damaged
+exits 0 "a metric that is called as a column"
+head -1 damaged/sweep.csv >out; prints ',status,last_seconds,best_seconds,best_step,'
+sed 's/metric = "loss"/metric = { "a,b", "max" }/' known.lua >comma.lua
+run comma.lua --list --out=damaged
+matches " 4/4 .* 4  done"; result 0 "a metric with a comma in its name"
 
 # What cannot be written is told; what was there stays.
 cp runs/known/sweep.h5 before.h5

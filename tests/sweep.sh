@@ -29,6 +29,7 @@ local function train(cfg, run)
     if cfg.fault == "raise" and step == 7 then print "what it said before" error "no way" end
     if cfg.fault == "nan" and step == 7 then run:log(step, 0 / 0) end
     if cfg.fault == "kill" and step == 7 then io.popen "kill -9 $PPID":close() end
+    if cfg.fault == "term" and step == 7 then io.popen "kill -TERM $PPID":close() end
     if cfg.fault == "hang" and step == 7 then while true do sleep(60) end end
     if cfg.pause > 0 then sleep(cfg.pause) end
   end
@@ -113,6 +114,14 @@ exits 0 "--dry-run"; prints "4 trials (2 configurations, 2 seeds)"; prints "memo
 run plain.lua hiden=3
 exits 2 "an option mistyped"; says "no option 'hiden' (did you mean 'hidden'?)"
 
+cat >own.lua <<'END'
+return require "lstm".sweep { experiment = function() end, params = { { "lr", { 1, 2 } }, { "a", { 3 } } },
+  fixed = { zeta = 1, eta = 2, theta = 3, beta = 4, alpha = 5 } }
+END
+run own.lua --help
+[ "$(sed -n 's/^  \([a-z]*ta\|alpha\)=[1-5]$/\1/p' out | tr '\n' ' ')" = "alpha beta eta theta zeta " ]
+result $? "options of a sweep's own function are in the same order each time"
+
 # ---- trials that fail -------------------------------------------------------------------------------------------------
 
 sweep faults 'params = { fault = { "", "raise", "nan", "kill" } }, fixed = { steps = 12 }'
@@ -135,6 +144,11 @@ exits 1 "--fail-fast"; says "stopped: a trial failed (--fail-fast). Go on with:"
 sweep hangs 'params = { fault = { "hang", "" } }, fixed = { steps = 12 }, timeout = 4, retries = 0'
 LSTMRUN_GRACE=0.3 run hangs.lua --jobs=2
 exits 1 "a trial that hangs"; matches "failed: took longer than timeout=4 seconds"; prints "1 done"
+sweep told 'params = { fault = { "", "term" } }, fixed = { steps = 12 }'
+run told.lua
+exits 75 "a trial that somebody told to stop"; prints "1 done, 1 stopped"; says "stopped: a trial was told to stop. Go on with:"
+run told.lua
+exits 0 "  and on"; prints "2 done"
 sweep diverges 'params = { fault = { "", "nan" } }, fixed = { steps = 12 }'
 run diverges.lua
 exits 0 "a trial that diverges is a result, not an error"; prints "1 failed"

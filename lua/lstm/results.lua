@@ -52,8 +52,15 @@ local function parameter_column(list, name)
   return { name = name, kind = kind, values = values, title = "parameter " .. name }
 end
 
+local function has_field(fields, name)
+  for _, field in ipairs(fields) do
+    if field[1] == name then return true end
+  end
+  return name == "trial" or name == "id"
+end
+
 -- What is known of a trial beside its parameters: name, kind, what it is, and its value. What differs from one
--- execution of the same trial to the next comes last.
+-- execution of the same trial to the next comes last. A metric called as another column is last_METRIC.
 local function fields_of(sweep)
   local metric = sweep.metric.name
   local function of_status(name, missing)
@@ -66,8 +73,6 @@ local function fields_of(sweep)
   local fields = {
     { "seed", "integer", "seed", function(trial) return trial.seed end },
     { "status", "text", "pending, running, done, failed, pruned or stopped", of_status("status", "pending") },
-    { metric, "number", "last " .. metric, of_status "metric" },
-    { "best_" .. metric, "number", "best " .. metric, of_status "best" },
     { "best_step", "integer", "step of the best " .. metric .. "; -1: none", of_status("best_step", -1) },
     { "step", "integer", "steps done", of_status("step", 0) },
     { "reason", "text", "why it failed, was stopped or pruned", of_status("reason", "") },
@@ -76,8 +81,11 @@ local function fields_of(sweep)
     { "host", "text", "machine", of_status("host", "") },
   }
   if metric ~= "smoothed_loss" then
-    table.insert(fields, 6, { "smoothed_loss", "number", "last smoothed loss of training", of_status "loss" })
+    table.insert(fields, 4, { "smoothed_loss", "number", "last smoothed loss of training", of_status "loss" })
   end
+  local last = has_field(fields, metric) and "last_" .. metric or metric
+  table.insert(fields, 3, { last, "number", "last " .. metric, of_status "metric" })
+  table.insert(fields, 4, { "best_" .. metric, "number", "best " .. metric, of_status "best" })
   return fields
 end
 

@@ -159,6 +159,17 @@ local function default_of_all(values)
   return default
 end
 
+-- The keys of a table, in an order that does not change from one start to the next.
+local function keys_of(values)
+  local keys = {}
+  for key in pairs(values) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if type(a) == "number" and type(b) == "number" then return a < b end
+    return tostring(a) < tostring(b)
+  end)
+  return keys
+end
+
 -- A function of the sweep's own: its options are those of the field `options`, and the parameters.
 local function wrap(run, given)
   local entries, known = {}, { seed = true }
@@ -172,10 +183,11 @@ local function wrap(run, given)
       known[name] = true
     end
   end
-  for key, value in pairs(given.fixed or {}) do add(key, value) end
-  for key, value in pairs(given.params) do
+  for _, key in ipairs(keys_of(given.fixed or {})) do add(key, given.fixed[key]) end
+  for _, key in ipairs(keys_of(given.params)) do
+    local value = given.params[key]
     if type(key) == "string" then add(key, default_of_all(value))
-    elseif given.method == "list" then for name, each in pairs(value) do add(name, each) end
+    elseif given.method == "list" then for _, name in ipairs(keys_of(value)) do add(name, value[name]) end
     elseif type(value) == "table" then add(value[1], default_of_all(value[2])) end
   end
   local metrics = { make_metric(given.metric).name, table.unpack(given.metrics or {}) }

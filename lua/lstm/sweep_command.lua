@@ -303,7 +303,8 @@ local function collect(sweep, directory, list, given, host)
   gather(show, sweep, directory)
 end
 
-local early = { failed = "a trial failed (--fail-fast)", time = "its budget of time is used up" }
+local early = { failed = "a trial failed (--fail-fast)", time = "its budget of time is used up",
+  stopped = "a trial was told to stop" }
 
 local function exit_early(why)
   local _, status = sys.stop_signal()
@@ -323,6 +324,7 @@ local function finish(show, sweep, list, given, host, directory, why)
   show:finish()
   for _, trial in ipairs(list) do trial.status = trials.status(trial) end
   local text, count = counts(list)
+  why = why or count.stopped and "stopped" -- by somebody who did not stop the sweep
   show:event("sweep_end", { directory = directory, counts = count, reason = why })
   tell_failures(show, list, host, directory)
   show:print(("over    %s"):format(text))

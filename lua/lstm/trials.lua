@@ -216,10 +216,14 @@ local function status_path(trial)
   return trial.directory .. "/status.json"
 end
 
--- The fields of a line of metrics.csv, which has no quotes; a list of texts.
+-- The fields of a line of metrics.csv; a list of texts. A name with a comma stands in quotes.
 local function cells(line)
-  local list = {}
-  for cell in (line .. ","):gmatch "([^,]*)," do list[#list + 1] = cell end
+  local list, cell, open = {}, "", false
+  for part in (line .. ","):gmatch "([^,]*)," do
+    cell = open and cell .. "," .. part or part
+    open = cell:find '^"' and select(2, cell:gsub('"', "")) % 2 == 1
+    if not open then list[#list + 1] = cell:find '^"' and cell:sub(2, -2):gsub('""', '"') or cell end
+  end
   return list
 end
 
