@@ -114,7 +114,7 @@ local function new_stream(task, part, given)
     once = once, endless = not values.batches, epoch = 0, position = 0 }, stream)
 end
 
--- What task:right is given, checked, so that errors are at the script's line: a function of a batch, fit's forward.
+-- What task:right is given, checked, so that errors are at the script's line.
 local function check_right(task, fit, source)
   local function wrong(arg, ...)
     fault.mistake(("bad argument #%d to 'right' (%s)"):format(arg, string.format(...)))
@@ -125,9 +125,13 @@ local function check_right(task, fit, source)
     wrong(2, "stream of the task expected, such as task:val makes, got %s", core.sys.typename(source))
   end
   if source.endless then wrong(2, "stream with 'batches' expected") end
-  return function(batch) -- forward, whose errors are about the stream, too
-    local ok, problem = pcall(fit.forward, fit, batch)
-    if not ok then wrong(2, "%s: %s", tostring(source), fault.without_position(problem)) end
+end
+
+-- An error of forward is about the stream, too.
+local function forward(fit, source, batch)
+  local ok, problem = pcall(fit.forward, fit, batch)
+  if not ok then
+    fault.mistake(("bad argument #2 to 'right' (%s: %s)"):format(tostring(source), fault.without_position(problem)))
   end
 end
 
@@ -138,15 +142,17 @@ local function class(name)
   for part in pairs(part_number) do
     task[part] = function(self, given) return new_stream(self, part, given) end
   end
-  -- The share of a finite stream's answers that are right; fit's batch must be the stream's.
+  -- The share of a finite stream's answers that are right; fit's batch must be the stream's. By another trainer: fit has
+  -- the inside of its last step still, which the run is to record, and takes its next one as if nothing had been.
   function task:right(fit, source)
-    local forward = check_right(self, fit, source)
+    check_right(self, fit, source)
+    local other <close> = fit.model:trainer { batch = fit.batch, seq = fit.seq, loss_at = fit.config.loss_at }
     local right, all = 0, 0
     source:rewind()
     for _ = 1, source.batches do
       local batch = source:next()
-      forward(batch)
-      local more, of = self:count(fit:whole(fit:activation "logits"), batch)
+      forward(other, source, batch)
+      local more, of = self:count(other:whole(other:activation "logits"), batch)
       right, all = right + more, all + of
     end
     return right / all

@@ -94,6 +94,12 @@ tap.ok(math.abs(still:evaluate(thousands) - all.adding.baseline) < 0.007, "addin
 -- The sum of two U(0, 1) is within 0.08 of 1 with probability 0.1536; standard deviation of the share 0.0025.
 tap.ok(math.abs(all.adding:right(still, thousands) - 0.1536) < 0.013, "adding: and right by chance")
 
+local learns <close> = one:trainer { batch = 1000, seq = 9, loss_at = "last" }
+learns:step(all.adding:train { batch = 1000 })
+local inside = learns:activation "h":copy()
+all.adding:right(learns, all.adding:val { batch = 1000, batches = 1 })
+tap.ok(inside:equal(learns:activation "h") and learns:gradient "dh" ~= nil, "right leaves the last step as it was")
+
 for what, call in pairs {
   ["#1 to 'copy' (unknown field 'lenght' (did you mean 'length'?)"] = function()
     local _ = lstm.tasks.copy { delay = 3, lenght = 2 }
