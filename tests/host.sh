@@ -334,7 +334,7 @@ exits 1 "from a directory without a run"; says "empty has no checkpoint"
 mkdir begun && cp part/log.h5 begun
 run tiny.lua --resume begun
 exits 1 "from a run that was killed before its first checkpoint"; says "begun has no checkpoint"; says "nothing to resume"
-mkdir runs-here && cp -r part runs-here/first
+mkdir -p runs-here/0 && cp -r part runs-here/first
 run tiny.lua --resume runs-here
 exits 1 "from a directory of runs"; says "it is a directory of runs; the one trained last is --resume=runs-here/first"
 mkdir held && cp part/checkpoint-best.h5 held
