@@ -18,6 +18,7 @@
 -- Series and dimensions are described in docs/files.md. Functions return true, or nil and a sentence.
 
 local describe = require "lstm.describe"
+local fault = require "lstm.fault"
 
 local watch = {}
 local methods = {}
@@ -277,6 +278,10 @@ end
 
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
+  if not pcall(fit.gradient, fit, "dh", 0) then
+    fault.stop(("cannot record the gradients of step %d: the script's fit:forward after the step took the place of its " ..
+      "inside; let another trainer of the model do that"):format(self.step))
+  end
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
     "total_norms", map(names, function(name) return fit:gradient(name) end))
   for _, name in ipairs(self.slopes) do

@@ -240,6 +240,14 @@ tap.fails(function() new_run():log(1, 2.5) end, { "run.lua:", "no step yet" }, "
 tap.fails(function() new_run():every(3) end, "no step yet", "every before the loop")
 tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "fewer steps than none")
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
+local looks, looking = new_run(), new_trainer()
+looks.cfg.gradients.every = 1
+tap.fails(function()
+  for step in looks:steps(2, looking, text) do
+    looks:log(step, looking:step(text))
+    looking:forward(text)
+  end
+end, "cannot record the gradients of step 1", "a forward in the place of what is to be recorded")
 local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
 tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
   "a trainer that would not be restored")
