@@ -43,9 +43,9 @@ end
 
 local function model_stand_in(config)
   local methods = { config = config, close = function() end }
-  function methods.trainer(_, settings)
+  function methods.trainer(model, settings)
     local plan = plan_for(config, settings)
-    return stand_in("lstm.trainer", settings, { config = settings, model_config = config, plan = plan,
+    return stand_in("lstm.trainer", settings, { config = settings, model = model, model_config = config, plan = plan,
       close = function() end })
   end
   return stand_in("lstm.model", config, methods)

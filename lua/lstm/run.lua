@@ -78,8 +78,18 @@ local function refuse_second(i, first, object, what)
   end
 end
 
+-- A model is kept by way of its trainer.
+local function refuse_alone(self, models)
+  for i, model in pairs(models) do
+    if not self.fit or self.fit.model ~= model then
+      fault.mistake(("bad argument #%d to 'steps' (a model without its trainer: the run would not keep it)"):format(i + 1))
+    end
+  end
+end
+
 local function attach(self, ...)
   local text
+  local models = {}
   for i = 1, select("#", ...) do
     local object = select(i, ...)
     local kind = sys.typename(object)
@@ -89,7 +99,7 @@ local function attach(self, ...)
     elseif kind == "lstm.corpus" then
       refuse_second(i, text, object, "text: its place in it would not be restored; give a stream of it")
       self.text, text = object, object
-    elseif kind == "lstm.model" then -- its trainer is what counts
+    elseif kind == "lstm.model" then models[i] = object
     elseif kind == "lstm.stream" or has_cursor(object) then
       self.streams[#self.streams + 1] = object
       self.text = self.text or kind == "lstm.stream" and open_text(object) or nil
@@ -98,6 +108,7 @@ local function attach(self, ...)
         "next, cursor and seek; got %s)"):format(i + 1, kind))
     end
   end
+  refuse_alone(self, models)
 end
 
 local function tokens_per_step(self)

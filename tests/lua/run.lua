@@ -252,6 +252,8 @@ local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
 tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
   "a trainer that would not be restored")
 tap.fails(function() new_run():steps(2, text, fit, other_text) end, { "bad argument #4", "second text" }, "such a text")
+tap.fails(function() new_run():steps(2, other_fit.model, fit, text) end, { "bad argument #2", "without its trainer" },
+  "a model that would not be kept")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
 
 -- What a stream of the script's own, or an object that has a cursor, gives after a resume.
