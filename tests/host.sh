@@ -384,11 +384,13 @@ END
 mkdir locales
 localedef -c -f ./ascii -i ./comma locales/comma >/dev/null 2>&1
 { echo 'print(os.setlocale "comma" and "chosen", os.setlocale("comma", "numeric"), 0.5)'; cat tiny.lua; } >comma.lua
-LOCPATH="$work/locales" run comma.lua --quiet --out=comma.run steps=6
+# glibc loses a few bytes over $LOCPATH, which is not ours to count.
+in_comma() { LOCPATH="$work/locales" ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" run comma.lua "$@"; }
+in_comma --quiet --out=comma.run steps=6
 if grep -q chosen out; then
     exits 0 "a script in whose language numbers have a comma"; matches '^chosen	nil	0\.5$'
     sed 1d comma.run/metrics.csv | grep -qE '^1,[0-9]+\.[0-9]+,'; result $? "  metrics.csv has points"
-    LOCPATH="$work/locales" run comma.lua --resume comma.run steps=8
+    in_comma --resume comma.run steps=8
     exits 0 "  and the run is resumed"; prints "step 8/8"
 else
     skip "a script in whose language numbers have a comma" "localedef makes none"
