@@ -152,7 +152,7 @@ function methods:configuration(lists)
   local set, preset = self.options, nil
   local cfg = set:defaults()
   for _, list in ipairs(lists) do preset = options.value_in(list, "preset") or preset end
-  for name, value in pairs(self.presets[preset] or {}) do set:assign(cfg, name, options.show(value)) end
+  for name, value in pairs(self.presets[preset] or {}) do set:assign(cfg, name, value) end
   for _, list in ipairs(lists) do
     for _, pair in ipairs(list) do set:set(cfg, pair[1], pair[2]) end
   end

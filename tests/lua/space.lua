@@ -84,11 +84,12 @@ tap.is(shown(make { params = { a = { 1, 2 } }, fixed = { n = 5, steps = 0 },
 tap.is(shown(make { method = "list", params = { { a = 1 }, { b = 2, a = 3 } } }), "a=1 a=3,b=2", "a list")
 tap.is(shown(make { params = { a = { 1, 1, 2 } } }), "a=1 a=2", "the same value twice is one trial")
 
-local task = require "lstm.experiment" { name = "task", run = run, options = { { "T", 1, "" }, { "n", 2, "" } },
-  presets = { long = { T = 100, n = 200 } } }
+local task = require "lstm.experiment" { name = "task", run = run, options = { { "T", 1, "" }, { "n", 2, "" },
+  { "words", { "a" }, "" } }, presets = { long = { T = 100, n = 200, words = { "so, it is", "b" } } } }
 local preset = make { experiment = task, params = { preset = { "", "long" } }, fixed = { n = 3 } }
 local cfg = preset:configuration { { "preset", "long" } }
 tap.is(cfg.T .. " " .. cfg.n, "100 3", "a preset as a parameter; options given beside it win")
+tap.is(table.concat(cfg.words, "|"), "so, it is|b", "  its texts keep their commas")
 tap.is(preset:configuration({ { "preset", "" } }).T, 1, "  none")
 
 local random = make { method = "random", trials = 5, params = { lr = space.loguniform(1e-4, 1), k = { 1, 2 } } }
