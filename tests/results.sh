@@ -59,7 +59,7 @@ exits 0 "a metric that is called as a column"
 head -1 damaged/sweep.csv >out; prints ',status,last_seconds,best_seconds,best_step,'
 sed 's/metric = "loss"/metric = { "a,b", "max" }/' known.lua >comma.lua
 run comma.lua --list --out=damaged
-matches " 4/4 .* 4  done"; result 0 "a metric with a comma in its name"
+exits 0 "a metric with a comma in its name"; matches " 4/4 .* 4  done"
 
 # What cannot be written is told; what was there stays.
 cp runs/known/sweep.h5 before.h5

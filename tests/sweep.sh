@@ -138,7 +138,8 @@ run faults.lua --retry --jobs=2
 exits 1 "--retry"; matches "raise .* failed: tiny.lua:[0-9]+: no way"
 command=$(sed -n 's/^ *\(.*--trial=.*\)$/\1/p' err | head -1)
 sh -c "$command" >out 2>err
-says "tiny.lua:"; result 0 "  the command that is shown runs just that one"
+says "tiny.lua:"; [ "$(grep -c 'no way' err)" -eq 1 ] && ! grep -q '^over' out
+result $? "  the command that is shown runs just that one"
 LSTMRUN_GRACE=0.2 run faults.lua fault=raise,hang --fail-fast --jobs=2 --out=fast
 exits 1 "--fail-fast"; says "stopped: a trial failed (--fail-fast). Go on with:"
 sweep hangs 'params = { fault = { "hang", "" } }, fixed = { steps = 12 }, timeout = 4, retries = 0'
