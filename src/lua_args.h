@@ -71,7 +71,8 @@ lua_Integer lua_args_integer(const lua_args *a, const char *field, lua_Integer m
                              lua_Integer absent);
 double lua_args_number(const lua_args *a, const char *field, lua_range range, double absent);
 bool lua_args_boolean(const lua_args *a, const char *field, bool absent);
-/* The string belongs to the table: valid as long as that is on the stack and the field is not changed. May hold NULs: length (may be NULL). */
+/* The string belongs to the table: valid as long as that is on the stack and the field is not changed. May hold NULs:
+ * length (may be NULL). */
 const char *lua_args_string(const lua_args *a, const char *field, size_t *length, const char *absent);
 /* Index of the string in `choices` (NULL-terminated). */
 int lua_args_choice(const lua_args *a, const char *field, const char *const *choices, int absent);

@@ -25,24 +25,6 @@ checkpoint.latest, checkpoint.previous, checkpoint.best, checkpoint.start, check
   "checkpoint-latest.h5", "checkpoint-previous.h5", "checkpoint-best.h5", "checkpoint-start.h5",
   "checkpoint-rollback.h5"
 
--- ---- writing ------------------------------------------------------------------------------------------------------
-
---- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence. Of several
--- ranks, each of which must call this, the first one writes what all have.
--- what: experiment (name), config and state (JSON), fit and vocab (may be nil).
-function checkpoint.write(path, previous, what)
-  local tensors = what.fit and what.fit:checkpoint_tensors() or {}
-  if ranks.rank > 0 then return true end
-  return core.checkpoint.write(path, previous, tensors, {
-    experiment = what.experiment,
-    config = what.config,
-    state = what.state,
-    model = what.fit and json.encode(what.fit.model.config),
-    vocabulary = what.vocab and what.vocab:serialize(),
-    version = core.version,
-  })
-end
-
 -- The list that core.checkpoint.write wants.
 local function parameters(model)
   local tensors = {}
@@ -50,12 +32,22 @@ local function parameters(model)
   return tensors
 end
 
---- Writes what can be said of a model alone: a checkpoint that a run can begin with, but not go on from.
-function checkpoint.save(path, model)
+-- ---- writing ------------------------------------------------------------------------------------------------------
+
+--- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence. Of several
+-- ranks, each of which must call this, the first one writes what all have.
+-- what: experiment (name), config and state (JSON), fit and vocab (may be nil). A model instead of all these: what can be
+-- said of it alone, which a run can begin with, but not go on from.
+function checkpoint.write(path, previous, what)
+  local model = what.model or what.fit and what.fit.model
+  local tensors = what.fit and what.fit:checkpoint_tensors() or model and parameters(model) or {}
   if ranks.rank > 0 then return true end
-  return core.checkpoint.write(path, nil, parameters(model), {
-    model = json.encode(model.config),
-    vocabulary = model.vocab and model.vocab:serialize(),
+  return core.checkpoint.write(path, previous, tensors, {
+    experiment = what.experiment,
+    config = what.config,
+    state = what.state,
+    model = model and json.encode(model.config),
+    vocabulary = what.vocab and what.vocab:serialize(),
     version = core.version,
   })
 end
@@ -133,6 +125,11 @@ local function newest_run(parent, depth)
   return best, best_time
 end
 
+-- The latest one of a run's directory, and the one before.
+local function generations(directory)
+  return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous }
+end
+
 -- Without the latest or the previous one: where else there is something to go on from.
 local function elsewhere(directory)
   local kept = checkpoint.kept(directory)
@@ -158,8 +155,9 @@ local function in_directory(directory)
     fault.stop(("%s has no %s%s"):format(directory, checkpoint.latest, elsewhere(directory) or
       ": there is nothing to resume; start again without --resume"))
   end
-  return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous,
-    directory = directory, in_place = true }
+  local found = generations(directory)
+  found.directory, found.in_place = directory, true
+  return found
 end
 
 --- Where --resume=spec goes on from: { path, previous, directory, in_place }. in_place: the run goes on in the same
@@ -199,9 +197,7 @@ function checkpoint.find_model(path)
   local directory = (path:gsub("(.)/+$", "%1"))
   local best = directory .. "/" .. checkpoint.best
   if exists(best) then return { path = best } end
-  if holds_checkpoint(directory) then
-    return { path = directory .. "/" .. checkpoint.latest, previous = directory .. "/" .. checkpoint.previous }
-  end
+  if holds_checkpoint(directory) then return generations(directory) end
   local run = newest_run(directory, 2)
   if run then return checkpoint.find_model(run) end
   return nil, ("cannot load a model from %s: there is no checkpoint in it, nor a run that has one"):format(path)

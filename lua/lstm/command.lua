@@ -246,7 +246,8 @@ local function resume_configuration(description, cfg, overrides, saved, host)
     assign(description, cfg, key, override[2], host)
     if options.show(set:get(cfg, key)) ~= before and not description.changeable[key] then
       usage(("option '%s' is %s in this run and cannot change when it is resumed (these can: %s, and what the " ..
-        "experiment's field 'changeable' names); to begin a new run with its parameters, use --init-from"):format(key, before, changeable_list(description)))
+        "experiment's field 'changeable' names); to begin a new run with its parameters, use --init-from"):format(key,
+        before, changeable_list(description)))
     end
   end
 end
@@ -271,10 +272,8 @@ local function assign_preset(description, cfg, overrides, host)
     local name = pair[1] == "preset" and pair[2] or ""
     local values = description.presets[name]
     if not values and name ~= "" then
-      local names = {}
-      for known in pairs(description.presets) do names[#names + 1] = known end
-      table.sort(names)
-      usage(("%s has no preset '%s'; it has: %s"):format(host.script, name, table.concat(names, ", ")))
+      usage(("%s has no preset '%s'; it has: %s"):format(host.script, name,
+        table.concat(options.keys(description.presets), ", ")))
     end
     for key, value in pairs(values or {}) do assign(description, cfg, key, value, host) end
   end

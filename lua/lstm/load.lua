@@ -60,7 +60,7 @@ local function check_size(file, config)
   return nil, ("it has %d parameters, its model %d"):format(size, plan.parameters)
 end
 
--- What lstm.model is to make, or nil and a sentence.
+-- What lstm.model is to make, and the type of the numbers in the file; or nil and a sentence.
 local function config_of(file, changes)
   if not file:text "model" then
     return nil, "it does not say what its model is like (lstmrun wrote it before it could be loaded): " ..
@@ -68,6 +68,7 @@ local function config_of(file, changes)
   end
   local config, reason = json_of(file, "model")
   if not config then return nil, reason end
+  local type = config.precision == "double" and "double" or "float"
   config.init, config.forget_bias, config.max_memory = "zeros", 0, nil -- parameters come from the file
   local sound
   sound, reason = check_size(file, config)
@@ -80,7 +81,7 @@ local function config_of(file, changes)
     if #vocab == config.vocab then config.vocab = vocab end
   end
   for name, value in pairs(changes) do config[name] = value end
-  return config
+  return config, type
 end
 
 -- A mistake in what was asked for is the script's, anything else the file's.
@@ -118,11 +119,9 @@ local function load_parameters(file, model, type)
 end
 
 local function model_in(file, changes)
-  local config, reason = config_of(file, changes)
-  if not config then return nil, reason end
-  local type = json_of(file, "model").precision == "double" and "double" or "float"
-  local model
-  model, reason = make(config, changes)
+  local config, type = config_of(file, changes)
+  if not config then return nil, type end
+  local model, reason = make(config, changes)
   if not model then return nil, reason end
   return load_parameters(file, model, type)
 end

@@ -62,6 +62,17 @@ function options.suggestion(name, names, prefix)
   return near and (" (did you mean '%s%s'?)"):format(prefix or "", near) or ""
 end
 
+--- The keys of a table, in an order that does not change from one start to the next.
+function options.keys(values)
+  local keys = {}
+  for key in pairs(values) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if type(a) == "number" and type(b) == "number" then return a < b end
+    return tostring(a) < tostring(b)
+  end)
+  return keys
+end
+
 -- ---- values -------------------------------------------------------------------------------------------------------
 
 local function kind_of(value)

@@ -17,7 +17,7 @@ local function save(path, model)
   local kind = core.sys.typename(model)
   if kind ~= "lstm.model" then fault.mistake(("bad argument #2 to 'save' (model expected, got %s)"):format(kind)) end
   if model.closed then fault.mistake "bad argument #2 to 'save' (the model is closed)" end
-  return checkpoint.save(path, model)
+  return checkpoint.write(path, nil, { model = model, vocab = model.vocab })
 end
 
 return save

@@ -12,6 +12,7 @@
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
+local options = require "lstm.options"
 local plan = require "lstm.sweep_plan"
 
 local sys, process = core.sys, core.process
@@ -76,9 +77,7 @@ local function queue(ids)
 end
 
 local function show_count(count)
-  local names = {}
-  for name in pairs(count) do names[#names + 1] = name end
-  table.sort(names)
+  local names = options.keys(count)
   for i, name in ipairs(names) do names[i] = ("%d %s"):format(count[name], name:lower()) end
   return table.concat(names, ", ")
 end

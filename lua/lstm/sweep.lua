@@ -159,17 +159,6 @@ local function default_of_all(values)
   return default
 end
 
--- The keys of a table, in an order that does not change from one start to the next.
-local function keys_of(values)
-  local keys = {}
-  for key in pairs(values) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b)
-    if type(a) == "number" and type(b) == "number" then return a < b end
-    return tostring(a) < tostring(b)
-  end)
-  return keys
-end
-
 -- A function of the sweep's own: its options are those of the field `options`, and the parameters.
 local function wrap(run, given)
   local entries, known = {}, { seed = true }
@@ -183,11 +172,11 @@ local function wrap(run, given)
       known[name] = true
     end
   end
-  for _, key in ipairs(keys_of(given.fixed or {})) do add(key, given.fixed[key]) end
-  for _, key in ipairs(keys_of(given.params)) do
+  for _, key in ipairs(options.keys(given.fixed or {})) do add(key, given.fixed[key]) end
+  for _, key in ipairs(options.keys(given.params)) do
     local value = given.params[key]
     if type(key) == "string" then add(key, default_of_all(value))
-    elseif given.method == "list" then for _, name in ipairs(keys_of(value)) do add(name, value[name]) end
+    elseif given.method == "list" then for _, name in ipairs(options.keys(value)) do add(name, value[name]) end
     elseif type(value) == "table" then add(value[1], default_of_all(value[2])) end
   end
   local metrics = { make_metric(given.metric).name, table.unpack(given.metrics or {}) }
@@ -313,10 +302,7 @@ local function known_names(self, params)
   for _, values in ipairs(self.points == "list" and params or {}) do
     for name in pairs(values) do known[name] = true end
   end
-  local names = {}
-  for name in pairs(known) do names[#names + 1] = name end
-  table.sort(names)
-  return names, known
+  return options.keys(known), known
 end
 
 -- table = { rows, columns }: names of parameters, the second may be left out.
@@ -448,10 +434,8 @@ end
 -- ---- configurations -----------------------------------------------------------------------------------------------
 
 local function listed(values)
-  local names, list = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do list[i] = { name, values[name] } end
+  local list = {}
+  for i, name in ipairs(options.keys(values)) do list[i] = { name, values[name] } end
   return list
 end
 

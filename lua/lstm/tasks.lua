@@ -30,13 +30,6 @@ local function refuse(what, ...)
   fault.mistake(("bad argument #1 to '%s' (%s)"):format(what, string.format(...)))
 end
 
-local function names_of(defaults)
-  local names = {}
-  for name in pairs(defaults) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 -- The fields of a table by name: defaults are { name = default }, "needed" or false (may be left out). Integers from
 -- least.name (1) on, and no larger than the engine's sizes can be.
 local LARGEST <const> = 2147483647
@@ -45,7 +38,7 @@ local function fields(what, given, defaults, least)
   if given == tasks then refuse(what, "the table itself expected; write a dot, not a colon, before '%s'", what) end
   for name in pairs(given) do
     if defaults[name] == nil then
-      refuse(what, "unknown field '%s'%s", tostring(name), options.suggestion(tostring(name), names_of(defaults)))
+      refuse(what, "unknown field '%s'%s", tostring(name), options.suggestion(tostring(name), options.keys(defaults)))
     end
   end
   local values = {}

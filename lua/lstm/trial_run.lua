@@ -134,16 +134,9 @@ end
 
 -- ---- the end ------------------------------------------------------------------------------------------------------
 
-local function names_of(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 local function check_metric(self)
   if self.status.best then return end
-  local name, names = self.sweep.metric.name, names_of(self.reported)
+  local name, names = self.sweep.metric.name, options.keys(self.reported)
   local what = #names > 0 and "it reports " .. table.concat(names, ", ") or "it reported nothing"
   fault.stop(("the experiment never reported the sweep's metric '%s'%s; %s"):format(name,
     options.suggestion(name, names), what), fault.USAGE)
