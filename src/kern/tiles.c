@@ -107,10 +107,13 @@ static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows
 
 /* ---- few rows ---------------------------------------------------------------------------------------------------- */
 
+/* Tiles of B beside each other whose sums are in registers together: again eight vectors. */
+#define ABREAST (VECTORS < 4 ? 4 / VECTORS : 1)
+
 /* One row of A in a tile, and n tiles of B: nothing is widened to memory, so that weights pass as fast as they come. */
-INLINE void row_dot(vec sum[2][VECTORS], const uint16_t *a, const uint16_t *b, size_t b_block, const size_t n)
+INLINE void row_dot(vec sum[ABREAST][VECTORS], const uint16_t *a, const uint16_t *b, size_t b_block, const size_t n)
 {
-    vec even[2][VECTORS], odd[2][VECTORS];
+    vec even[ABREAST][VECTORS], odd[ABREAST][VECTORS];
     UNROLL for (size_t j = 0; j < n; j++)
         UNROLL for (size_t i = 0; i < VECTORS; i++)
             even[j][i] = odd[j][i] = v_zero();
@@ -144,12 +147,12 @@ static const struct {
     {6, {{0, 2}, {1, 1}, {2, 0}, {1, 0}, {0, 1}, {0, 0}}},
 };
 
-/* Row r of n blocks of columns, from q on. */
+/* Row r of n blocks of columns, from q on, which are of the same four. */
 INLINE void row_product(const kern_tiles *p, size_t r, size_t q, const size_t n)
 {
     const uint16_t *a = p->a + r * TILE_DEPTH, *b = p->b + q * p->b_block;
     real *c = column_block(p, q) + r * p->c_row;
-    vec sum[2][VECTORS];
+    vec sum[ABREAST][VECTORS];
     UNROLL for (size_t j = 0; j < n; j++)
         UNROLL for (size_t i = 0; i < VECTORS; i++)
             sum[j][i] = p->add ? v_load(c + j * p->c_block + i * VL) : v_zero();
@@ -168,12 +171,14 @@ static void product(const kern_tiles *p)
         tiles_product(p);
         return;
     }
-    for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
+    for (size_t q = 0, n; q < p->blocks; q += n) {
+        n = q % ABREAST == 0 && q + ABREAST <= p->blocks ? ABREAST : 1;
         for (size_t r = 0; r < p->rows; r++)
-            if (pair_at(p, q) == 2)
-                row_product(p, r, q, 2);
+            if (n == ABREAST)
+                row_product(p, r, q, ABREAST);
             else
                 row_product(p, r, q, 1);
+    }
 }
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
