@@ -208,17 +208,17 @@ def phase_table(results, name, configs, threads):
     return "\n".join(lines)
 
 
-def report(results, programs, args, threads):
+def report(results, programs, args):
     name = programs[0].name
-    first = results.values[name, args.configs[0], threads[0]][0]
+    first = results.values[name, args.configs[0], args.threads[0]][0]
     print(f"{machine()}; lstmrun {first['version']}, kernel {first['kernel']}; {args.rounds} interleaved rounds of "
           f"{args.seconds:g} s, {datetime.date.today()}.\n")
     print("Tokens per second, and how many times as fast lstmrun is (ratios of medians):\n")
-    print(speed_table(results, programs, args.configs, threads))
+    print(speed_table(results, programs, args.configs, args.threads))
     print("\nlstmrun and the limits measured beside it:\n")
-    print(limit_table(results, name, args.configs, threads))
+    print(limit_table(results, name, args.configs, args.threads))
     print("\nWhere the time goes:\n")
-    print(phase_table(results, name, args.configs, threads))
+    print(phase_table(results, name, args.configs, args.threads))
     print()
     for peer in programs[1:]:
         chosen = ", ".join(f"{config}{n} {env}" for (config, n), env in sorted(peer.chosen.items()))
@@ -227,13 +227,32 @@ def report(results, programs, args, threads):
 
 # ---- all of it ------------------------------------------------------------------------------------------------------
 
+def configs_of(text):
+    """Of ACF or A,C,F; one that there is not would be found out after minutes of measuring."""
+    configs = list(text.replace(",", "").upper())
+    unknown = [c for c in configs if c not in "ABCDEF"]
+    if unknown or not configs:
+        raise argparse.ArgumentTypeError(f"'{text}': expected some of A to F, as in ACF")
+    return configs
+
+
+def threads_of(text):
+    try:
+        threads = sorted({int(n) for n in text.split(",")})
+    except ValueError:
+        threads = [0]
+    if threads[0] < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': expected numbers of threads, as in 1,2")
+    return threads
+
+
 def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bench", default="tests/bench")
     parser.add_argument("--python", action="append", help="default: python3")
     parser.add_argument("--onednn", action="append", help="default: the system's")
-    parser.add_argument("--configs", default="ABCDEF")
-    parser.add_argument("--threads", default="1," + str(os.cpu_count()))
+    parser.add_argument("--configs", type=configs_of, default="ABCDEF", help="default: ABCDEF")
+    parser.add_argument("--threads", type=threads_of, default=f"1,{os.cpu_count()}", help="default: 1 and all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--pause", type=float, default=0.0)
@@ -252,20 +271,20 @@ def attempt(program, work):
         return False
 
 
-def tune(programs, args, threads):
+def tune(programs, args):
     for program in programs:
         for config in args.configs:
-            for n in threads:
+            for n in args.threads:
                 if config in program.configs:
                     attempt(program, lambda: program.tune(config, n, args.seconds / 4, args.environment))
         say(program.name, "is ready")
 
 
-def run_rounds(programs, args, threads):
+def run_rounds(programs, args):
     results = Results()
     for number in range(args.rounds):
         for config in args.configs:
-            for n in threads:
+            for n in args.threads:
                 for program in programs:
                     if (config, n) in program.chosen:
                         value = program.measure(config, n, args.seconds)
@@ -280,15 +299,14 @@ def run_rounds(programs, args, threads):
 def main():
     args = read_arguments()
     Program.pause = args.pause
-    threads = sorted({int(n) for n in args.threads.split(",")})
     pythons = args.python or ["python3"]
     with tempfile.TemporaryDirectory() as directory:
         programs = [Engine(args.bench), *find_pytorch(pythons), *find_onednn(args.onednn or [""], directory),
                     *find_numpy(pythons)]
         programs = [p for p in programs if set(p.configs) & set(args.configs)]
         say("comparing", "; ".join(p.name for p in programs))
-        tune(programs, args, threads)
-        report(run_rounds(programs, args, threads), programs, args, threads)
+        tune(programs, args)
+        report(run_rounds(programs, args), programs, args)
 
 
 if __name__ == "__main__":
