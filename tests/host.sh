@@ -364,6 +364,31 @@ exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
 [ "$(ls runs/tiny/*/checkpoint-best.h5 | wc -l)" -eq 2 ]; result $? "  which has the best checkpoint, too"
 
+# ---- the best checkpoint of a run that goes on elsewhere ------------------------------------------------------------
+
+cat >early.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment {
+  options = { { "data", "text" }, { "steps", 6 } },
+  run = function(cfg, run)
+    local text = assert(lstm.corpus { path = cfg.data, split = { 0.8, 0.2 } })
+    local model <close> = lstm.model { vocab = text.vocab, hidden = 4 }
+    local fit <close> = model:trainer { batch = 2, seq = 5 }
+    for step in run:steps(cfg.steps, fit, text) do
+      run:log(step, fit:step(text))
+      run:evaluate(step, ({ 9, 3, 5, 4, 2, 8, 7, 7 })[step])
+    end
+  end,
+}
+END
+run early.lua --quiet --out=early steps=4 keep_every=1 && run early.lua --resume=early --out=farther steps=4
+cmp -s early/checkpoint-best.h5 farther/checkpoint-best.h5; result $? "resumed elsewhere: the best checkpoint comes along"
+run early.lua --resume=early steps=6 && run early.lua --resume=early/checkpoint-000004.h5 --out=onward steps=4
+cmp -s early/checkpoint-000002.h5 onward/checkpoint-best.h5; result $? "  or the kept one of its step"
+rm early/checkpoint-000002.h5
+run early.lua --resume=early/checkpoint-000004.h5 --out=without steps=4
+[ "$status" -eq 0 ] && [ ! -e without/checkpoint-best.h5 ]; result $? "  but none from later than where it begins"
+
 # ---- a script that chooses a language -------------------------------------------------------------------------------
 
 cat >comma <<'END'

@@ -12,7 +12,7 @@ local format = require "lstm.format"
 local json = require "lstm.json"
 local ranks = require "lstm.ranks"
 
-local sys = core.sys
+local process, sys = core.process, core.sys
 local saves = {}
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
@@ -184,27 +184,56 @@ function saves.go_back(run, saved)
   if every > 0 and ranks.rank == 0 then checkpoint.thin(run.directory, run.step, every) end
 end
 
--- A state to roll back to that is in a directory, and not from later than where the run is.
-local function can_go_back_to(run, directory)
-  local path = directory .. "/" .. checkpoint.rollback
+-- ---- what a run that went on elsewhere had ------------------------------------------------------------------------
+
+-- The step of a checkpoint; nil when there is none, or it is damaged.
+local function step_of(path)
   local file <close> = sys.kind(path) and core.checkpoint.read(path)
   local state = file and json.decode(file:text "state" or "")
-  return type(state) == "table" and math.type(state.step) == "integer" and state.step <= run.step and file
+  return type(state) == "table" and math.tointeger(state.step)
 end
 
 local function copy_file(from, to)
-  local source <close> = io.open(from, "rb")
-  local target <close> = io.open(to, "wb")
-  return source and target and target:write(source:read "a")
+  local source <close>, reason = io.open(from, "rb")
+  local bytes
+  if source then bytes, reason = source:read "a" end
+  if not bytes then return nil, reason end
+  return process.replace(to, bytes, true)
 end
 
--- Whether what the saved run could go back to is there for this one, too.
+-- Whether what the saved run could go back to is there for this one, too, and not from later than where it is.
 local function took_over(run)
   local saved = run.saved
-  if not saved or not can_go_back_to(run, saved.directory) then return false end
-  local from, to = saved.directory .. "/" .. checkpoint.rollback, run.directory .. "/" .. checkpoint.rollback
-  return saved.in_place or copy_file(from, to)
+  local from = saved and saved.directory .. "/" .. checkpoint.rollback
+  local step = from and step_of(from)
+  if not step or step > run.step then return false end
+  return saved.in_place or copy_file(from, run.directory .. "/" .. checkpoint.rollback)
 end
+
+-- Where the saved run has the best checkpoint that was the best when it was saved; nil where it has a better one by now.
+local function best_of(saved, step)
+  for _, name in ipairs { checkpoint.best, checkpoint.kept_name(step) } do
+    local path = saved.directory .. "/" .. name
+    if step_of(path) == step then return path end
+  end
+end
+
+-- In a new directory there must be the best checkpoint so far, too.
+local function take_best(run)
+  if not run.best then return true end
+  if run.best.step == run.step then return write(run, checkpoint.best) end
+  local reason = ""
+  local from = ranks.rank == 0 and best_of(run.saved, run.best.step)
+  if from then
+    local ok, why = copy_file(from, run.directory .. "/" .. checkpoint.best)
+    reason = ok and "" or why
+  end
+  reason = ranks.broadcast(reason)
+  if reason ~= "" then return nil, reason end
+  return true
+end
+
+-- ---- when a run begins --------------------------------------------------------------------------------------------
 
 -- A run that goes on knows where it could go back to before; any other one can go back to where it begins, and so can
 -- one that goes on with other options, which would be lost further back.
@@ -214,16 +243,14 @@ local function settle_rollback(run, changed)
   return write(run, checkpoint.rollback)
 end
 
--- ---- when a run begins --------------------------------------------------------------------------------------------
-
 local function settle_saved(run)
   local saved = run.saved
   if saved.fallback and saved.in_place then -- a damaged file must not become the previous generation of the next one
     if ranks.rank == 0 then
       os.rename(saved.directory .. "/" .. checkpoint.latest, saved.directory .. "/checkpoint-damaged.h5")
     end
-  elseif not saved.in_place and run.best and run.best.step == run.step then
-    return write(run, checkpoint.best)
+  elseif not saved.in_place then
+    return take_best(run)
   end
   return true
 end
