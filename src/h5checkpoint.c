@@ -709,29 +709,30 @@ static int read_item(hid_t file, const h5checkpoint_item *item, void *data)
 }
 
 /* Goes through all that will ever be done. */
-static int try_all(void *data)
+static int try_all(void *data, lstm_error *err)
 {
     h5checkpoint *cp = data;
-    int result = open_image(cp);
+    if (open_image(cp))
+        return h5_fail(err, "cannot read", cp->path);
+    int result = 0;
     for (size_t k = 0; k < cp->ntensors && !result; k++) {
         void *room = malloc(item_bytes(&cp->tensors[k].item) + 1);
         result = room ? read_item(cp->file, &cp->tensors[k].item, room) : -1;
         free(room);
     }
     h5_close(cp->file);
-    return result;
+    return result ? damaged(err, cp->path, "is damaged (not all of it can be read)") : 0;
 }
 
 /* The checksum tells accidents; whoever made the file wrong on purpose can have put it right. */
 static int open_carefully(h5checkpoint *cp, lstm_error *err)
 {
     const double seconds = 10 + (double)(cp->image.size >> 26);
-    h5probe_result result = h5probe(try_all, cp, seconds);
-    if (result == H5PROBE_DIED)
-        return damaged(err, cp->path, "is no checkpoint that lstmrun wrote: libhdf5 could not cope with it");
-    if (open_image(cp))
-        return h5_fail(err, "cannot read", cp->path);
-    return result == H5PROBE_FAILED ? damaged(err, cp->path, "is damaged (not all of it can be read)") : 0;
+    switch (h5probe(try_all, cp, seconds, err)) {
+    case H5PROBE_FAILED: return -1;
+    case H5PROBE_DIED: return damaged(err, cp->path, "is no checkpoint that lstmrun wrote: libhdf5 could not cope with it");
+    default: return open_image(cp) ? h5_fail(err, "cannot read", cp->path) : 0;
+    }
 }
 
 h5checkpoint *h5checkpoint_read(const char *path, lstm_error *err)

@@ -7,6 +7,8 @@
 
 #include "fileio.h"
 #include "h5file.h"
+#include "h5probe.h"
+#include "h5read.h"
 #include "h5version.h"
 
 #include <errno.h>
@@ -223,6 +225,13 @@ static int fill_new_file(h5log *log, unsigned flags, const char *version, lstm_e
     return open_contents(log, err) || open_texts(log, err) || h5log_commit(log, err) ? -1 : 0;
 }
 
+/* "cannot write PATH: REASON" where the driver has one; else the file is not as it should be. */
+static int old_file_fault(h5log *log, lstm_error *err)
+{
+    return log->status.error ? h5log_write_fault(log, err) : h5_fail(err, "cannot go on with", log->path);
+}
+
+/* Everything but the commit: until then the file on the disk keeps what it has. */
 static int open_old_file(h5log *log, int64_t step, lstm_error *err)
 {
     char room[128];
@@ -233,15 +242,46 @@ static int open_old_file(h5log *log, int64_t step, lstm_error *err)
     if (log->file < 0) /* before another call of the library forgets the reason */
         log->status.error == EBUSY
             ? lstm_fail(err, "", "%s is being written by another process", fileio_short_path(log->path, room))
-            : h5log_write_fault(log, err);
+            : old_file_fault(log, err);
     h5_close(fapl);
     if (log->file < 0)
         return -1;
     if (H5Aexists(log->file, "format_version") <= 0 || H5Aexists(log->file, "commits") <= 0)
         return lstm_fail(err, "", "%s is no log of lstmrun", fileio_short_path(log->path, room));
     if (h5records_cut_all(log->file, step))
-        return h5log_write_fault(log, err);
-    return open_contents(log, err) || adopt_columns(log, err) || open_texts(log, err) || h5log_commit(log, err) ? -1 : 0;
+        return old_file_fault(log, err);
+    return open_contents(log, err) || adopt_columns(log, err) || open_texts(log, err) ? -1 : 0;
+}
+
+typedef struct attempt {
+    h5log *log;
+    int64_t step;
+} attempt;
+
+static int try_old_file(void *data, lstm_error *err)
+{
+    const attempt *a = data;
+    int result = open_old_file(a->log, a->step, err);
+    if (!result && H5Fflush(a->log->file, H5F_SCOPE_LOCAL) < 0)
+        result = old_file_fault(a->log, err);
+    close_file(a->log);
+    return result;
+}
+
+/* What libhdf5 makes of it is found out by a child, which commits nothing. */
+static int open_old_file_carefully(h5log *log, int64_t step, lstm_error *err)
+{
+    if (h5probe_file(try_old_file, &(attempt){log, step}, log->path, err))
+        return -1;
+    return open_old_file(log, step, err) || h5log_commit(log, err) ? -1 : 0;
+}
+
+/* All of what is there can be listed; a file that is none of ours or damaged is told as readers tell it. */
+static int look_first(const char *path, lstm_error *err)
+{
+    h5read *r = h5read_open_probed(path, err);
+    h5read_close(r);
+    return r ? 0 : -1;
 }
 
 /* Closes after a failure to open; the error is kept. */
@@ -294,9 +334,11 @@ h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options
     if (!log)
         return NULL;
     const char *version = h5_version();
+    const bool empty = h5txn_never_committed(path);
+    int result = empty ? 0 : look_first(path, err);
     h5_enter();
-    int result = h5txn_never_committed(path) ? fill_new_file(log, H5F_ACC_TRUNC, version, err)
-                                       : open_old_file(log, step, err);
+    if (!result)
+        result = empty ? fill_new_file(log, H5F_ACC_TRUNC, version, err) : open_old_file_carefully(log, step, err);
     h5_leave();
     if (result || h5log_start_thread(log, err))
         return give_up(log);

@@ -2,12 +2,16 @@
 #define _GNU_SOURCE
 #include "h5probe.h"
 
+#include "fileio.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,7 +51,9 @@ static void prepare_child(double seconds)
         dup2(null, STDERR_FILENO);
 }
 
-static h5probe_result try_once(int (*work)(void *), void *data, double seconds, bool *late)
+typedef int work_function(void *data, lstm_error *err);
+
+static h5probe_result try_once(work_function *work, void *data, double seconds, lstm_error *said, bool *late)
 {
     int status;
     pid_t child = fork();
@@ -55,7 +61,7 @@ static h5probe_result try_once(int (*work)(void *), void *data, double seconds, 
         return H5PROBE_NONE;
     if (child == 0) {
         prepare_child(seconds);
-        _exit(work(data) ? WORK_FAILED : 0);
+        _exit(work(data, said) ? WORK_FAILED : 0);
     }
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
@@ -69,9 +75,35 @@ static h5probe_result try_once(int (*work)(void *), void *data, double seconds, 
 
 /* A late child may have nothing to do with the work: a lock that another thread held when the child came to be (the
  * address sanitizer's allocator has some) is never given back in it. That hardly happens to two of them. */
-h5probe_result h5probe(int (*work)(void *), void *data, double seconds)
+h5probe_result h5probe(work_function *work, void *data, double seconds, lstm_error *err)
 {
+    lstm_error *said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (said == MAP_FAILED)
+        return H5PROBE_NONE;
     bool late = false;
-    const h5probe_result result = try_once(work, data, seconds, &late);
-    return late ? try_once(work, data, seconds, &late) : result;
+    h5probe_result result = try_once(work, data, seconds, said, &late);
+    if (late)
+        result = try_once(work, data, seconds, said, &late);
+    if (result == H5PROBE_FAILED && err)
+        *err = *said;
+    munmap(said, sizeof *said);
+    return result;
+}
+
+/* What is read of a file is far less than all of it: this is long. */
+static double seconds_for(const char *path)
+{
+    struct stat st;
+    return 3 + (stat(path, &st) == 0 ? (double)(st.st_size >> 26) : 0);
+}
+
+int h5probe_file(work_function *work, void *data, const char *path, lstm_error *err)
+{
+    char room[128];
+    switch (h5probe(work, data, seconds_for(path), err)) {
+    case H5PROBE_FAILED: return -1;
+    case H5PROBE_DIED:
+        return lstm_fail(err, "", "%s is damaged: libhdf5 could not cope with it", fileio_short_path(path, room));
+    default: return 0;
+    }
 }

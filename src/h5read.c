@@ -6,6 +6,7 @@
 #include "h5checkpoint.h"
 #include "h5file.h"
 #include "h5journal.h"
+#include "h5probe.h"
 #include "h5txn.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@ struct h5read {
     char *path;
     const char *only; /* the group that is listed; "": all */
     h5read_kind kind;
-    bool live;
+    bool live, probed;
     hid_t file;
     int64_t commits;
     h5read_item *items;
@@ -196,24 +197,29 @@ static herr_t add_entry(hid_t object, const char *name, const H5A_info_t *info, 
     return 0;
 }
 
+static int read_attributes(const h5read *r, const char *object, entry_list *list)
+{
+    hid_t id = open_object(r, object);
+    hsize_t at = 0;
+    if (id < 0)
+        return -1;
+    int result = H5Aiterate2(id, H5_INDEX_CRT_ORDER, H5_ITER_INC, &at, add_entry, list) < 0 ? -1 : 0;
+    if (result && !list->no_memory && list->n == 0) /* the order of creation is not kept everywhere */
+        result = H5Aiterate2(id, H5_INDEX_NAME, H5_ITER_INC, &at, add_entry, list) < 0 ? -1 : 0;
+    h5_close(id);
+    return result;
+}
+
 int h5read_attributes(const h5read *r, const char *object, h5read_entry **entries, size_t *n, lstm_error *err)
 {
     entry_list list = {0};
     h5_enter();
-    hid_t id = open_object(r, object);
-    int result = -1;
-    if (id >= 0) {
-        hsize_t at = 0;
-        result = H5Aiterate2(id, H5_INDEX_CRT_ORDER, H5_ITER_INC, &at, add_entry, &list) < 0 ? -1 : 0;
-        if (result && !list.no_memory && list.n == 0) /* the order of creation is not kept everywhere */
-            result = H5Aiterate2(id, H5_INDEX_NAME, H5_ITER_INC, &at, add_entry, &list) < 0 ? -1 : 0;
-    }
+    int result = read_attributes(r, object, &list);
     if (result) {
         list.no_memory ? lstm_fail(err, "", "out of memory for attributes") : h5_fail(err, "cannot read", r->path);
         h5read_free_entries(list.entries, list.n);
         list = (entry_list){0};
     }
-    h5_close(id);
     h5_leave();
     *entries = list.entries;
     *n = list.n;
@@ -393,6 +399,75 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
     return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, add_item, &w) >= 0 ? 0 : -1;
 }
 
+/* ---- blocks: between h5_enter and h5_leave ------------------------------------------------------------------------ */
+
+/* The part of the dataset's space that the block covers, and the space of the block itself. */
+static int select_block(hid_t dataset, const h5read_item *item, const uint64_t *start, const uint64_t *count,
+                        hid_t *in_file, hid_t *in_memory)
+{
+    hsize_t first[H5READ_DIMS], n[H5READ_DIMS];
+    *in_file = H5Dget_space(dataset);
+    if (item->ndim == 0) {
+        *in_memory = H5Screate(H5S_SCALAR);
+        return *in_file < 0 || *in_memory < 0 ? -1 : 0;
+    }
+    for (int d = 0; d < item->ndim; d++) {
+        first[d] = start[d];
+        n[d] = count[d];
+    }
+    *in_memory = H5Screate_simple(item->ndim, n, NULL);
+    if (*in_file < 0 || *in_memory < 0)
+        return -1;
+    return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, first, NULL, n, NULL) < 0 ? -1 : 0;
+}
+
+static int read_selection(hid_t dataset, const h5read_item *item, hid_t in_memory, hid_t in_file, h5type type,
+                          void *out)
+{
+    if (!item->is_text)
+        return H5Dread(dataset, h5_type_in_memory(type), in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
+    hid_t text = H5Dget_type(dataset);
+    int result = -1;
+    if (text >= 0 && H5Tis_variable_str(text) > 0)
+        result = copy_texts(dataset, text, in_memory, in_file, item->width, out);
+    else if (text >= 0)
+        result = H5Dread(dataset, text, in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
+    h5_close(text);
+    return result;
+}
+
+static int read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count,
+                      h5type type, void *out, lstm_error *err)
+{
+    char what[200];
+    hid_t dataset = H5Dopen2(r->file, item->path, H5P_DEFAULT), in_file = -1, in_memory = -1;
+    int result = -1;
+    if (dataset >= 0 && select_block(dataset, item, start, count, &in_file, &in_memory) == 0) {
+        result = read_selection(dataset, item, in_memory, in_file, type, out);
+        if (result) {
+            snprintf(what, sizeof what, "cannot read /%.150s of", item->path);
+            h5_fail(err, what, r->path);
+        }
+    } else {
+        lstm_fail(err, "", "cannot read /%.150s", item->path);
+    }
+    h5_close(in_memory);
+    h5_close(in_file);
+    h5_close(dataset);
+    return result;
+}
+
+/* All of a dataset with one dimension or none; what it held is forgotten. */
+static void read_column(const h5read *r, const h5read_item *item)
+{
+    const uint64_t start = 0, count = item->ndim ? item->shape[0] : 1;
+    const size_t width = item->is_text ? item->width : sizeof(double);
+    void *room = count && count <= SIZE_MAX / width ? malloc((size_t)count * width) : NULL;
+    if (room)
+        read_block(r, item, &start, &count, H5_F64, room, NULL);
+    free(room);
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 /* The reason of a failure is only there until the next call of the library. */
@@ -438,6 +513,28 @@ static void forget(h5read *r)
     r->count = 0;
     h5_close(r->file);
     r->file = -1;
+}
+
+/* Goes through what a program does that looks into a log, in a child. What cannot be read of a column's numbers or
+ * texts is told when they are read: that leaves libhdf5 whole. */
+static int look_at_all(void *data, lstm_error *err)
+{
+    h5read *r = data;
+    int result = look(r, err);
+    for (size_t k = 0; !result && k < r->count; k++) {
+        const h5read_item *item = &r->items[k];
+        if (read_attributes(r, item->path, &(entry_list){0}))
+            result = h5_fail(err, "cannot read", r->path);
+        else if (!item->is_group && item->ndim <= 1)
+            read_column(r, item);
+    }
+    forget(r);
+    return result;
+}
+
+static int look_carefully(h5read *r, lstm_error *err)
+{
+    return r->probed && h5probe_file(look_at_all, r, r->path, err) ? -1 : look(r, err);
 }
 
 /* A checkpoint has its checksum behind it: nothing in it is believed before that is compared. */
@@ -487,7 +584,7 @@ static int open_and_look(h5read *r, lstm_error *err)
         *err = (lstm_error){0};
         r->live = h5read_journal_of(r->path) == H5READ_LIVE;
         h5_enter();
-        result = look(r, err);
+        result = look_carefully(r, err);
         if (result)
             forget(r);
         h5_leave();
@@ -501,12 +598,7 @@ static int open_and_look(h5read *r, lstm_error *err)
     return result;
 }
 
-h5read *h5read_open(const char *path, lstm_error *err)
-{
-    return h5read_open_group(path, "", err);
-}
-
-h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
+static h5read *open_any(const char *path, const char *group, bool probed, lstm_error *err)
 {
     lstm_error own;
     h5read *r = calloc(1, sizeof *r);
@@ -517,11 +609,27 @@ h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
     }
     r->file = -1;
     r->only = group;
+    r->probed = probed;
     if (check_checkpoint(path, err) || open_and_look(r, err ? err : &own)) {
         h5read_close(r);
         return NULL;
     }
     return r;
+}
+
+h5read *h5read_open(const char *path, lstm_error *err)
+{
+    return open_any(path, "", false, err);
+}
+
+h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
+{
+    return open_any(path, group, false, err);
+}
+
+h5read *h5read_open_probed(const char *path, lstm_error *err)
+{
+    return open_any(path, "", true, err);
 }
 
 /* To be called when the file is closed: libhdf5 shows a file that it has open as it was. */
@@ -605,62 +713,6 @@ const char *h5read_leaf(const char *path)
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
-
-/* The part of the dataset's space that the block covers, and the space of the block itself. */
-static int select_block(hid_t dataset, const h5read_item *item, const uint64_t *start, const uint64_t *count,
-                        hid_t *in_file, hid_t *in_memory)
-{
-    hsize_t first[H5READ_DIMS], n[H5READ_DIMS];
-    *in_file = H5Dget_space(dataset);
-    if (item->ndim == 0) {
-        *in_memory = H5Screate(H5S_SCALAR);
-        return *in_file < 0 || *in_memory < 0 ? -1 : 0;
-    }
-    for (int d = 0; d < item->ndim; d++) {
-        first[d] = start[d];
-        n[d] = count[d];
-    }
-    *in_memory = H5Screate_simple(item->ndim, n, NULL);
-    if (*in_file < 0 || *in_memory < 0)
-        return -1;
-    return H5Sselect_hyperslab(*in_file, H5S_SELECT_SET, first, NULL, n, NULL) < 0 ? -1 : 0;
-}
-
-static int read_selection(hid_t dataset, const h5read_item *item, hid_t in_memory, hid_t in_file, h5type type,
-                          void *out)
-{
-    if (!item->is_text)
-        return H5Dread(dataset, h5_type_in_memory(type), in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
-    hid_t text = H5Dget_type(dataset);
-    int result = -1;
-    if (text >= 0 && H5Tis_variable_str(text) > 0)
-        result = copy_texts(dataset, text, in_memory, in_file, item->width, out);
-    else if (text >= 0)
-        result = H5Dread(dataset, text, in_memory, in_file, H5P_DEFAULT, out) < 0 ? -1 : 0;
-    h5_close(text);
-    return result;
-}
-
-static int read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count,
-                      h5type type, void *out, lstm_error *err)
-{
-    char what[200];
-    hid_t dataset = H5Dopen2(r->file, item->path, H5P_DEFAULT), in_file = -1, in_memory = -1;
-    int result = -1;
-    if (dataset >= 0 && select_block(dataset, item, start, count, &in_file, &in_memory) == 0) {
-        result = read_selection(dataset, item, in_memory, in_file, type, out);
-        if (result) {
-            snprintf(what, sizeof what, "cannot read /%.150s of", item->path);
-            h5_fail(err, what, r->path);
-        }
-    } else {
-        lstm_fail(err, "", "cannot read /%.150s", item->path);
-    }
-    h5_close(in_memory);
-    h5_close(in_file);
-    h5_close(dataset);
-    return result;
-}
 
 int h5read_block(const h5read *r, const h5read_item *item, const uint64_t *start, const uint64_t *count, h5type type,
                  void *out, lstm_error *err)

@@ -35,6 +35,9 @@ h5read_journal h5read_journal_of(const char *path);
 h5read *h5read_open(const char *path, lstm_error *err);
 /* The same, but only what is below one group is listed, which is quicker. group must live as long as the reader. */
 h5read *h5read_open_group(const char *path, const char *group, lstm_error *err);
+/* h5read_open for a process that must not end over a damaged file: a child lists it first (h5probe.h), and reads all
+ * attributes, texts and plain columns. lstmlog, which works in a child of its own, does without. */
+h5read *h5read_open_probed(const char *path, lstm_error *err);
 /* Whether another commit was made since opening (also when that cannot be told any more): then what was read may be of
  * two states. NULL is fine. */
 bool h5read_close(h5read *r);

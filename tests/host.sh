@@ -364,6 +364,20 @@ exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
 [ "$(ls runs/tiny/*/checkpoint-best.h5 | wc -l)" -eq 2 ]; result $? "  which has the best checkpoint, too"
 
+# ---- a damaged log ---------------------------------------------------------------------------------------------------
+
+cp -r part torn
+# Zeros where the first group's links are (a fractal heap's header, "FRHP"): libhdf5 1.10 crashes over some of these.
+LC_ALL=C sed -i 's/FRHP/\x00\x00\x00\x00/' torn/log.h5
+before=$(cksum <torn/log.h5)
+run tiny.lua --resume torn
+exits 1 "a damaged log"; says "torn/log.h5"; says "; to go on in a new directory, with a new log, add --out=DIR"
+[ "$(cksum <torn/log.h5)" = "$before" ]; result $? "  is left as it is"
+run replay torn --out=torn-again
+exits 1 "and cannot be replayed"; says "torn/log.h5"
+run tiny.lua --resume torn --out=mended
+exits 0 "without it, a new directory"
+
 # ---- the best checkpoint of a run that goes on elsewhere ------------------------------------------------------------
 
 cat >early.lua <<'END'

@@ -330,18 +330,19 @@ static void test_unfinished_images(void)
 static volatile int *children; /* counted in memory that they share */
 
 /* Waits for ever, as one does for a lock that nobody gives back: in the first child only, or in all. */
-static int work_that_waits(void *always)
+static int work_that_waits(void *always, lstm_error *e)
 {
+    (void)e;
     while ((*children)++ == 0 || always)
         pause();
     return 0;
 }
 
-static int work_that(void *what)
+static int work_that(void *what, lstm_error *e)
 {
     switch (*(char *)what) {
     case 'g': return 0;
-    case 'f': return -1;
+    case 'f': return lstm_fail(e, "", "the child's reason");
     case 'e': _exit(1);
     case 'w': usleep(100000); return 0;
     default: raise(SIGSEGV); return 0;
@@ -349,8 +350,9 @@ static int work_that(void *what)
 }
 
 /* Tells that it is there, and waits for ever. */
-static int work_that_begins(void *pipe)
+static int work_that_begins(void *pipe, lstm_error *e)
 {
+    (void)e;
     ssize_t ignored = write(((int *)pipe)[1], "", 1);
     (void)ignored;
     pause();
@@ -366,7 +368,7 @@ static bool child_goes_with_its_parent(void)
         return false;
     const pid_t parent = fork();
     if (parent == 0)
-        _exit(h5probe(work_that_begins, ends, 10) != H5PROBE_DIED);
+        _exit(h5probe(work_that_begins, ends, 10, NULL) != H5PROBE_DIED);
     close(ends[1]);
     bool good = read(ends[0], &byte, 1) == 1 && kill(parent, SIGKILL) == 0 && waitpid(parent, NULL, 0) == parent;
     struct pollfd end = {.fd = ends[0]};
@@ -382,22 +384,24 @@ static void wake(int signal)
 
 static void test_probe(void)
 {
-    tap_ok(h5probe(work_that, "good", 1) == H5PROBE_GOOD, "a child that comes back");
-    tap_ok(h5probe(work_that, "fails", 1) == H5PROBE_FAILED, "a child whose work fails");
-    tap_ok(h5probe(work_that, "exits", 1) == H5PROBE_DIED, "a child that ends by itself");
-    tap_ok(h5probe(work_that, "crashes", 1) == H5PROBE_DIED, "a child that crashes");
+    tap_ok(h5probe(work_that, "good", 1, &err) == H5PROBE_GOOD, "a child that comes back");
+    tap_ok(h5probe(work_that, "fails", 1, &err) == H5PROBE_FAILED, "a child whose work fails");
+    tap_ok(strcmp(err.message, "the child's reason") == 0, "and says why");
+    tap_ok(h5probe(work_that, "fails", 1, NULL) == H5PROBE_FAILED, "or to nobody");
+    tap_ok(h5probe(work_that, "exits", 1, &err) == H5PROBE_DIED, "a child that ends by itself");
+    tap_ok(h5probe(work_that, "crashes", 1, &err) == H5PROBE_DIED, "a child that crashes");
     struct sigaction old, action = {.sa_handler = wake}; /* without SA_RESTART */
     sigaction(SIGALRM, &action, &old);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 20000}}, NULL);
-    tap_ok(h5probe(work_that, "waits", 1) == H5PROBE_GOOD, "a signal does not end the wait for it");
+    tap_ok(h5probe(work_that, "waits", 1, &err) == H5PROBE_GOOD, "a signal does not end the wait for it");
     sigaction(SIGALRM, &old, NULL);
     children = mmap(NULL, sizeof *children, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    tap_ok(children != MAP_FAILED && h5probe(work_that_waits, NULL, 0.5) == H5PROBE_GOOD && *children == 2,
+    tap_ok(children != MAP_FAILED && h5probe(work_that_waits, NULL, 0.5, &err) == H5PROBE_GOOD && *children == 2,
            "a child that waits for ever is replaced once");
-    tap_ok(h5probe(work_that_waits, "always", 0.1) == H5PROBE_DIED && *children == 4, "and only once");
+    tap_ok(h5probe(work_that_waits, "always", 0.1, &err) == H5PROBE_DIED && *children == 4, "and only once");
     tap_ok(child_goes_with_its_parent(), "a child does not outlive its parent");
     signal(SIGCHLD, SIG_IGN);
-    tap_ok(h5probe(work_that, "good", 1) == H5PROBE_NONE, "a child that nobody may wait for");
+    tap_ok(h5probe(work_that, "good", 1, &err) == H5PROBE_NONE, "a child that nobody may wait for");
     signal(SIGCHLD, SIG_DFL);
 }
 

@@ -520,7 +520,7 @@ static void test_resume_of_others(void)
            !stat(in_dir("text.h5"), &st) && st.st_size == 23, "a file that is no log stays as it is");
     hid_t other = H5Fcreate(in_dir("other.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(other);
-    tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is no log of lstmrun"),
+    tap_ok(!h5log_resume(in_dir("other.h5"), 5, NULL, &err) && says("is neither a log nor a checkpoint of lstmrun"),
            "nor is another HDF5 file");
     const char *what = NULL;
     tap_ok(good(h5log_recover(path, &what, &err)) && what && strcmp(what, "sound, nothing to do") == 0,

@@ -6,13 +6,18 @@
  *
  * Mutants are read in a child, which goes through them until one kills it; then another child goes on behind that one.
  *
- * Then the header alone: it is changed at random and its checksum left as it is, or put right half of the time, which
+ * Logs have no checksum over all: theirs are changed as accidents change files, too (a page of zeros, the end cut off),
+ * and must be refused when they are read and when a run goes on with them, or be fit for both.
+ *
+ * Then a checkpoint's header alone: it is changed at random and its checksum left as it is, or put right half of the time, which
  * reaches all that is checked before libhdf5 is.
  *
- * LSTM_TORTURE=N: 40 N mutants and 2,000 N headers instead of 400 and 5,000 (make torture: N = 500).
+ * LSTM_TORTURE=N: 40 N mutants, N of logs, and 2,000 N headers instead of 400, 80 and 5,000 (make torture: N = 500).
  */
 #define _GNU_SOURCE
 #include "h5checkpoint.h"
+#include "h5log.h"
+#include "h5read.h"
 #include "support.h"
 #include "tap.h"
 
@@ -22,7 +27,7 @@
 #include <unistd.h>
 
 #define TRAILER 64
-#define SECONDS 120 /* more for one mutant is a hang; the reader gives a child 10 s of processor time */
+#define SECONDS 120 /* more for one mutant is a hang; readers give a child 3 or 10 s of processor time */
 
 /* What the child has seen; shared with its parent. */
 typedef struct progress {
@@ -114,15 +119,29 @@ static void change(unsigned char *image, size_t size)
     }
 }
 
-static void make_mutant(const unsigned char *good, size_t size, unsigned char *mutant, long number)
+/* What is changed, by which numbers, and what must survive it. */
+typedef struct subject {
+    const char *name;
+    /* Returns the mutant's size, at most that of the good one. */
+    size_t (*make)(const unsigned char *good, size_t size, unsigned char *mutant, long number);
+    void (*try)(const char *path, progress *p);
+} subject;
+
+static void begin_mutant(const unsigned char *good, size_t size, unsigned char *mutant, long number)
 {
     random_state = (uint64_t)number * 2654435761u + 88172645463325252u;
     memcpy(mutant, good, size);
+}
+
+static size_t make_checkpoint(const unsigned char *good, size_t size, unsigned char *mutant, long number)
+{
+    begin_mutant(good, size, mutant, number);
     for (size_t n = 1 + below(6); n > 0; n--)
         change(mutant, size - TRAILER);
     if (number % 4)
         mend_pieces(mutant);
     put_checksum(mutant, size);
+    return size;
 }
 
 /* Reads all there is. False: something that is listed cannot be had. */
@@ -141,31 +160,151 @@ static bool read_all(const h5checkpoint *cp)
     return whole;
 }
 
-static void try_mutant(const char *path, progress *p)
+static void note(progress *p, bool taken, const char *path)
+{
+    p->taken += taken;
+    p->refused += !taken;
+    p->unclear += !taken && !strstr(err.message, path);
+}
+
+static void try_checkpoint(const char *path, progress *p)
 {
     h5checkpoint *cp = h5checkpoint_read(path, &err);
-    if (!cp) {
-        p->refused++;
-        p->unclear += !strstr(err.message, path);
+    note(p, cp, path);
+    if (!cp)
         return;
-    }
-    p->taken++;
     p->partial += !read_all(cp);
     h5checkpoint_free(cp);
 }
 
-static void run_child(const unsigned char *good, size_t size, long mutants, progress *p)
+static const subject checkpoints = {"checkpoints", make_checkpoint, try_checkpoint};
+
+static void run_child(const subject *s, const unsigned char *good, size_t size, long mutants, progress *p)
 {
     unsigned char *mutant = malloc(size);
     const char *path = in_dir("mutant.h5");
     for (; p->at < mutants; p->at++) {
-        make_mutant(good, size, mutant, p->at);
-        spill(path, mutant, size);
+        spill(path, mutant, s->make(good, size, mutant, p->at));
         alarm(SECONDS);
-        try_mutant(path, p);
+        s->try(path, p);
     }
     _exit(0);
 }
+
+static void run_mutants(const subject *s, const unsigned char *good, size_t size, long mutants, progress *p)
+{
+    long deaths = 0;
+    *p = (progress){0};
+    while (p->at < mutants) {
+        int status = 0;
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0)
+            run_child(s, good, size, mutants, p);
+        waitpid(child, &status, 0);
+        if (status == 0)
+            break;
+        if (deaths++ < 5)
+            tap_note("mutant %ld: %s", p->at, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+        p->at++;
+    }
+    tap_ok(deaths == 0, "%s: %ld mutants of %zu bytes: no crash, no hang (%ld)", s->name, mutants, size, deaths);
+    tap_ok(p->refused > 0 && p->unclear == 0, "%ld refused, each with its path", p->refused);
+    tap_ok(p->taken > 0 && p->partial == 0, "%ld taken; all that is in them can be read (%ld not)", p->taken,
+           p->partial);
+}
+
+/* ---- logs -------------------------------------------------------------------------------------------------------- */
+
+enum { LAST_STEP = 40 };
+
+static int log_step(h5log *log, int64_t step)
+{
+    const float h[6] = {1, 2, 3, 4, 5, (float)step};
+    return h5log_row(log, step, 2, (const char *[]){"loss", "norm"}, (double[]){1.0 / (double)step, 2}, &err) ||
+           h5log_array(log, "activations/h", step, NULL, h, &err) || h5log_sample(log, step, "ROMEO:\n", 7, &err);
+}
+
+static int announce(h5log *log)
+{
+    return h5log_announce(log, &(h5log_series){.name = "activations/h", .type = H5_F32, .ndim = 2, .dim = {{"layer", 2}, {"unit", 3}}},
+                          &err);
+}
+
+static int describe(h5log *log)
+{
+    return h5log_set_json(log, "{\"hidden\": 3}", &err) || h5log_set_text(log, "config", "data", "text", &err) ||
+           h5log_set_number(log, "environment", "threads", 2, &err) ||
+           h5log_columns(log, 2, (const char *[]){"loss", "norm"}, &err) || announce(log);
+}
+
+static void write_good_log(const char *path)
+{
+    h5log *log = h5log_create(path, NULL, &err);
+    int failed = !log || describe(log);
+    for (int64_t step = 1; step <= LAST_STEP && !failed; step++)
+        failed = log_step(log, step);
+    if (h5log_close(log, &err) || failed) {
+        printf("Bail out! %s\n", err.message);
+        exit(1);
+    }
+}
+
+static size_t make_log(const unsigned char *good, size_t size, unsigned char *mutant, long number)
+{
+    enum { PAGE = 4096 };
+    begin_mutant(good, size, mutant, number);
+    const size_t kind = below(8), at = below(size);
+    if (kind == 0)
+        return at;
+    if (kind == 1)
+        memset(mutant + at, 0, size - at < PAGE ? size - at : PAGE);
+    else
+        for (size_t n = 1 + below(12); n > 0; n--)
+            change(mutant, size);
+    return size;
+}
+
+/* As a replay does. */
+static bool read_log(const char *path)
+{
+    h5read *r = h5read_open_probed(path, &err);
+    for (size_t k = 0; r && k < h5read_count(r); k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        const uint64_t n = h5read_elements(item);
+        void *room = !item->is_group && item->ndim <= 1 && n < 1 << 20 ? malloc(n * item->width + 8 * n + 1) : NULL;
+        if (room)
+            h5read_rows(r, item, 0, item->ndim ? n : 1, H5_F64, room, &err);
+        free(room);
+    }
+    h5read_close(r);
+    return r;
+}
+
+/* As a run that goes on. What cannot be written is told, and leaves what was there. */
+static bool go_on(const char *path)
+{
+    h5log *log = h5log_resume(path, LAST_STEP - 3, NULL, &err);
+    if (!log)
+        return false;
+    lstm_error first = {0};
+    if (describe(log) || log_step(log, LAST_STEP - 2))
+        first = err;
+    if (h5log_close(log, &err) == 0)
+        return true;
+    if (first.message[0])
+        err = first;
+    return false;
+}
+
+static void try_log(const char *path, progress *p)
+{
+    const bool taken = read_log(path);
+    note(p, taken, path);
+    note(p, go_on(path), path);
+}
+
+static const subject logs = {"logs", make_log, try_log};
 
 /* ---- headers ---------------------------------------------------------------------------------------------------- */
 
@@ -221,32 +360,21 @@ int main(void)
     make_test_dir("test_mutants", true);
     if (p == MAP_FAILED)
         return 1;
-    size_t size;
+    size_t size, log_size;
     write_good(in_dir("good.h5"));
-    unsigned char *good = slurp(in_dir("good.h5"), &size);
+    write_good_log(in_dir("log.h5"));
+    unsigned char *good = slurp(in_dir("good.h5"), &size), *log = slurp(in_dir("log.h5"), &log_size);
     find_pieces(good, size - TRAILER);
-    long mutants = torture(10) * 40, deaths = 0;
-    while (p->at < mutants) {
-        int status = 0;
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0)
-            run_child(good, size, mutants, p);
-        waitpid(child, &status, 0);
-        if (status == 0)
-            break;
-        if (deaths++ < 5)
-            tap_note("mutant %ld: %s", p->at, WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
-        p->at++;
-    }
-    tap_ok(npieces > 3 && deaths == 0, "%ld mutants of %zu bytes: no crash, no hang (%ld)", mutants, size, deaths);
-    tap_ok(p->refused > 0 && p->unclear == 0, "%ld refused, each with its path", p->refused);
-    tap_ok(p->taken > 0 && p->partial == 0, "%ld taken; all that is in them can be read (%ld not)", p->taken,
-           p->partial);
+    tap_ok(npieces > 3, "libhdf5's checksums are found");
+    run_mutants(&checkpoints, good, size, torture(10) * 40, p);
+    run_mutants(&logs, log, log_size, torture(80), p);
     test_headers(good, size, torture(0) ? torture(0) * 2000 : 5000);
     free(good);
+    free(log);
     unlink(in_dir("good.h5"));
+    unlink(in_dir("log.h5"));
     unlink(in_dir("mutant.h5"));
+    unlink(in_dir("mutant.h5.journal"));
     rmdir(test_dir);
     return tap_done();
 }

@@ -257,13 +257,19 @@ local function take_directory(self)
   return directory.fresh(self.host.runs .. "/" .. self.description.name, os.date "%Y-%m-%d-%H%M")
 end
 
+-- What can be done about a log that a run cannot go on with.
+local function way_out(reason)
+  local damaged = reason:find "^cannot read " or reason:find "^cannot go on with " or reason:find " is damaged"
+  return damaged and "; to go on in a new directory, with a new log, add --out=DIR" or ""
+end
+
 -- Returns the environment of a log that goes on.
 local function open_logs(self)
   local continued = self.saved and self.saved.in_place
   self.directory, self.lock = take_directory(self)
   local before = continued and logs.environment(self.directory)
   local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics, self.cfg)
-  if not logs then fault.stop(reason) end
+  if not logs then fault.stop(reason .. (continued and way_out(reason) or "")) end
   self.logs = logs
   return before
 end
