@@ -144,12 +144,29 @@ static bool is_longer(const char *wrong, const char *name)
     return strncmp(wrong, name, n) == 0 || (wrong[w - n - 1] == '_' && strcmp(wrong + w - n, name) == 0);
 }
 
+/* Whether name has the first letters of wrong's words, as lr has those of learning_rate. */
+static bool is_short_for(const char *name, const char *wrong)
+{
+    size_t words = 0;
+    for (const char *word = wrong; word; words++) {
+        if (*word == '_')
+            word++;
+        if (*word == 0 || name[words] != *word)
+            return false;
+        word = strchr(word, '_');
+    }
+    return words > 1 && name[words] == 0;
+}
+
 const char *lua_args_nearest(const char *wrong, const char *const *names)
 {
     const char *nearest = NULL;
     size_t best = strlen(wrong) / 3 + 2; /* farther than that is another word */
     for (const char *const *name = names; *name != NULL; name++)
         if (is_longer(wrong, *name) && (nearest == NULL || strlen(*name) > strlen(nearest)))
+            nearest = *name;
+    for (const char *const *name = names; nearest == NULL && *name != NULL; name++)
+        if (is_short_for(*name, wrong))
             nearest = *name;
     if (nearest != NULL)
         return nearest;

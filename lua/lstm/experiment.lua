@@ -57,6 +57,7 @@ local function check_fields(description)
   if type(description) ~= "table" then
     fault.mistake("bad argument #1 to 'experiment' (table expected, got " .. type(description) .. ")")
   end
+  fault.no_colon("experiment", description)
   for key, value in pairs(description) do
     local want = fields[key]
     if not want then

@@ -50,6 +50,15 @@ function fault.mistake(message)
   error(message, 0)
 end
 
+--- Refuses lstm:experiment { ... }, of which `given` is the first argument: the module, whose fields mean nothing.
+-- module: lstm when not given.
+function fault.no_colon(name, given, module)
+  if given == (module or package.loaded.lstm) then
+    fault.mistake(("bad argument #1 to '%s' (the table itself expected; write a dot, not a colon, before '%s')")
+      :format(name, name))
+  end
+end
+
 --- A message handler for xpcall: adds a traceback to defects of ours, or to everything when `always`.
 function fault.handler(always)
   return function(err)

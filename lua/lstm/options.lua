@@ -44,10 +44,18 @@ local function shortened(name, names)
   return best
 end
 
+-- Of learning_rate: lr.
+local function initials(name)
+  return (name:gsub("(%a)%a*_?", "%1"))
+end
+
 --- The name nearest to a mistyped one, nil when none is near; of equals the first.
 function options.nearest(name, names)
   local short = shortened(name, names)
   if short then return short end
+  for _, candidate in ipairs(names) do
+    if #candidate > 1 and candidate == initials(name) then return candidate end
+  end
   local best, least = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(names) do
     local d = distance(name:lower(), candidate:lower())

@@ -13,6 +13,7 @@
 -- seed); loss_at = "last": only a sequence's last step counts, and y may be that step's target alone ({ y }).
 
 local core = require "lstm.core"
+local fault = require "lstm.fault"
 
 local stream = {}
 stream.__index = stream
@@ -28,6 +29,7 @@ local known = { batch = true, shuffle = true, seed = true, loss_at = true }
 
 local function check_options(t)
   if type(t) ~= "table" then fail(3, "table expected, got %s", type(t)) end
+  fault.no_colon("sequences", t)
   for key in pairs(t) do
     if not known[key] and not (math.type(key) == "integer" and key >= 1 and key <= #t) then
       fail(3, "unknown field '%s'", tostring(key))

@@ -56,6 +56,11 @@ function space.choice(values)
   return make { kind = "choice", values = table.move(values, 1, #values, 1, {}) }
 end
 
+-- 0.3 for 0.30000000000000004, which is 3 * 0.1.
+local function without_noise(x)
+  return math.type(x) == "integer" and x or tonumber(("%.15g"):format(x)) + 0.0
+end
+
 --- from, from + step, ..., up to and including `to`. step: 1 when not given.
 function space.range(from, to, step)
   step = step or 1
@@ -64,7 +69,7 @@ function space.range(from, to, step)
   local n = math.floor((to - from) / step + 1e-9) + 1
   if n > most_values then wrong("range", 3, ("at most %d values expected"):format(most_values), n) end
   local values = {}
-  for i = 1, n do values[i] = from + (i - 1) * step end
+  for i = 1, n do values[i] = i == 1 and from + 0 * step or without_noise(from + (i - 1) * step) end
   return make { kind = "range", values = values }
 end
 

@@ -56,6 +56,7 @@ local function check_fields(given)
   if type(given) ~= "table" then
     fault.mistake("bad argument #1 to 'sweep' (table expected, got " .. type(given) .. ")")
   end
+  fault.no_colon("sweep", given)
   for key, value in pairs(given) do
     local kinds = fields[key]
     if not kinds then wrong(tostring(key), "unknown field%s", options.suggestion(tostring(key), field_names)) end

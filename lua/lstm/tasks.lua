@@ -35,7 +35,7 @@ end
 local LARGEST <const> = 2147483647
 local function fields(what, given, defaults, least)
   if type(given) ~= "table" then refuse(what, "table expected, got %s", type(given)) end
-  if given == tasks then refuse(what, "the table itself expected; write a dot, not a colon, before '%s'", what) end
+  fault.no_colon(what, given, tasks)
   for name in pairs(given) do
     if defaults[name] == nil then
       refuse(what, "unknown field '%s'%s", tostring(name), options.suggestion(tostring(name), options.keys(defaults)))

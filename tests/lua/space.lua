@@ -26,6 +26,8 @@ end
 -- 250 expected of each; the standard deviation is 14, and these points are always the same
 for x = 1, 4 do tap.ok(math.abs(counts[x] - 250) < 60, ("%d comes up about as often as the others"):format(x)) end
 
+tap.is(space.range(0, 1, 0.1).values[4], 0.3, "its values are as one would write them")
+tap.is(space.range(1 / 3, 1).values[1], 1 / 3, "but its first one is what was given")
 tap.fails(function() space.range(1, 0) end, "bad argument #2 to 'range' (at least 1 expected, got 0)", "a range backwards")
 tap.fails(function() space.range(0, 1, 0) end, "positive number expected", "a step of 0")
 tap.fails(function() space.uniform("a", 1) end, "number expected, got a", "a bound that is no number")
