@@ -31,6 +31,45 @@ static int show_attributes(job *j, const h5read *r, const char *object, const ch
     return 0;
 }
 
+/* The text with this number of a series of texts; empty when it cannot be read. To be freed; NULL: no memory. */
+static char *text_at(const h5read *r, const char *path, uint64_t k)
+{
+    const h5read_item *item = h5read_find(r, path);
+    char *text = calloc(item && item->is_text ? item->width + 1 : 1, 1);
+    if (text && item && item->is_text && item->ndim == 1 && h5read_rows(r, item, k, 1, H5_U8, text, NULL))
+        text[0] = 0;
+    return text;
+}
+
+static void show_event(job *j, const h5read *r, size_t k, int64_t step, time_t at)
+{
+    struct tm tm;
+    char when[32];
+    char *kind = text_at(r, "events/kind", k), *text = text_at(r, "events/text", k);
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&at, &tm));
+    const bool more = text && *text;
+    fprintf(j->out, "  step %-8lld  %s  %-*s", (long long)step, when, more ? 13 : 0, kind ? kind : "");
+    print_text(j->out, more ? text : "");
+    fputc('\n', j->out);
+    free(kind);
+    free(text);
+}
+
+/* What happened to the run besides its steps. */
+static void show_events(job *j, const h5read *r)
+{
+    size_t n = 0, timed = 0;
+    lstm_error err;
+    int64_t *steps = read_integers(r, "events/step", &n, &err);
+    double *times = read_numbers(r, "events/time", &timed, &err);
+    if (steps && times && n && timed == n)
+        fputs("\nevents\n", j->out);
+    for (size_t k = 0; steps && times && timed == n && k < n; k++)
+        show_event(j, r, k, steps[k], (time_t)times[k]);
+    free(steps);
+    free(times);
+}
+
 /* "float32 [record 4, layer 2, unit 32]" */
 static void shape_text(const h5read_item *item, char text[600])
 {
@@ -118,6 +157,8 @@ int show(job *j)
         result = show_attributes(j, r, "config", "config") | show_attributes(j, r, "environment", "environment");
     else if (!result)
         result = show_attributes(j, r, "", "attributes");
+    if (!result && is_log)
+        show_events(j, r);
     if (!result)
         show_contents(j, r);
     close_log(j, r);

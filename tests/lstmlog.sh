@@ -128,6 +128,9 @@ prints "metrics: 12 rows, steps 1 to 12"
 prints "activations: 12 records, steps 1 to 12"
 matches '^  h +float32 \[record 12, layer 2, time 5, batch 2, unit 6\] +.* of +5.6 KiB  hidden state$'
 matches '^  step +int64 \[step 12\] '
+log show runs/broken-killed
+matches '^  step 5 +20[0-9-]+ [0-9:]+  resume$'
+matches '^  step 5 +20[0-9-]+ [0-9:]+  option +break_at=0, was 5$'
 log show runs/done/checkpoint-latest.h5
 exits 0 "show of a checkpoint"
 prints "checkpoint, checksum correct"
@@ -192,6 +195,10 @@ matches '^metrics differ from step 1: lr 0.01 \| 0.02'
 odd=$(printf 'a text\nof two lines')
 cp text "$odd"
 run odd data="$odd" steps=4
+run seed seed=2
+log diff runs/done runs/seed
+prints "config seed: 1 | 2"
+! grep -q "environment seed" out; result $? "  the seed is told once"
 log diff runs/odd runs/done
 exits 1 "diff of options of several lines"
 matches '^config data: a text\\x0aof two lines \| text$'
