@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -193,6 +194,16 @@ static int sys_memory(lua_State *L)
     if (pages <= 0 || size <= 0)
         return 0;
     lua_pushinteger(L, (lua_Integer)pages * size);
+    return 1;
+}
+
+/* free(path) -> bytes that a user may still write to the file system that holds path; nil when unknown */
+static int sys_free(lua_State *L)
+{
+    struct statvfs s;
+    if (statvfs(luaL_checkstring(L, 1), &s) != 0)
+        return 0;
+    lua_pushnumber(L, (double)s.f_bavail * (double)s.f_frsize);
     return 1;
 }
 
@@ -375,6 +386,7 @@ void lua_sys_push(lua_State *L)
         {"sleep", sys_sleep},
         {"quit", sys_quit},
         {"memory", sys_memory},
+        {"free", sys_free},
         {"machine", sys_machine},
         {"pid", sys_pid},
         {"typename", sys_typename},

@@ -127,6 +127,16 @@ run tiny.lua preset=shrt
 exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
 exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
+matches '^disk +about [0-9.]+ KiB .checkpoints., of [0-9.]+ [GTP]iB free$'
+# f and h of 2 layers, 5 time steps, 2 rows, 6 units; tokens; output. 4 records of 4 bytes each. And dL/dc.
+run tiny.lua --dry-run --json steps=8 seq=5 hidden=6 activations.every=2 activations.of=f,h watch.rows=2 \
+    activations.output=logits gradients.every=4 gradients.full=true gradients.of=dc
+symbols=$(grep -o . text | sort -u | wc -l); symbols=$((symbols + 1)) # and the end of a line
+prints "\"record_bytes\": $((16 * (2 * 2 * 5 * 2 * 6 + 5 * 2 * (1 + symbols)) + 8 * 2 * 5 * 2 * 6)),"
+run tiny.lua --dry-run steps=8 activations.every=2 activations.of=y
+exits 2 "--dry-run of options that do not fit"; says "option 'activations.of' must name some of"
+run tiny.lua --dry-run steps=1000000000 activations.every=1
+prints "MORE than the"
 [ ! -e runs ]; result $? "  makes no run"
 run tiny.lua --dry-run hidden=0
 exits 1 "--dry-run of what cannot be"; says "tiny.lua:"; says "bad argument #1 to 'model' (field 'hidden'"

@@ -5,12 +5,14 @@
 -- The experiment's function runs up to its loop, but lstm.model and model:trainer only write down what they are asked
 -- for. Then the engine plans for it, and a small model of the same kind is timed to know this machine's speed.
 
+local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local describe = require "lstm.describe"
 local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 local limits = require "lstm.limits"
+local watch = require "lstm.watch"
 
 local sys = core.sys
 local dryrun = {}
@@ -108,12 +110,48 @@ function dryrun.compared_to_machine(bytes, max_memory)
   return (bytes > here and ": MORE than the %s of this machine" or ", of %s in this machine"):format(format.bytes(here))
 end
 
+--- Bytes that a captured run leaves on the disk: of what it records, but for its metrics, and of its checkpoints, each
+-- with the parameters and two moments of them.
+function dryrun.disk(run)
+  local fit, plan = run.fit, run.fit.plan
+  local records = watch.bytes(function(name) return run:option(name) end, fit.model_config, fit.config, plan.parameters,
+    run.total)
+  local keep_every = run:option "keep_every"
+  local kept = keep_every > 0 and run.total // checkpoint.spacing(run.total, keep_every) or 0
+  local real = fit.model_config.precision == "double" and 8 or 4
+  return records, (3 + kept) * 3 * plan.parameters * real -- latest, previous, best
+end
+
+-- Free bytes where a path is, or will be; nil when unknown.
+local function free_bytes(path)
+  while path:find "[^/]/" and not sys.kind(path) do path = path:match "^(.*[^/])/+[^/]*/*$" end
+  return sys.free(sys.kind(path) and path or path:find "^/" and "/" or ".")
+end
+
+--- ", of 73.9 GiB free", or a warning. path: where they shall be.
+function dryrun.compared_to_disk(bytes, path)
+  local free = free_bytes(path)
+  if not free then return "" end
+  return (bytes > free and ": MORE than the %s that are free" or ", of %s free"):format(format.bytes(free))
+end
+
+local function disk_line(records, checkpoints, host)
+  local parts = "checkpoints"
+  if records > 0 then
+    parts = ("records %s, checkpoints %s"):format(format.bytes(records), format.bytes(checkpoints))
+  end
+  return ("disk        about %s (%s)%s"):format(format.bytes(records + checkpoints), parts,
+    dryrun.compared_to_disk(records + checkpoints, host.out or host.runs))
+end
+
 local function report(run)
   local fit, plan = run.fit, run.fit.plan
+  local records, checkpoints = dryrun.disk(run)
   local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
     io.stdout:write(json.utf8 { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
-      trainer_bytes = plan.trainer_bytes, precision = plan.precision, steps = run.total, seconds_per_step = seconds,
+      trainer_bytes = plan.trainer_bytes, record_bytes = records, checkpoint_bytes = checkpoints,
+      precision = plan.precision, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return
   end
@@ -121,6 +159,7 @@ local function report(run)
   local bytes = plan.model_bytes + plan.trainer_bytes
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
     format.bytes(plan.trainer_bytes), dryrun.compared_to_machine(bytes, run:option "max_memory")))
+  print(disk_line(records, checkpoints, run.host))
   local precision = describe.precision(fit.model_config.precision, plan.precision)
   if precision then print("precision   " .. precision) end
   if not seconds then print "time        unknown" return end

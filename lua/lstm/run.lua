@@ -279,12 +279,16 @@ local function announce_series(self)
   for _, one in ipairs(self.series) do must(self, self.logs:announce(one)) end
 end
 
--- Rank 0 has the files; the others know where they are.
-local function open_files(self)
+local function check_options(self)
   for _, check in ipairs { logs.check, watch.check, diverge.check } do
     local sound, problem = check(function(name) return self:option(name) end, self.fit)
     if not sound then fault.stop(problem, fault.USAGE) end
   end
+end
+
+-- Rank 0 has the files; the others know where they are.
+local function open_files(self)
+  check_options(self)
   local before
   if ranks.rank == 0 then before = open_logs(self) else self.logs = logs.none() end
   self.directory = ranks.broadcast(self.directory)
@@ -596,7 +600,10 @@ function methods:steps(steps, ...)
   if self.total then fault.mistake "run:steps: a run has one loop over its steps, and this one had it" end
   attach(self, ...)
   self.total = steps
-  if self.host.dry_run then return self.host.dry_run.report(self) end
+  if self.host.dry_run then
+    check_options(self)
+    return self.host.dry_run.report(self)
+  end
   begin(self)
   sys.on_signal "note"
   local closing = setmetatable({}, { __close = function(_, err) leave(self, err) end })

@@ -200,6 +200,10 @@ local function print_plan(sweep, list, found, jobs, threads, directory)
     print(("memory  at most %s a trial, %s for %d at a time%s"):format(format.bytes(found.bytes),
       format.bytes(found.bytes * jobs), jobs, dryrun.compared_to_machine(found.bytes * jobs)))
   end
+  if found.disk then
+    local bytes = found.disk * left_of(list)
+    print(("disk    about %s%s"):format(format.bytes(bytes), dryrun.compared_to_disk(bytes, directory)))
+  end
   print_time(sweep, found, jobs, threads)
   for i, each in ipairs(found.problems) do
     if i > 8 then print(("        and %d more"):format(#found.problems - 8)) break end
@@ -216,6 +220,7 @@ local function dry_run(sweep, list, directory, given, host)
   for i, each in ipairs(found.problems) do problems[i] = { id = each.trial.id, reason = each.problem } end
   print(json.utf8 { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
     configurations = found.configurations, jobs = jobs, threads = threads, trial_bytes = found.bytes,
+    trial_disk_bytes = found.disk and math.floor(found.disk),
     seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds,
     problems = #problems > 0 and problems or nil })
 end

@@ -44,8 +44,8 @@ local function try(sweep, trial, host)
   return run
 end
 
--- { trial, run, steps, step_flops, bytes } of trials, smallest first; { trial, problem } of those that would fail; and the
--- number of those in which nothing is trained.
+-- { trial, run, steps, step_flops, bytes, disk } of trials, smallest first; { trial, problem } of those that would fail;
+-- and the number of those in which nothing is trained.
 local function plan_all(sweep, firsts, host)
   local plans, problems, unknown = {}, {}, 0
   for _, trial in ipairs(firsts) do
@@ -54,8 +54,10 @@ local function plan_all(sweep, firsts, host)
     elseif not run.fit then unknown = unknown + 1
     else
       local its = run.fit.plan
+      local records, checkpoints = dryrun.disk(run)
       plans[#plans + 1] = { trial = trial, run = run, steps = run.total, step_flops = its.flops_per_step,
-        bytes = its.model_bytes + its.trainer_bytes + program_bytes }
+        bytes = its.model_bytes + its.trainer_bytes + program_bytes,
+        disk = records + checkpoints }
     end
   end
   table.sort(plans, function(a, b)
@@ -94,6 +96,7 @@ end
 local function extremes(plans, result)
   local sum, n = 0, 0
   for _, each in ipairs(plans) do
+    result.disk = (result.disk or 0) + each.disk / #plans
     result.bytes = math.max(result.bytes or 0, each.bytes)
     if each.seconds then
       sum, n = sum + each.seconds, n + 1
@@ -106,8 +109,8 @@ end
 
 --- What the trials of a list (each with `status`) that are not done would take with so many at a time, of so many threads
 -- each: { configurations, planned (how many of these were looked at), problems (a list of { trial, problem }: which would
--- fail), unknown (how many train nothing), bytes (of the largest process), seconds (of the whole), shortest and longest:
--- { trial, seconds } }. bytes, seconds, shortest and longest may be nil.
+-- fail), unknown (how many train nothing), bytes (of the largest process), disk (bytes that a trial leaves there, the
+-- mean), seconds (of the whole), shortest and longest: { trial, seconds } }. bytes, disk, seconds, shortest and longest may be nil.
 function plan.estimate(sweep, list, jobs, threads, host)
   local firsts = configurations(list)
   core.threads(threads)

@@ -46,8 +46,8 @@ watch.options = {
 
 -- What the cell has of gates and states, and of gradients with respect to them.
 local function names_of(config)
-  if config.cell == "lstm" then return STATES, SLOPES end
-  return { "h" }, { "dh", "dg" }
+  if config.cell == "rnn" then return { "h" }, { "dh", "dg" } end
+  return STATES, SLOPES
 end
 
 local function check_names(option, names, known)
@@ -162,6 +162,36 @@ function watch.new(cfg, fit)
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
     names = {}, announced = {},
   }, meta)
+end
+
+-- How many numbers of the network's own a record of each group has, unit by unit.
+local function numbers_of(get, config, settings, rows)
+  local states, slopes = names_of(config)
+  local T, inside = settings.seq, settings.seq * rows * config.hidden * (config.layers or 1)
+  local embed = math.type(config.embed) == "integer" and config.embed or 0
+  local put_out = config.output or config.classes or config.vocab -- a number, or a vocabulary
+  if get "activations.output" == "none" then put_out = 0 end
+  return {
+    activations = #chosen(states, get "activations.of") * inside
+      + T * rows * ((config.input or 1) + (math.tointeger(put_out) or #put_out)),
+    gradients = get "gradients.full" and #chosen(slopes, get "gradients.of") * inside
+      + T * rows * (config.input or embed) or 0,
+  }
+end
+
+--- Bytes that these options record in so many steps, before compression; without what is small, norms and shares.
+-- get: a function, the value of an option; config: the model's; settings: the trainer's; parameters: how many numbers.
+function watch.bytes(get, config, settings, parameters, steps)
+  local rows = get "watch.rows"
+  if rows == 0 or rows > settings.batch then rows = settings.batch end
+  local numbers = numbers_of(get, config, settings, rows)
+  numbers.parameters = get "parameters.full" and 2 * parameters or 0
+  local sum = 0
+  for group, each in pairs(numbers) do
+    local every = get(group .. ".every")
+    if every > 0 then sum = sum + each * (steps // every) end
+  end
+  return sum * (config.precision == "double" and 8 or 4)
 end
 
 -- ---- series -------------------------------------------------------------------------------------------------------
