@@ -227,8 +227,11 @@ static int log_step(h5log *log, int64_t step)
 
 static int announce(h5log *log)
 {
-    return h5log_announce(log, &(h5log_series){.name = "activations/h", .type = H5_F32, .ndim = 2, .dim = {{"layer", 2}, {"unit", 3}}},
-                          &err);
+    const h5log_series h = {.name = "activations/h",
+                            .type = H5_F32,
+                            .ndim = 2,
+                            .dim = {{.name = "layer", .size = 2}, {.name = "unit", .size = 3}}};
+    return h5log_announce(log, &h, &err);
 }
 
 static int describe(h5log *log)
