@@ -279,7 +279,7 @@ static int open_old_file_carefully(h5log *log, int64_t step, lstm_error *err)
 /* All of what is there can be listed; a file that is none of ours or damaged is told as readers tell it. */
 static int look_first(const char *path, lstm_error *err)
 {
-    h5read *r = h5read_open_probed(path, err);
+    h5read *r = h5read_open(path, err);
     h5read_close(r);
     return r ? 0 : -1;
 }

@@ -30,7 +30,7 @@ struct h5read {
     char *path;
     const char *only; /* the group that is listed; "": all */
     h5read_kind kind;
-    bool live, probed;
+    bool live;
     hid_t file;
     int64_t commits;
     h5read_item *items;
@@ -534,7 +534,7 @@ static int look_at_all(void *data, lstm_error *err)
 
 static int look_carefully(h5read *r, lstm_error *err)
 {
-    return r->probed && h5probe_file(look_at_all, r, r->path, err) ? -1 : look(r, err);
+    return h5probe_file(look_at_all, r, r->path, err) ? -1 : look(r, err);
 }
 
 /* A checkpoint has its checksum behind it: nothing in it is believed before that is compared. */
@@ -598,7 +598,7 @@ static int open_and_look(h5read *r, lstm_error *err)
     return result;
 }
 
-static h5read *open_any(const char *path, const char *group, bool probed, lstm_error *err)
+h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
 {
     lstm_error own;
     h5read *r = calloc(1, sizeof *r);
@@ -609,7 +609,6 @@ static h5read *open_any(const char *path, const char *group, bool probed, lstm_e
     }
     r->file = -1;
     r->only = group;
-    r->probed = probed;
     if (check_checkpoint(path, err) || open_and_look(r, err ? err : &own)) {
         h5read_close(r);
         return NULL;
@@ -619,17 +618,7 @@ static h5read *open_any(const char *path, const char *group, bool probed, lstm_e
 
 h5read *h5read_open(const char *path, lstm_error *err)
 {
-    return open_any(path, "", false, err);
-}
-
-h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
-{
-    return open_any(path, group, false, err);
-}
-
-h5read *h5read_open_probed(const char *path, lstm_error *err)
-{
-    return open_any(path, "", true, err);
+    return h5read_open_group(path, "", err);
 }
 
 /* To be called when the file is closed: libhdf5 shows a file that it has open as it was. */

@@ -31,13 +31,11 @@ typedef enum h5read_journal {
 } h5read_journal;
 h5read_journal h5read_journal_of(const char *path);
 
-/* Fails on what is neither a log nor a checkpoint, and on what is damaged beyond opening. */
+/* Fails on what is neither a log nor a checkpoint, and on what is damaged. A child lists it first, and reads all
+ * attributes, texts and plain columns (h5probe.h): libhdf5 may crash over a damaged file, or never come back. */
 h5read *h5read_open(const char *path, lstm_error *err);
 /* The same, but only what is below one group is listed, which is quicker. group must live as long as the reader. */
 h5read *h5read_open_group(const char *path, const char *group, lstm_error *err);
-/* h5read_open for a process that must not end over a damaged file: a child lists it first (h5probe.h), and reads all
- * attributes, texts and plain columns. lstmlog, which works in a child of its own, does without. */
-h5read *h5read_open_probed(const char *path, lstm_error *err);
 /* Whether another commit was made since opening (also when that cannot be told any more): then what was read may be of
  * two states. NULL is fine. */
 bool h5read_close(h5read *r);

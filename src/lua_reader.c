@@ -21,7 +21,7 @@ static int reader_open(lua_State *L)
     const char *path = luaL_checkstring(L, 1);
     lstm_error err = {0};
     lua_handle *h = lua_handle_new(L, READER_TYPE);
-    return lua_handle_opened(L, h, h5read_open_probed(path, &err), &err);
+    return lua_handle_opened(L, h, h5read_open(path, &err), &err);
 }
 
 static int reader_close(lua_State *L)

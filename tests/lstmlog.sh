@@ -96,6 +96,11 @@ fi
 log ls --json runs/done
 exits 0 "ls --json"
 matches '^\{"path": "runs/done", "status": "done", "step": 12, "loss": [0-9.]+, "best_val_loss": [0-9.]+, "best_step"'
+mkdir torn && cp -r runs/done runs/other torn
+LC_ALL=C sed -i 's/FRHP/\x00\x00\x00\x00/' torn/other/log.h5
+log ls torn
+exits 1 "ls of a folder with a damaged log"
+matches '^torn/done +done +12 '; says "torn/other/log.h5"; one_line
 mkdir empty
 log ls empty
 exits 1 "ls of an empty folder"
