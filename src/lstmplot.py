@@ -18,7 +18,9 @@ try:
     from matplotlib.figure import Figure
     LACKS = None
 except ImportError as error:  # --help works all the same
-    LACKS = f"{error}; lstmplot needs h5py and matplotlib (Debian: python3-h5py python3-matplotlib)"
+    LACKS = f"{error}; lstmplot needs h5py and matplotlib (Debian: python3-h5py python3-matplotlib) in {sys.executable}"
+    if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3"):  # it may have them already
+        LACKS += f", or try: /usr/bin/python3 {sys.argv[0]} ..."
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
