@@ -43,6 +43,18 @@ int lua_raise(lua_State *L, const char *format, ...)
     return 0;
 }
 
+static int do_nothing(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+void lua_let_interrupt(lua_State *L)
+{
+    lua_pushcfunction(L, do_nothing);
+    lua_call(L, 0, 0);
+}
+
 int lua_args_error(lua_State *L, const char *function, int arg, const char *format, ...)
 {
     va_list values;

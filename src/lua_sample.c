@@ -54,6 +54,7 @@ static void write_ids(sampler *s, int32_t *ids, size_t primed, size_t length, in
     for (size_t k = 0; k < primed; k++)
         feed(s, ids[k]);
     for (size_t k = 0; k < length; k++) {
+        lua_let_interrupt(s->L);
         ids[primed + k] = choose(s, k);
         if (k + 1 < length)
             feed(s, ids[primed + k]);

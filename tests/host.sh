@@ -374,6 +374,21 @@ exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 [ "$(ls runs/tiny | wc -l)" -eq 2 ]; result $? "  goes on in a new directory: nothing logged is lost"
 [ "$(ls runs/tiny/*/checkpoint-best.h5 | wc -l)" -eq 2 ]; result $? "  which has the best checkpoint, too"
 
+# ---- interrupted in a long call -------------------------------------------------------------------------------------
+
+cat >long.lua <<'END'
+local lstm = require "lstm"
+local text = lstm.corpus { text = ("abcde"):rep(2000000), split = { 0.1, 0.9 } }
+local model = lstm.model { vocab = text.vocab, hidden = 64 }
+io.popen "{ sleep 0.5; kill -INT $PPID; } >/dev/null 2>&1 &":close()
+if arg[1] == "sample" then model:sample { length = 20000000 } end -- minutes
+model:evaluate(text, { batch = 1, seq = 1 }) -- minutes, too
+END
+for what in sample evaluate; do
+    timeout -k 1 20 "$program" long.lua $what >out 2>err; status=$?
+    exits 130 "interrupted in a long call of $what"; says "interrupted"
+done
+
 # ---- a damaged log ---------------------------------------------------------------------------------------------------
 
 cp -r part torn

@@ -38,9 +38,9 @@ plant() {
 }
 
 plant "a checkpoint is renamed before it is on the disk" src/h5image.c \
-    's/if (!error && fsync(fd) != 0)/if (!error \&\& fd < 0)/' tests/test_faults tests/test_faults
+    's/error = fileio_sync(fd);/error = 0;/' tests/test_faults tests/test_faults
 plant "the directory is not synced" src/fileio.c \
-    's/if (fd < 0 || fsync(fd) != 0)/if (fd < 0)/' tests/test_faults tests/test_faults
+    's/fd < 0 ? errno : fileio_sync(fd)/fd < 0 ? errno : 0/' tests/test_faults tests/test_faults
 plant "the checkpoint before is not kept" src/h5image.c \
     's/error = rename(kept, previous) != 0 ? errno : fileio_sync_directory(path);/error = unlink(kept);/' \
     tests/test_checkpoint tests/test_checkpoint
@@ -48,6 +48,9 @@ plant "a checkpoint's checksum is not looked at" src/h5checkpoint.c \
     's/memcmp(digest, trailer + 32, sizeof digest) != 0/im->size == 0/' tests/test_checkpoint tests/test_checkpoint
 plant "libhdf5 reads a checkpoint here first" src/h5probe.c \
     's/^    pid_t child = fork();/    if (seconds > 0) return H5PROBE_GOOD;\n    pid_t child = fork();/' \
+    tests/test_mutants tests/test_mutants
+plant "libhdf5 reads a log here first" src/h5read.c \
+    's/return h5probe_file(look_at_all, r, r->path, err) ? -1 : /(void)look_at_all;\n    return /' \
     tests/test_mutants tests/test_mutants
 plant "a log's journal is not synced" src/h5txn.c \
     's/error = sync_data(f->journal_fd);/error = 0;/' tests/test_faults tests/test_faults
