@@ -64,6 +64,7 @@ static bool add_batch(evaluation *e, int source)
     lua_trainer *t = e->trainer;
     lstm_error err;
     double loss;
+    lua_let_interrupt(e->L);
     if (!lua_batch_take(e->L, e->worker, t, source, e->function, 1))
         return false;
     if (t->batch.target == NULL && t->batch.target_ids == NULL)

@@ -379,7 +379,7 @@ exits 0 "the best checkpoint"; prints "going on from runs/tiny/"
 cat >long.lua <<'END'
 local lstm = require "lstm"
 local text = lstm.corpus { text = ("abcde"):rep(2000000), split = { 0.1, 0.9 } }
-local model = lstm.model { vocab = text.vocab, hidden = 64 }
+local model = lstm.model { vocab = text.vocab, hidden = 256 }
 io.popen "{ sleep 0.5; kill -INT $PPID; } >/dev/null 2>&1 &":close()
 if arg[1] == "sample" then model:sample { length = 20000000 } end -- minutes
 model:evaluate(text, { batch = 1, seq = 1 }) -- minutes, too
