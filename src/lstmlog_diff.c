@@ -36,7 +36,6 @@ static void print_entry(job *j, const char *group, const char *name, const char 
     fputc('\n', j->out);
 }
 
-/* Prints the entries of a group that differ; returns how many, or -1. */
 static bool has_option(const h5read *r, const char *name, const char *text)
 {
     char *option = h5read_attribute(r, "config", name);
@@ -45,6 +44,7 @@ static bool has_option(const h5read *r, const char *name, const char *text)
     return has;
 }
 
+/* Prints the entries of a group that differ; returns how many, or -1. */
 static int diff_group(job *j, const h5read *a, const h5read *b, const char *group)
 {
     h5read_entry *x = NULL, *y = NULL;

@@ -41,8 +41,10 @@ static char *text_at(const h5read *r, const char *path, uint64_t k)
     return text;
 }
 
-static void show_event(job *j, const h5read *r, size_t k, int64_t step, time_t at)
+static void show_event(job *j, const h5read *r, size_t k, int64_t step, double seconds)
 {
+    const bool is_time = seconds >= 0 && seconds < 1e11; /* of a few thousand years; a damaged log may have any */
+    const time_t at = is_time ? (time_t)seconds : 0;
     struct tm tm;
     char when[32];
     char *kind = text_at(r, "events/kind", k), *text = text_at(r, "events/text", k);
@@ -65,7 +67,7 @@ static void show_events(job *j, const h5read *r)
     if (steps && times && n && timed == n)
         fputs("\nevents\n", j->out);
     for (size_t k = 0; steps && times && timed == n && k < n; k++)
-        show_event(j, r, k, steps[k], (time_t)times[k]);
+        show_event(j, r, k, steps[k], times[k]);
     free(steps);
     free(times);
 }

@@ -42,8 +42,8 @@ typedef enum lua_range {
 /* Raises "where: message" with the position of the innermost Lua function. Never returns; an int for the caller's
  * "return lua_raise(...)". */
 int lua_raise(lua_State *L, const char *format, ...);
-/* What takes long in C calls this now and then, so that an interrupted program ends: Ctrl-C becomes an error when Lua calls
- * a function. */
+/* What takes long in C calls this now and then, so that an interrupted program ends: Ctrl-C becomes an error when Lua
+ * calls a function. */
 void lua_let_interrupt(lua_State *L);
 /* Raises "where: bad argument #arg to 'function' (message)". */
 int lua_args_error(lua_State *L, const char *function, int arg, const char *format, ...);

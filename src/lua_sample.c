@@ -26,6 +26,7 @@ static void feed(sampler *s, int32_t id)
     lstm_tensor logits;
     lstm_error err;
     double loss;
+    lua_let_interrupt(s->L);
     if (lstm_trainer_forward(s->trainer, &batch, false, &loss, &err) != 0 ||
         lstm_trainer_tensor(s->trainer, LSTM_LOGITS, 0, &logits, &err) != 0)
         lua_raise(s->L, "sample: %s", err.message);
@@ -54,7 +55,6 @@ static void write_ids(sampler *s, int32_t *ids, size_t primed, size_t length, in
     for (size_t k = 0; k < primed; k++)
         feed(s, ids[k]);
     for (size_t k = 0; k < length; k++) {
-        lua_let_interrupt(s->L);
         ids[primed + k] = choose(s, k);
         if (k + 1 < length)
             feed(s, ids[primed + k]);

@@ -9,8 +9,8 @@
  * Logs have no checksum over all: theirs are changed as accidents change files, too (a page of zeros, the end cut off),
  * and must be refused when they are read and when a run goes on with them, or be fit for both.
  *
- * Then a checkpoint's header alone: it is changed at random and its checksum left as it is, or put right half of the time, which
- * reaches all that is checked before libhdf5 is.
+ * Then a checkpoint's header alone: it is changed at random and its checksum left as it is, or put right half of the
+ * time, which reaches all that is checked before libhdf5 is.
  *
  * LSTM_TORTURE=N: 40 N mutants, N of logs, and 2,000 N headers instead of 400, 80 and 5,000 (make torture: N = 500).
  */
@@ -302,9 +302,10 @@ static bool go_on(const char *path)
 
 static void try_log(const char *path, progress *p)
 {
-    const bool taken = read_log(path);
-    note(p, taken, path);
-    note(p, go_on(path), path);
+    note(p, read_log(path), path);
+    const bool went_on = go_on(path);
+    note(p, went_on, path);
+    p->partial += went_on && !read_log(path);
 }
 
 static const subject logs = {"logs", make_log, try_log};

@@ -288,7 +288,6 @@ end
 
 -- Rank 0 has the files; the others know where they are.
 local function open_files(self)
-  check_options(self)
   local before
   if ranks.rank == 0 then before = open_logs(self) else self.logs = logs.none() end
   self.directory = ranks.broadcast(self.directory)
@@ -600,10 +599,8 @@ function methods:steps(steps, ...)
   if self.total then fault.mistake "run:steps: a run has one loop over its steps, and this one had it" end
   attach(self, ...)
   self.total = steps
-  if self.host.dry_run then
-    check_options(self)
-    return self.host.dry_run.report(self)
-  end
+  check_options(self)
+  if self.host.dry_run then return self.host.dry_run.report(self) end
   begin(self)
   sys.on_signal "note"
   local closing = setmetatable({}, { __close = function(_, err) leave(self, err) end })

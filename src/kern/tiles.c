@@ -108,7 +108,7 @@ static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows
 /* ---- few rows ---------------------------------------------------------------------------------------------------- */
 
 /* Tiles of B beside each other whose sums are in registers together: again eight vectors. */
-#define ABREAST (VECTORS < 4 ? 4 / VECTORS : 1)
+#define ABREAST (4 / VECTORS)
 
 /* One row of A in a tile, and n tiles of B: nothing is widened to memory, so that weights pass as fast as they come. */
 INLINE void row_dot(vec sum[ABREAST][VECTORS], const uint16_t *a, const uint16_t *b, size_t b_block, const size_t n)
