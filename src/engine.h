@@ -147,6 +147,7 @@ struct lstm_trainer {
                                          times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
     lstm_tiled x_turned;              /* k: all positions (t, b) of a batch */
     lstm_tiled woven;                 /* some of these of dz or dy, for each column block */
+    void *near;                       /* as z at one time step: each thread uses the place of the first block it owns */
     bool wide_head;                   /* its products are in tiles, too: */
     lstm_tiled head_tiles, head_turned, dy; /* as whh, whh_turned, dz */
     bool has_weights;                 /* the layers' weights have been packed */

@@ -135,6 +135,25 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
 
 /* ---- a layer ---------------------------------------------------------------------------------------------------------- */
 
+/* Whether the products of a piece go to tr->near, all of them one after the other, rather than to where its gates will
+ * be: written and read in the first cache, they cost no memory's time. Of few rows the weights' time counts, of which
+ * those of inputs are better used for many time steps at once; an RNN's piece is wider than the place. */
+static bool near(const team *me) { return tiled(me) && me->y->gates == PANEL && me->r1 - me->r0 >= 2 * TILE_SIDE; }
+
+/* Products of a piece, and then its gates: [this thread's rows][4][NB]. */
+static real *gates_of(const team *me, const team_piece *p, size_t l, size_t t)
+{
+    const size_t B = me->tr->config.batch, row = PANEL * NB;
+    return (real *)me->tr->layer[l].z + t * gate_step(me) + (p->panel * B + me->r0) * row + p->first * NB;
+}
+
+static real *products_of(const team *me, const team_piece *p, size_t l, size_t t)
+{
+    if (near(me))
+        return (real *)me->tr->near + (me->g0 * me->tr->config.batch + me->r0) * PANEL * NB;
+    return gates_of(me, p, l, t);
+}
+
 /* z (+)= x W^T at one time step, for the gates of a piece's units and this thread's rows. x: blocks of k numbers. */
 static void gate_product(const team *me, const team_piece *p, real *z, const real *x, const real *w, size_t k, bool add)
 {
@@ -150,14 +169,14 @@ static void gate_product(const team *me, const team_piece *p, real *z, const rea
                                       .b = w + p->panel * k * row + p->first * NB,
                                       .b_k = row,
                                       .b_chunk = NB * row,
-                                      .c = z + (p->panel * B + me->r0) * row + p->first * NB,
+                                      .c = z,
                                       .c_row = row,
                                       .c_block = NB,
                                       .add = add});
 }
 
-/* Non-linearities of block g at time t, for this thread's rows. */
-static void cell(const team *me, size_t l, size_t t, size_t g)
+/* Non-linearities of block g at time t, for this thread's rows. z: its products, [rows][4][NB]. */
+static void cell(const team *me, size_t l, size_t t, size_t g, const real *z)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
@@ -167,10 +186,11 @@ static void cell(const team *me, size_t l, size_t t, size_t g)
     const real *bias = weights(me, me->y->bias[l]) + panel * row + lane;
     const real *table = weights(me, me->y->wih[l]) + panel * k * row + lane;
     const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B + me->r0;
-    real *z = (real *)w->z + t * gate_step(me) + (panel * B + me->r0) * row + lane;
     if (me->y->gates == 4)
         me->kern->lstm_forward(&(kern_lstm_forward){.rows = me->r1 - me->r0,
                                                     .z = z,
+                                                    .gates = (real *)w->z + t * gate_step(me) +
+                                                             (panel * B + me->r0) * row,
                                                     .bias = bias,
                                                     .table = table,
                                                     .ids = ids,
@@ -202,28 +222,29 @@ static void input_products(const team *me, size_t l)
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
             for (size_t t = from; t < from + times && t < steps; t++)
                 if (tiled(me))
-                    REAL_NAME(tiled_input_gates)(me, &p, l, t);
+                    REAL_NAME(tiled_input_gates)(me, &p, l, t, gates_of(me, &p, l, t));
                 else
-                    gate_product(me, &p, (real *)w->z + t * gate_step(me), (const real *)w->x + t * x_step, weight,
-                                 w->k, false);
+                    gate_product(me, &p, gates_of(me, &p, l, t), (const real *)w->x + t * x_step, weight, w->k, false);
         }
 }
 
-/* z += h W^T at time t. */
-static void recurrent_product(const team *me, const team_piece *p, size_t l, size_t t)
+/* z += h W^T at time t; or all of z, where that is not yet there. */
+static void recurrent_product(const team *me, const team_piece *p, size_t l, size_t t, real *z)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
+    if (w->k && near(me))
+        REAL_NAME(tiled_input_gates)(me, p, l, t, z);
     if (tiled(me))
-        REAL_NAME(tiled_recurrent_gates)(me, p, l, t);
+        REAL_NAME(tiled_recurrent_gates)(me, p, l, t, z);
     else
-        gate_product(me, p, (real *)w->z + t * gate_step(me), (const real *)w->h + t * unit_step(me),
-                     weights(me, me->y->whh[l]), me->y->H, w->k > 0);
+        gate_product(me, p, z, (const real *)w->h + t * unit_step(me), weights(me, me->y->whh[l]), me->y->H, w->k > 0);
 }
 
-static void cells(const team *me, size_t l, size_t t, size_t first, size_t count)
+/* The cells of a piece; z: its products. */
+static void cells(const team *me, size_t l, size_t t, size_t first, size_t count, const real *z)
 {
     for (size_t g = first; g < first + count; g++) {
-        cell(me, l, t, g);
+        cell(me, l, t, g, z + (g - first) * NB);
         if (tiled(me))
             REAL_NAME(tiled_state)(me, l, t + 1, g);
     }
@@ -242,7 +263,7 @@ static void layer(const team *me, size_t l)
     const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
     if (tiled(me))
         begin_states(me, l);
-    if (w->k)
+    if (w->k && !near(me))
         input_products(me, l);
     if (tiled(me) && !me->by_rows)
         team_barrier(me);
@@ -250,8 +271,9 @@ static void layer(const team *me, size_t l)
     for (size_t t = 0; t < me->tr->steps; t++) {
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
-            recurrent_product(me, &p, l, t);
-            cells(me, l, t, p.panel * width + p.first, p.blocks);
+            real *z = products_of(me, &p, l, t);
+            recurrent_product(me, &p, l, t, z);
+            cells(me, l, t, p.panel * width + p.first, p.blocks, z);
         }
         if (!me->by_rows)
             team_barrier(me);

@@ -147,11 +147,10 @@ void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g)
     me->kern->tiles->rows(rows_at(me, to, t, me->r0, g), group_size(me, to), h, NB, me->r1 - me->r0, me->tr->parts);
 }
 
-/* z (+)= operand at time `time`, times the columns w of a piece. */
+/* Products of a piece (+)= operand at time `time`, times the columns w. */
 static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled *a, size_t time, const lstm_tiled *w,
                   bool add)
 {
-    const size_t B = me->tr->config.batch, row = PANEL * NB;
     me->tiles_product(&(kern_tiles){.rows = me->r1 - me->r0,
                                     .blocks = p->blocks * me->y->gates,
                                     .depth = a->depth,
@@ -160,24 +159,24 @@ static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled
                                     .b = tile_at(me, w, p->panel * PANEL + p->first, 0),
                                     .a_group = group_size(me, a),
                                     .b_block = group_size(me, w),
-                                    .c = z + (p->panel * B + me->r0) * row + p->first * NB,
-                                    .c_row = row,
+                                    .c = z,
+                                    .c_row = PANEL * NB,
                                     .c_block = NB,
                                     .add = add});
 }
 
-void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t)
+void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     size_t time = t;
     const lstm_tiled *x = inputs(me, l, &time);
-    gates(me, p, (real *)w->z + t * gate_step(me), x, time, &w->wih, false);
+    gates(me, p, z, x, time, &w->wih, false);
 }
 
-void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t)
+void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    gates(me, p, (real *)w->z + t * gate_step(me), states(me, l), t, &w->whh, w->k > 0);
+    gates(me, p, z, states(me, l), t, &w->whh, w->k > 0);
 }
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */

@@ -28,9 +28,10 @@ void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t firs
 /* Time steps of an operand that should go through the same weights one after the other. */
 size_t REAL_NAME(tiled_times)(const team *me, const lstm_tiled *rows);
 
-/* z (+)= x W_ih^T, or h W_hh^T, of layer l at time t, for a piece of the units and this thread's rows. */
-void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t);
-void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t);
+/* z (+)= x W_ih^T, or h W_hh^T, of layer l at time t, for a piece of the units and this thread's rows: z is where those
+ * begin, [rows][4][NB]. */
+void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z);
+void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z);
 /* h of layer l, block g, at time t (0: the initial state), for this thread's rows. */
 void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
 

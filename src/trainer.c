@@ -80,6 +80,7 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
     carve_tiles(tr, v, &tr->h[0], T + 1, B, y->H);
     if (y->L > 1)
         carve_tiles(tr, v, &tr->h[1], T + 1, B, y->H);
+    tr->near = carve(v, y->panels * PANEL, B, y->nb, y->esize);
     if (tr->config.inference)
         return;
     carve_tiles(tr, v, &tr->dz, T, B, gates);

@@ -100,7 +100,7 @@ static void store(int t, char *to, ptrdiff_t stride)
 /* ---- reading them ------------------------------------------------------------------------------------------------ */
 
 typedef struct instruction {
-    unsigned opcode, prefix, reg, rm, vvvv; /* prefix: 0 none, 2 F3, 3 F2 */
+    unsigned opcode, prefix, reg, rm, vvvv; /* prefix: 0 none, 1 66, 2 F3, 3 F2 */
     bool memory;
     char *address;    /* without the stride */
     ptrdiff_t stride; /* of the index register, for rows */
@@ -182,7 +182,7 @@ static bool carry_out(const instruction *i)
         memset(&own, 0, sizeof own);
     else if (i->opcode == 0x49 && i->prefix == 3 && !i->memory)
         memset(&own.tile[i->reg], 0, sizeof own.tile[0]);
-    else if (i->opcode == 0x4b && i->prefix == 3 && i->memory)
+    else if (i->opcode == 0x4b && (i->prefix == 3 || i->prefix == 1) && i->memory) /* with a hint: 1 */
         load((int)i->reg, i->address, i->stride);
     else if (i->opcode == 0x4b && i->prefix == 2 && i->memory)
         store((int)i->reg, i->address, i->stride);

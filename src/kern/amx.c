@@ -69,8 +69,9 @@ void kern_amx_end(void) { _tile_release(); }
 #define TILE_ZERO(i) _tile_zero(i)
 #define TILE_LOAD(i, from, row) _tile_loadd(i, from, (row) * sizeof(float))
 #define TILE_STORE(i, to, row) _tile_stored(i, to, (row) * sizeof(float))
-#define TILE_A(i, from) _tile_loadd(i, from, TILE_DEPTH * sizeof(uint16_t))
-#define TILE_B(i, from) _tile_loadd(i, from, TILE_DEPTH * sizeof(uint16_t))
+#define TILE_ROW (TILE_DEPTH * sizeof(uint16_t))
+#define TILE_KEEP(i, from) _tile_loadd(i, from, TILE_ROW)
+#define TILE_PASS(i, from) _tile_stream_loadd(i, from, TILE_ROW)
 #define TILE_DOT(i, a, b, rows) _tile_dpbf16ps(i, a, b)
 #include "tiles_product.h"
 

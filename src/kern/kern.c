@@ -218,7 +218,8 @@ static void lstm_forward(const kern_lstm_forward *p)
 {
     for (size_t r = 0; r < p->rows; r++) {
         const real *row = p->ids ? p->table + (size_t)p->ids[r] * PANEL * NB : NULL;
-        real *z = p->z + r * PANEL * NB;
+        const real *z = p->z + r * PANEL * NB;
+        real *gates = p->gates + r * PANEL * NB;
         UNROLL
         for (size_t q = 0; q < NB; q += VL) {
             vec a[4];
@@ -231,10 +232,10 @@ static void lstm_forward(const kern_lstm_forward *p)
             }
             vec i = v_sigmoid(a[0]), f = v_sigmoid(a[1]), g = v_tanh(a[2]), o = v_sigmoid(a[3]);
             vec c = v_fma(f, v_load(p->c_prev + r * NB + q), i * g), tc = v_tanh(c);
-            v_store(z + q, i);
-            v_store(z + NB + q, f);
-            v_store(z + 2 * NB + q, g);
-            v_store(z + 3 * NB + q, o);
+            v_store(gates + q, i);
+            v_store(gates + NB + q, f);
+            v_store(gates + 2 * NB + q, g);
+            v_store(gates + 3 * NB + q, o);
             v_store(p->c + r * NB + q, c);
             v_store(p->tc + r * NB + q, tc);
             v_store(p->h + r * NB + q, o * tc);

@@ -39,12 +39,14 @@ typedef struct kern_thin {
 } kern_thin;
 
 /* One block of NB units of an LSTM layer at one time step, for `rows` sequences.
- * z [rows][4][NB]: in: products, out: gates i f g o. The gates' arguments are z + (row + bias), where row is
- * table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, tc (tanh c), h, c_prev: [rows][NB].
+ * z [rows][4][NB]: products; gates [rows][4][NB]: i f g o, which may be in their place. The gates' arguments are
+ * z + (row + bias), where row is table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, tc (tanh c),
+ * h, c_prev: [rows][NB].
  * (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.) */
 typedef struct kern_lstm_forward {
     size_t rows;
-    real *z;
+    const real *z;
+    real *gates;
     const real *bias, *table;
     const int32_t *ids;
     const real *c_prev;

@@ -100,8 +100,8 @@ static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows
 #define TILE_ZERO(i) memset(&file.c[i], 0, sizeof file.c[i])
 #define TILE_LOAD(i, from, row) load_sums(&file.c[i], from, row)
 #define TILE_STORE(i, to, row) store_sums(&file.c[i], to, row)
-#define TILE_A(i, from) widen(&file.ab[(i) - 4], from)
-#define TILE_B(i, from) widen(&file.ab[(i) - 4], from)
+#define TILE_KEEP(i, from) widen(&file.ab[(i) - 4], from)
+#define TILE_PASS(i, from) widen(&file.ab[(i) - 4], from)
 #define TILE_DOT(i, a, b, rows) dot(&file.c[i], &file.ab[(a) - 4], &file.ab[(b) - 4], rows)
 #include "tiles_product.h"
 
