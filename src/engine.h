@@ -145,7 +145,7 @@ struct lstm_trainer {
     size_t parts;
     lstm_tiled x, h[2], dz;           /* rows of the batch, at each time step: dense input of layer 0; h of layer l at
                                          times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
-    lstm_tiled x_turned;              /* k: all positions (t, b) of a batch */
+    lstm_tiled x_turned, h_turned;    /* k: all positions (t, b) of a batch; dense input of a layer, and its states */
     lstm_tiled woven;                 /* some of these of dz or dy, for each column block */
     void *near;                       /* as z at one time step: each thread uses the place of the first block it owns */
     bool wide_head;                   /* its products are in tiles, too: */

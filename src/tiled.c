@@ -241,7 +241,7 @@ static void position_rows(const team *me, const real *rows[], const real *x, siz
 }
 
 /* The transpose of x: [block][B][NB], time steps `step` apart. */
-static void pack_inputs_turned(const team *me, const real *x, size_t blocks, size_t step)
+static void pack_turned_positions(const team *me, const lstm_tiled *to, const real *x, size_t blocks, size_t step)
 {
     const size_t B = me->tr->config.batch, tiles = position_tiles(me);
     _Alignas(LSTM_LINE) uint16_t tile[TILE_PARTS * TILE_SIZE];
@@ -251,7 +251,7 @@ static void pack_inputs_turned(const team *me, const real *x, size_t blocks, siz
     for (size_t i = first; i < last; i++) {
         position_rows(me, rows, x + i / tiles * B * NB, i % tiles, step, NB);
         me->kern->tiles->pairs(tile, rows, me->tr->parts);
-        me->kern->tiles->turn(tile_at(me, &me->tr->x_turned, i / tiles, i % tiles), tile, me->tr->parts);
+        me->kern->tiles->turn(tile_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
     }
 }
 
@@ -279,59 +279,67 @@ static void weave_positions(const team *me, const lstm_tiled *d, size_t block, s
  * out of the second cache. */
 #define PANELS_AT_ONCE 2
 
-/* dW = x^T d, for some panels; their columns of d are woven a part at a time, which is used while it is near. `to`: where
- * in tr->woven. */
-static void gradient_product(const team *me, size_t param, const lstm_tiled *d, size_t panel, size_t blocks, size_t to)
+/* A matrix of weights whose gradient is x^T d, and x^T. */
+typedef struct factor {
+    size_t param;
+    const lstm_tiled *x;
+} factor;
+
+/* dW (+)= x^T d, for some panels and `count` tiles of positions from k on, whose d are woven from tr->woven's block `to`
+ * on. */
+static void gradient_product(const team *me, const factor *f, size_t panel, size_t blocks, size_t k, size_t count,
+                             size_t to)
 {
-    const lstm_packed *w = &me->y->param[param].packed;
-    const lstm_tiled *x = &me->tr->x_turned, *woven = &me->tr->woven;
-    const size_t row = w->per_panel * NB, depth = position_tiles(me);
-    for (size_t k = 0; k < depth; k += TILES_AT_ONCE) {
-        const size_t count = depth - k < TILES_AT_ONCE ? depth - k : TILES_AT_ONCE;
-        weave_positions(me, d, panel * w->per_panel, blocks, k, count, to);
-        me->tiles_product(&(kern_tiles){.rows = w->k,
-                                        .blocks = blocks,
-                                        .depth = count,
-                                        .parts = me->tr->parts,
-                                        .a = tile_at(me, x, 0, k),
-                                        .b = tile_at(me, woven, to, 0),
-                                        .a_group = group_size(me, x),
-                                        .b_block = group_size(me, woven),
-                                        .c = (real *)me->tr->grad + me->y->param[param].offset + panel * w->k * row,
-                                        .c_row = row,
-                                        .c_block = NB,
-                                        .c_panel = w->per_panel == PANEL ? w->k * row : PANEL * NB,
-                                        .add = k > 0 || me->tr->counters.accumulated > 0});
-    }
+    const lstm_packed *w = &me->y->param[f->param].packed;
+    const lstm_tiled *woven = &me->tr->woven;
+    const size_t row = w->per_panel * NB;
+    me->tiles_product(&(kern_tiles){.rows = w->k,
+                                    .blocks = blocks,
+                                    .depth = count,
+                                    .parts = me->tr->parts,
+                                    .a = tile_at(me, f->x, 0, k),
+                                    .b = tile_at(me, woven, to, 0),
+                                    .a_group = group_size(me, f->x),
+                                    .b_block = group_size(me, woven),
+                                    .c = (real *)me->tr->grad + me->y->param[f->param].offset + panel * w->k * row,
+                                    .c_row = row,
+                                    .c_block = NB,
+                                    .c_panel = w->per_panel == PANEL ? w->k * row : PANEL * NB,
+                                    .add = k > 0 || me->tr->counters.accumulated > 0});
 }
 
-/* Panels are dealt out to the threads. A panel of five blocks (the head's) goes by itself. */
-static void gradient_products(const team *me, size_t param, const lstm_tiled *d)
+/* The gradients of `n` matrices with the same columns d. Panels are dealt out to the threads; a panel of five blocks (the
+ * head's) goes by itself. Their columns of d are woven a part at a time, which is used while it is near. */
+static void gradient_products(const team *me, const factor *f, size_t n, const lstm_tiled *d)
 {
-    const lstm_packed *w = &me->y->param[param].packed;
-    const size_t most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1;
+    const lstm_packed *w = &me->y->param[f->param].packed;
+    const size_t most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1, depth = position_tiles(me);
     size_t first, last;
     team_share(me, lstm_packed_panels(w), &first, &last);
     for (size_t panel = first; panel < last; panel += most) {
-        const size_t count = last - panel < most ? last - panel : most;
-        const size_t left = w->blocks - panel * w->per_panel, blocks = count * w->per_panel;
-        gradient_product(me, param, d, panel, left < blocks ? left : blocks, first * w->per_panel);
+        const size_t panels = last - panel < most ? last - panel : most, to = first * w->per_panel;
+        const size_t left = w->blocks - panel * w->per_panel, all = panels * w->per_panel;
+        const size_t blocks = left < all ? left : all;
+        for (size_t k = 0; k < depth; k += TILES_AT_ONCE) {
+            const size_t count = depth - k < TILES_AT_ONCE ? depth - k : TILES_AT_ONCE;
+            weave_positions(me, d, panel * w->per_panel, blocks, k, count, to);
+            for (size_t i = 0; i < n; i++)
+                gradient_product(me, &f[i], panel, blocks, k, count, to);
+        }
     }
 }
 
 void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
+    const lstm_tiled *x = &me->tr->x_turned, *h = &me->tr->h_turned;
     const size_t B = me->tr->config.batch, blocks = (w->k + NB - 1) / NB;
-    if (w->k) {
-        pack_inputs_turned(me, w->x, blocks, blocks * B * NB);
-        team_barrier(me);
-        gradient_products(me, me->y->wih[l], &me->tr->dz);
-        team_barrier(me);
-    }
-    pack_inputs_turned(me, w->h, me->y->G, unit_step(me));
+    const factor f[] = {{me->y->whh[l], h}, {me->y->wih[l], x}};
+    if (w->k)
+        pack_turned_positions(me, x, w->x, blocks, blocks * B * NB);
+    pack_turned_positions(me, h, w->h, me->y->G, unit_step(me));
     team_barrier(me);
-    gradient_products(me, me->y->whh[l], &me->tr->dz);
+    gradient_products(me, f, w->k ? 2 : 1, &me->tr->dz);
     if (l) /* the layer below has its dz in the same place, shared out otherwise */
         team_barrier(me);
 }
@@ -375,10 +383,13 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
         for (size_t n = 0; n < me->y->o_blocks; n++)
             me->kern->tiles->rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
                                   me->tr->parts);
-    pack_inputs_turned(me, me->tr->head_x, me->y->G, unit_step(me));
+    pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
 }
 
-void REAL_NAME(tiled_head_weights)(const team *me) { gradient_products(me, me->y->head, &me->tr->dy); }
+void REAL_NAME(tiled_head_weights)(const team *me)
+{
+    gradient_products(me, &(factor){me->y->head, &me->tr->h_turned}, 1, &me->tr->dy);
+}
 
 void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t from, size_t to, real *dh)
 {

@@ -84,7 +84,9 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
     if (tr->config.inference)
         return;
     carve_tiles(tr, v, &tr->dz, T, B, gates);
-    carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, T * B);
+    if (y->in || y->L > 1)
+        carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, T * B);
+    carve_tiles(tr, v, &tr->h_turned, 1, y->H, T * B);
     carve_tiles(tr, v, &tr->woven, 1, tr->wide_head && y->O > gates ? y->O : gates, TILES_AT_ONCE * TILE_DEPTH);
 }
 

@@ -8,7 +8,8 @@
  *
  * Every shape is checked before it is timed: the engine in each precision against the double engine, the double engine
  * against the plain loops of naive.c. Then rounds: each measures every shape once, with the machine's limits measured
- * right beside it. What is printed are medians over all steps of all rounds. docs/benchmarks.md says how to read it.
+ * right beside it. What is printed are medians over all steps of all rounds. With interleave=1 a round is one step of
+ * each, and ratios are those of steps of the same round. docs/benchmarks.md says how to read it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -289,6 +290,7 @@ typedef struct run {
     int threads;
     samples step, fma, stream, handover; /* seconds of each step; limits before and after them */
     double phase[LSTM_PHASES]; /* seconds, all rounds */
+    double ratio;              /* to float; NAN when that was not measured */
 } run;
 
 /* Of a weight as products read it. */
@@ -351,6 +353,35 @@ static void measure(run *r, double seconds)
     engine_close(&e);
 }
 
+/* One step of every run in each round, so that a moment in which the machine is slow is one for all of them. */
+static void measure_interleaved(run *runs, size_t count, size_t rounds)
+{
+    engine *e = calloc(count, sizeof *e);
+
+    if (!e)
+        bail("out of memory");
+    for (size_t k = 0; k < count; k++) {
+        e[k] = engine_open(&runs[k].s, runs[k].p, runs[k].threads);
+        one_step(&e[k]);
+        lstm_trainer_profile(e[k].tr, true);
+    }
+    for (size_t round = 0; round < rounds; round++)
+        for (size_t k = 0; k < count; k++) {
+            if (round % 8 == 0) /* they take longer than a step */
+                measure_limits(&runs[k]);
+            const double before = bench_clock();
+
+            one_step(&e[k]);
+            add_sample(&runs[k].step, bench_clock() - before);
+        }
+    for (size_t k = 0; k < count; k++) {
+        for (lstm_phase p = 0; p < LSTM_PHASES; p++)
+            runs[k].phase[p] = lstm_trainer_phase_seconds(e[k].tr, p);
+        engine_close(&e[k]);
+    }
+    free(e);
+}
+
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
@@ -392,10 +423,28 @@ static run *float_run(run *runs, size_t count, const run *r)
     return NULL;
 }
 
-/* How many times as fast as in float; NAN when that was not measured. */
-static double ratio(run *r, run *in_float)
+/* How many times as fast as in float: by the medians, or in the median round. */
+static double ratio(run *r, run *in_float, bool interleaved)
 {
-    return in_float ? bench_median(in_float->step.at, in_float->step.n) / bench_median(r->step.at, r->step.n) : NAN;
+    samples each = {0};
+    double median;
+
+    if (!in_float || in_float == r)
+        return NAN;
+    if (!interleaved)
+        return bench_median(in_float->step.at, in_float->step.n) / bench_median(r->step.at, r->step.n);
+    for (size_t round = 0; round < r->step.n; round++)
+        add_sample(&each, in_float->step.at[round] / r->step.at[round]);
+    median = bench_median(each.at, each.n);
+    free(each.at);
+    return median;
+}
+
+/* Before any samples are sorted, where those of a round belong together. */
+static void find_ratios(run *runs, size_t count, bool interleaved)
+{
+    for (size_t k = 0; k < count; k++)
+        runs[k].ratio = ratio(&runs[k], float_run(runs, count, &runs[k]), interleaved);
 }
 
 static void print_header(void)
@@ -407,15 +456,15 @@ static void print_header(void)
     printf("\n");
 }
 
-static void print_text(run *r, run *in_float)
+static void print_text(run *r)
 {
     const result v = result_of(r);
 
     printf("%6c %5zu %4zu %4zu %2zu %4zu %-6s %2d %9.0f %8.3f %8.3f %5zu ", r->s.name, r->s.hidden,
            r->s.batch, r->s.seq, r->s.layers, r->s.embed, r->p->name, r->threads, v.tokens, 1e3 * v.median,
            1e3 * v.best, r->step.n);
-    if (in_float && in_float != r)
-        printf("%5.2f ", ratio(r, in_float));
+    if (!isnan(r->ratio))
+        printf("%5.2f ", r->ratio);
     else
         printf("%5s ", "");
     printf("%8.1f %4.0f ", v.gflops, 100 * v.gflops / v.fma);
@@ -429,7 +478,7 @@ static void print_text(run *r, run *in_float)
     printf("\n");
 }
 
-static void print_json(run *r, run *in_float)
+static void print_json(run *r)
 {
     const result v = result_of(r);
 
@@ -438,8 +487,8 @@ static void print_json(run *r, run *in_float)
            "\"vanish\": %s, \"precision\": \"%s\", \"threads\": %d, ",
            LSTM_VERSION, lstm_kernel(), lstm_tiles(), r->s.name, r->s.hidden, r->s.batch, r->s.seq, r->s.layers,
            r->s.embed, r->s.vocab, r->s.dropout, r->s.vanish ? "true" : "false", r->p->name, r->threads);
-    if (in_float && in_float != r)
-        printf("\"times_float\": %.4g, ", ratio(r, in_float));
+    if (!isnan(r->ratio))
+        printf("\"times_float\": %.4g, ", r->ratio);
     printf("\"tokens_per_second\": %.6g, \"ms\": %.6g, \"ms_best\": %.6g, \"repetitions\": %zu, \"gflops\": %.5g, "
            "\"fma_gflops\": %.5g, \"weights_gbs\": %.5g, \"stream_gbs\": %.5g, \"handover_ns\": %.3g, "
            "\"phases\": {",
@@ -458,7 +507,7 @@ typedef struct options {
     bool precisions[PRECISION_COUNT];
     size_t rounds;
     double seconds;
-    bool json, check;
+    bool json, check, interleave;
 } options;
 
 static const char USAGE[] =
@@ -467,7 +516,8 @@ static const char USAGE[] =
     "  hidden= batch= seq= layers= embed= vocab= dropout=   another shape, or changes to the configurations named\n"
     "  vanish=1   gradients that fade to denormals\n"
     "  threads=1,2  precision=float,double,bf16x6,bf16x3,bf16  hidden= and batch= take lists, too\n"
-    "  seconds=1  of each measurement;  rounds=3  each measures everything once\n";
+    "  seconds=1  of each measurement;  rounds=3  each measures everything once\n"
+    "  interleave=1  a round is one step of everything, ratios are those of the median round: for unsteady machines\n";
 
 static void usage(const char *argument)
 {
@@ -567,6 +617,8 @@ static bool read_setting(options *o, const char *key, const char *value, const c
         o->seconds = read_number(value, argument);
     else if (!strcmp(key, "rounds"))
         o->rounds = read_size(value, argument, false);
+    else if (!strcmp(key, "interleave"))
+        o->interleave = read_size(value, argument, true) > 0;
     else
         return false;
     return true;
@@ -709,15 +761,18 @@ int main(int argc, char **argv)
 
     for (size_t k = 0; k < o.bases; k++)
         plan_shape(&p, &o, o.base[k]);
-    for (size_t round = 0; round < o.rounds; round++)
+    if (o.interleave)
+        measure_interleaved(p.run, p.count, o.rounds);
+    for (size_t round = 0; !o.interleave && round < o.rounds; round++)
         for (size_t k = 0; k < p.count; k++)
             measure(&p.run[k], o.seconds);
+    find_ratios(p.run, p.count, o.interleave);
     if (!o.json) {
         print_machine();
         print_header();
     }
     for (size_t k = 0; k < p.count; k++)
-        (o.json ? print_json : print_text)(&p.run[k], float_run(p.run, p.count, &p.run[k]));
+        (o.json ? print_json : print_text)(&p.run[k]);
     for (size_t k = 0; k < p.count; k++) {
         free(p.run[k].step.at);
         free(p.run[k].fma.at);
