@@ -322,8 +322,8 @@ int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, ls
 /* ---- where the time goes ------------------------------------------------------------------------------------- */
 
 typedef enum lstm_phase {
-    LSTM_PHASE_INPUT,    /* gathering inputs, dropout, products of dense inputs (most products in tiles: forward) */
-    LSTM_PHASE_FORWARD,  /* recurrent products and cells */
+    LSTM_PHASE_INPUT,    /* gathering inputs, dropout, products of dense inputs, where not in forward */
+    LSTM_PHASE_FORWARD,  /* recurrent products and cells; in tiles, and with rows enough, products of inputs, too */
     LSTM_PHASE_HEAD,     /* head, softmax, loss; and their way back to dL/dh and the head's gradients */
     LSTM_PHASE_BACKWARD, /* recurrent products and cells, backwards; transposing weights */
     LSTM_PHASE_INPUTS_BACK, /* dL/d(input of a layer), embedding */

@@ -189,12 +189,28 @@ static void check_threads(lstm_type type)
     check_recipe_threads(&r[2], 10);
 }
 
+/* Batches whose products are added up near the cells: threads have rows enough for that, of their own or (three threads
+ * and more) shared; or two of them have and four have not. */
+static void check_near_threads(void)
+{
+    static const size_t batches[] = {40, 70};
+    recipe r[RECIPES];
+
+    make_recipes(r, LSTM_F32);
+    for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
+        r[1].net.hidden = 100;
+        r[1].train.batch = batches[k];
+        check_recipe_threads(&r[1], 50);
+    }
+}
+
 /* Products of bfloat16 numbers; each precision shares out its work in the same way. */
 static void check_tiled_threads(void)
 {
     products = LSTM_PRODUCTS_BF16X3;
     most_steps = 4;
     check_threads(LSTM_F32);
+    check_near_threads();
     most_steps = UINT64_MAX;
     products = LSTM_PRODUCTS_REAL;
 }
@@ -663,6 +679,7 @@ static int check_races(void)
     check_threads(LSTM_F32);
     products = LSTM_PRODUCTS_BF16;
     check_threads(LSTM_F32);
+    check_near_threads();
     return tap_done();
 }
 
