@@ -408,42 +408,76 @@ static double squares(const kern_output *p, const real *target)
 
 /* ---- dropout --------------------------------------------------------------------------------------------------- */
 
-#define PHILOX_LANES 16
+#define COUNTERS ((size_t)16) /* at once */
+#define LOW_HALF UINT64_C(0xffffffff)
 
-/* PHILOX_LANES counters at once, in plain loops that the compiler vectorises. Same function as lstm_philox. */
-static void philox_lanes(uint32_t out[4][PHILOX_LANES], uint64_t seed, uint64_t stream, uint64_t first)
+/* 32-bit numbers in the low halves of 64-bit lanes; what is in the high ones does not matter. */
+#if defined(KERN_AVX512)
+typedef uint64_t wide __attribute__((vector_size(64), may_alias));
+INLINE wide low_product(wide x, uint64_t y) { return (wide)_mm512_mul_epu32((__m512i)x, _mm512_set1_epi64((int64_t)y)); }
+#elif defined(KERN_AVX2)
+typedef uint64_t wide __attribute__((vector_size(32), may_alias));
+INLINE wide low_product(wide x, uint64_t y) { return (wide)_mm256_mul_epu32((__m256i)x, _mm256_set1_epi64x((int64_t)y)); }
+#else
+typedef uint64_t wide __attribute__((vector_size(16), may_alias));
+INLINE wide low_product(wide x, uint64_t y) { return (x & LOW_HALF) * y; }
+#endif
+#define WIDE (sizeof(wide) / sizeof(uint64_t))
+
+/* The four words of each of COUNTERS counters from `first` on, each word twice, in both halves. Same function as
+ * lstm_philox. */
+static void philox(uint64_t out[4][COUNTERS], uint64_t seed, uint64_t stream, uint64_t first)
 {
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (size_t i = 0; i < PHILOX_LANES; i++) {
-        out[0][i] = (uint32_t)(first + i);
-        out[1][i] = (uint32_t)((first + i) >> 32);
-        out[2][i] = (uint32_t)stream;
-        out[3][i] = (uint32_t)(stream >> 32);
-    }
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (size_t i = 0; i < PHILOX_LANES; i++) {
-            uint64_t a = (uint64_t)0xD2511F53u * out[0][i], b = (uint64_t)0xCD9E8D57u * out[2][i];
-            uint32_t x1 = out[1][i], x3 = out[3][i];
-            out[0][i] = (uint32_t)(b >> 32) ^ x1 ^ k0;
-            out[1][i] = (uint32_t)b;
-            out[2][i] = (uint32_t)(a >> 32) ^ x3 ^ k1;
-            out[3][i] = (uint32_t)a;
+    for (size_t i = 0; i < COUNTERS; i += WIDE) {
+        wide x0, x2 = (wide){0} + stream, x3 = x2 >> 32;
+        for (size_t lane = 0; lane < WIDE; lane++)
+            x0[lane] = first + i + lane;
+        wide x1 = x0 >> 32;
+        uint64_t k0 = seed & LOW_HALF, k1 = seed >> 32;
+        UNROLL
+        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+            const wide a = low_product(x0, 0xD2511F53u), b = low_product(x2, 0xCD9E8D57u);
+            x0 = b >> 32 ^ x1 ^ k0;
+            x1 = b;
+            x2 = a >> 32 ^ x3 ^ k1;
+            x3 = a;
         }
+        const wide words[4] = {x0, x1, x2, x3};
+        UNROLL
+        for (size_t w = 0; w < 4; w++)
+            *(wide *)(void *)&out[w][i] = (words[w] & LOW_HALF) | words[w] << 32;
+    }
+}
+
+typedef uint64_t four_words __attribute__((vector_size(32)));
+typedef uint32_t eight_halves __attribute__((vector_size(32)));
+typedef int32_t eight_answers __attribute__((vector_size(32)));
+typedef lane_int eight_lanes __attribute__((vector_size(8 * sizeof(real))));
+typedef real eight __attribute__((vector_size(8 * sizeof(real)), may_alias));
+
+/* Eight units of a mask, from four words of which each is there twice. */
+INLINE void drop_eight(real *mask, const uint64_t words[4][COUNTERS], size_t i, uint32_t threshold, real keep_scale)
+{
+    const four_words all = {words[0][i], words[1][i], words[2][i], words[3][i]};
+    const eight_halves shift = {0, 16, 0, 16, 0, 16, 0, 16}, bits = (eight_halves)all >> shift & 0xffff;
+    const eight_answers keep = (eight_answers)(bits >= threshold);
+    const eight scale = (eight){0} + keep_scale;
+    *(eight *)(void *)mask = (eight)(__builtin_convertvector(keep, eight_lanes) & (eight_lanes)scale);
 }
 
 static void dropout(real *mask, size_t rows, size_t units, size_t block, uint64_t seed, uint64_t stream,
                     uint64_t first, uint32_t threshold, real keep_scale)
 {
     const size_t groups = (units + 7) / 8, total = rows * groups;
-    uint32_t bits[4][PHILOX_LANES];
-    for (size_t at = 0; at < total; at += PHILOX_LANES) {
-        philox_lanes(bits, seed, stream, first + at);
-        for (size_t i = 0; i < PHILOX_LANES && at + i < total; i++) {
-            const size_t r = (at + i) / groups, u = (at + i) % groups * 8;
-            real *m = mask + u / NB * block + r * NB + u % NB;
-            for (size_t w = 0; w < 4; w++) {
-                m[2 * w] = (bits[w][i] & 0xffff) < threshold ? 0 : keep_scale;
-                m[2 * w + 1] = (bits[w][i] >> 16) < threshold ? 0 : keep_scale;
+    _Alignas(64) uint64_t words[4][COUNTERS];
+    for (size_t at = 0, r = 0, group = 0; at < total; at += COUNTERS) {
+        philox(words, seed, stream, first + at);
+        for (size_t i = 0; i < COUNTERS && at + i < total; i++) {
+            const size_t u = group * 8;
+            drop_eight(mask + u / NB * block + r * NB + u % NB, words, i, threshold, keep_scale);
+            if (++group == groups) {
+                group = 0;
+                r++;
             }
         }
     }
