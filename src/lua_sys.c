@@ -64,10 +64,11 @@ static int make_one(const char *path)
     struct stat st;
     if (mkdir(path, 0777) == 0)
         return 0;
-    int reason = errno;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    const int reason = errno;
+    const bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
         return 0;
-    errno = reason;
+    errno = there && reason == EEXIST ? ENOTDIR : reason; /* "File exists" would say nothing */
     return -1;
 }
 

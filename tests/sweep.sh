@@ -293,7 +293,7 @@ exits 1 "a metric that is never reported"
 says "the experiment never reported the sweep's metric 'val_lss' (did you mean 'val_loss'?); it reports"
 : >file
 run plain.lua --out=file/x
-exits 1 "a directory that cannot be"; says "cannot write the sweep's files: file: File exists; choose another place by --out=DIR"
+exits 1 "a directory that cannot be"; says "cannot write the sweep's files: file: Not a directory; choose another place by --out=DIR"
 id=$("$program" plain.lua --list --json | sed -n '1s/.*"id": "\([0-9a-f]*\)".*/\1/p')
 echo '{"status": "do' >runs/plain/trials/$id/status.json
 run plain.lua --list
