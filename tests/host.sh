@@ -196,6 +196,29 @@ return lstm.experiment { run = function(cfg) print(cfg.hiden) end, options = { {
 END
 run typo.lua
 exits 1 "an option that the script misspells"; says "typo.lua:2: there is no option 'hiden' (did you mean 'hidden'?)"
+# calls STATEMENT: runs it after a model and a trainer have been made.
+calls() {
+    printf 'local lstm = require "lstm"
+local model = lstm.model { vocab = 3, hidden = 3 }
+local fit = model:trainer { batch = 1, seq = 2 }
+%s\n' "$1" >calls.lua
+    run calls.lua
+}
+calls 'fit:stpe { }'
+exits 1 "a method mistyped"; says "calls.lua:4: attempt to call a nil value (method 'stpe') (did you mean 'step'?)"
+calls 'lstm.modle { }'
+exits 1 "  a function"; says "(field 'modle') (did you mean 'model'?)"
+calls 'lstm.shedule.cosine(1, 2)'
+exits 1 "  a module not yet loaded"; says "(field 'shedule') (did you mean 'schedule'?)"
+calls 'lstm.schedule.cosine(1, 2, 3) lstm.schedule.cosin(1, 2, 3)'
+exits 1 "  a module's function"; says "(field 'cosin') (did you mean 'cosine'?)"
+calls 'return lstm.experiment { run = function(_, run) for step in run:steps(1, fit) do run:lgo(step, {}) end end }'
+exits 1 "  a run's"; says "(method 'lgo') (did you mean 'log'?)"
+calls 'model:step { }'
+exits 1 "another object's method"; says "(method 'step')"
+! grep -q "did you mean" err; result $? "  for which nothing else is suggested"
+calls 'fit:foo { }'
+! grep -q "did you mean" err; result $? "  nor for a name that is near to none"
 printf 'io.open("binary.lua", "wb"):write(string.dump(function() print "loaded" end)):close()' >dump.lua
 run dump.lua
 run binary.lua

@@ -59,6 +59,56 @@ function fault.no_colon(name, given, module)
   end
 end
 
+local classes = {} -- tables of methods of objects that are made of tables
+
+--- Has the names of `methods` suggested for mistyped ones; returns it.
+function fault.class(methods)
+  table.insert(classes, methods)
+  return methods
+end
+
+local function add_names(names, from)
+  for name in pairs(from) do
+    if type(name) == "string" and name:sub(1, 1) ~= "_" then names[name] = true end
+  end
+end
+
+-- What scripts call as object:method().
+local function methods()
+  local names = {}
+  for _, class in ipairs(classes) do add_names(names, class) end
+  for name, meta in pairs(debug.getregistry()) do -- of objects made in C
+    local class = type(name) == "string" and name:find "^lstm%." and type(meta) == "table"
+      and (rawget(meta, "methods") or rawget(meta, "__index"))
+    if type(class) == "table" then add_names(names, class) end
+  end
+  return names
+end
+
+-- What they call as lstm.name() or lstm.module.name().
+local function fields()
+  local names, lstm = {}, package.loaded.lstm
+  add_names(names, lstm)
+  add_names(names, getmetatable(lstm).modules)
+  for _, module in pairs(lstm) do
+    if type(module) == "table" then add_names(names, module) end
+  end
+  return names
+end
+
+-- For "attempt to call a nil value (method 'trianer')": what else was perhaps meant. A name that some other object has
+-- is no slip of the fingers; and among so many names only one with the same first letter is not near by chance.
+local function suggestion(message)
+  local kind, name = message:match "attempt to %l+ a nil value %((%l+) '([%a_][%w_]*)'%)$"
+  local names = kind == "method" and methods() or kind == "field" and package.loaded.lstm and fields()
+  if not names or names[name] then return "" end
+  local options, alike = require "lstm.options", {}
+  for _, known in ipairs(options.keys(names)) do
+    if known:sub(1, 1) == name:sub(1, 1) then table.insert(alike, known) end
+  end
+  return options.suggestion(name, alike)
+end
+
 --- A message handler for xpcall: adds a traceback to defects of ours, or to everything when `always`.
 function fault.handler(always)
   return function(err)
@@ -71,9 +121,9 @@ function fault.handler(always)
     end
     local here = info and is_ours(info) and info.short_src .. ":"
     if always or here and message:sub(1, #here) == here then
-      message = debug.traceback(message, 2)
+      return debug.traceback(message, 2)
     end
-    return message
+    return message .. suggestion(message)
   end
 end
 

@@ -24,6 +24,7 @@ local modules = {
 }
 
 return setmetatable(lstm, {
+  modules = modules,
   __index = function(self, name)
     if not modules[name] then return nil end
     local module = require("lstm." .. name)

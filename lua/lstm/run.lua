@@ -34,7 +34,7 @@ local watch = require "lstm.watch"
 
 local sys = core.sys
 local run = {}
-local methods = {}
+local methods = fault.class {}
 local meta = { __name = "lstm.run", __index = methods }
 
 local smoothing = 0.02 -- weight of a new loss in the smoothed one

@@ -15,7 +15,7 @@
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 
-local stream = {}
+local stream = fault.class {}
 stream.__index = stream
 stream.__name = "lstm.sequences"
 

@@ -59,7 +59,7 @@ end
 
 -- ---- streams ------------------------------------------------------------------------------------------------------
 
-local stream = { __name = "lstm.task_stream" }
+local stream = fault.class { __name = "lstm.task_stream" }
 stream.__index = stream
 
 --- The next batch. Endless when it trains: new ones for ever, or the same `batches` again; else nil after the last.
@@ -130,7 +130,7 @@ end
 
 -- A class whose objects are made of the task's fields.
 local function class(name)
-  local task = { __name = "lstm.task", name = name }
+  local task = fault.class { __name = "lstm.task", name = name }
   task.__index = task
   for part in pairs(part_number) do
     task[part] = function(self, given) return new_stream(self, part, given) end
