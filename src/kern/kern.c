@@ -429,7 +429,7 @@ INLINE wide low_product(wide x, uint64_t y) { return (x & LOW_HALF) * y; }
 static void philox(uint64_t out[4][COUNTERS], uint64_t seed, uint64_t stream, uint64_t first)
 {
     for (size_t i = 0; i < COUNTERS; i += WIDE) {
-        wide x0, x2 = (wide){0} + stream, x3 = x2 >> 32;
+        wide x0 = {0}, x2 = x0 + stream, x3 = x2 >> 32;
         for (size_t lane = 0; lane < WIDE; lane++)
             x0[lane] = first + i + lane;
         wide x1 = x0 >> 32;
