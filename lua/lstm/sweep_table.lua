@@ -27,8 +27,8 @@ local function has(trial, name, label)
   return (value == nil and "-" or options.show(value)) == label
 end
 
--- "1.523 +- 0.004": mean and, of several, standard deviation of the best metric of trials that are done; "2.427 @60" of
--- one that was stopped after 60 steps.
+-- "1.523 +- 0.004": mean and, of several, standard deviation of the best metric of trials that are done; "(2 of 10)" where
+-- others are not; "2.427 @60" of one that was stopped after 60 steps.
 local function cell(list)
   local sum, squares, n, stopped = 0.0, 0.0, 0, ""
   for _, trial in ipairs(list) do
@@ -37,14 +37,14 @@ local function cell(list)
     elseif status.status == "pruned" and status.best then stopped = ("%.4g @%d"):format(status.best, status.step) end
   end
   if n == 0 then return stopped end
-  local mean = sum / n
+  local mean, part = sum / n, n < #list and (" (%d of %d)"):format(n, #list) or ""
   for _, trial in ipairs(list) do
     if trial.status.status == "done" and trial.status.best then squares = squares + (trial.status.best - mean) ^ 2 end
   end
-  if n == 1 then return ("%.4g"):format(mean) end
+  if n == 1 then return ("%.4g%s"):format(mean, part) end
   local deviation = math.sqrt(squares / (n - 1))
   if deviation < 1e-12 * math.abs(mean) then deviation = 0 end -- equal values, but for the rounding of their mean
-  return ("%.4g +- %.2g"):format(mean, deviation)
+  return ("%.4g +- %.2g%s"):format(mean, deviation, part)
 end
 
 -- The trials of a row and column.

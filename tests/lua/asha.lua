@@ -96,13 +96,13 @@ end
 local shown = sweep { experiment = function() end, table = { "lr", "kind" }, seeds = 2, prune = "asha", metric = "loss",
   params = { lr = { 0.1, 10.0, 2.0 }, kind = space.choice { "a", "b" } } }
 local lines = sweep_table.lines(shown, { trial(10.0, "a", "done", 1), trial(10.0, "a", "done", 3), trial(2.0, "a", "pruned", 5, 7),
-  trial(0.1, "b", "done", 0.5), trial(2.0, "b", "failed") })
+  trial(0.1, "b", "done", 0.5), trial(2.0, "b", "failed"), trial(0.1, "a", "done", 4), trial(0.1, "a", "running", 3) })
 tap.is(table.concat(lines, "\n"):gsub(" +", " "), [[
 table best loss, mean and standard deviation over 2 seeds; @60: stopped early, at step 60
  lr kind=a kind=b
- 0.1 0.5
+ 0.1 4 (1 of 2) 0.5
  2 5 @7 
- 10 2 +- 1.4 ]], "mean and deviation by two parameters")
+ 10 2 +- 1.4 ]], "mean and deviation by two parameters, and what of them is done")
 tap.fails(function() sweep { experiment = function() end, params = { lr = grid }, table = { "lrr" } } end,
   "field 'table': no parameter 'lrr' (did you mean 'lr'?)", "a table of what is no parameter")
 
