@@ -165,6 +165,8 @@ exits 0 "  its --help"; prints "usage: lstmrun options.lua [key=value ...]"; pri
 run options.lua rte=1
 exits 2 "  an option mistyped"; says "lstmrun: options.lua: no option 'rte' (did you mean 'rate'?)"
 says ". See: lstmrun options.lua --help"
+run options.lua names="a,$(printf 'b\377')"
+exits 2 "  a value that is not UTF-8"; says "options.lua: option 'names' must be a list of values, each UTF-8 text, got 'a,b"
 run options.lua rate=big
 exits 2 "  a value of the wrong type"; says "options.lua: option 'rate' must be a number, got 'big'"
 run options.lua 4

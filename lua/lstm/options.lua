@@ -108,8 +108,8 @@ function readers.boolean(text)
   return truths[text], "true or false"
 end
 
-function readers.string(text)
-  return text
+function readers.string(text) -- a log and a checkpoint hold it as such
+  return utf8.len(text) and text, "UTF-8 text"
 end
 
 local function kind_of_items(default)
@@ -143,8 +143,9 @@ end
 local function fits(value, default)
   if kind_of(value) ~= kind_of(default) then return false end
   if type(value) == "number" then return math.abs(value) < math.huge end
+  if type(value) == "string" then return utf8.len(value) ~= nil end
   for _, item in ipairs(type(value) == "table" and value or {}) do
-    if kind_of(item) ~= kind_of_items(default) then return false end
+    if kind_of(item) ~= kind_of_items(default) or type(item) == "string" and not utf8.len(item) then return false end
   end
   return true
 end

@@ -33,7 +33,7 @@ tap.ok(assign("names", "") and #cfg.names == 0, "an empty list")
 
 local function refused(key, text, want)
   local ok, message = set:assign(cfg, key, text)
-  tap.ok(ok == nil, key .. "=" .. text .. " is refused")
+  tap.ok(ok == nil, key .. "=" .. format.printable(text) .. " is refused")
   tap.is(message, want, "  saying why")
 end
 refused("hidden", "2.5", "option 'hidden' must be an integer, got '2.5' (its default would be 256.0 in a script that " ..
@@ -45,6 +45,7 @@ refused("lr", "fast", "option 'lr' must be a number, got 'fast'")
 refused("lr", "nan", "option 'lr' must be a number, got 'nan'")
 refused("lr", "1e999", "option 'lr' must be a number, got '1e999'")
 refused("carry", "maybe", "option 'carry' must be true or false, got 'maybe'")
+refused("init", "a\xff", "option 'init' must be UTF-8 text, got 'a\xff'")
 refused("split", "0.9,x", "option 'split' must be a list of values, each a number, got '0.9,x'")
 refused("hiden", "1", "no option 'hiden' (did you mean 'hidden'?)")
 refused("hidden_size", "1", "no option 'hidden_size' (did you mean 'hidden'?)")
