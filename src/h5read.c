@@ -577,6 +577,7 @@ static int fail_empty(const h5read *r, lstm_error *err)
 static int open_and_look(h5read *r, lstm_error *err)
 {
     int result = -1, most = OPEN_TRIES;
+    bool was_empty = false;
     for (int tries = 0; result && tries < most; tries++) {
         struct timespec pause = {0, 20 * 1000 * 1000};
         if (tries)
@@ -593,7 +594,11 @@ static int open_and_look(h5read *r, lstm_error *err)
             fail_empty(r, err);
         if (!r->live)
             break;
-        most = is_empty ? BIRTH_TRIES : OPEN_TRIES;
+        if (is_empty)
+            most = BIRTH_TRIES;
+        else if (was_empty) /* the first commit has come since it was looked at */
+            most = tries + 1 + OPEN_TRIES;
+        was_empty = is_empty;
     }
     return result;
 }
