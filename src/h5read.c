@@ -574,33 +574,29 @@ static int fail_empty(const h5read *r, lstm_error *err)
                              : "empty: nothing was ever committed to it");
 }
 
+/* Tries again while there is a writer. Looks at what is still empty have a number of their own: the first commit may come
+ * after any of them, and is then looked at as often as any other. */
 static int open_and_look(h5read *r, lstm_error *err)
 {
-    int result = -1, most = OPEN_TRIES;
-    bool was_empty = false;
-    for (int tries = 0; result && tries < most; tries++) {
-        struct timespec pause = {0, 20 * 1000 * 1000};
-        if (tries)
-            nanosleep(&pause, NULL);
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    int births = BIRTH_TRIES, opens = OPEN_TRIES;
+    for (;;) {
         *err = (lstm_error){0};
         r->live = h5read_journal_of(r->path) == H5READ_LIVE;
         h5_enter();
-        result = look_carefully(r, err);
+        const int result = look_carefully(r, err);
         if (result)
             forget(r);
         h5_leave();
-        const bool is_empty = result && h5txn_never_committed(r->path);
+        if (!result)
+            return 0;
+        const bool is_empty = h5txn_never_committed(r->path);
         if (is_empty)
             fail_empty(r, err);
-        if (!r->live)
-            break;
-        if (is_empty)
-            most = BIRTH_TRIES;
-        else if (was_empty) /* the first commit has come since it was looked at */
-            most = tries + 1 + OPEN_TRIES;
-        was_empty = is_empty;
+        if (!r->live || (is_empty ? --births : --opens) == 0)
+            return -1;
+        nanosleep(&pause, NULL);
     }
-    return result;
 }
 
 h5read *h5read_open_group(const char *path, const char *group, lstm_error *err)
