@@ -140,18 +140,19 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
  * those of inputs are better used for many time steps at once; an RNN's piece is wider than the place. */
 static bool near(const team *me) { return tiled(me) && me->y->gates == PANEL && me->r1 - me->r0 >= 2 * TILE_SIDE; }
 
-/* Products of a piece, and then its gates: [this thread's rows][4][NB]. */
-static real *gates_of(const team *me, const team_piece *p, size_t l, size_t t)
+/* Gates of the units from block g on at time t, for this thread's rows: [rows][4][NB]. */
+static real *gates_of(const team *me, size_t l, size_t t, size_t g)
 {
-    const size_t B = me->tr->config.batch, row = PANEL * NB;
-    return (real *)me->tr->layer[l].z + t * gate_step(me) + (p->panel * B + me->r0) * row + p->first * NB;
+    const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+    return (real *)me->tr->layer[l].z + t * gate_step(me) + (panel * me->tr->config.batch + me->r0) * PANEL * NB + lane;
 }
 
-static real *products_of(const team *me, const team_piece *p, size_t l, size_t t)
+/* Where their products are before that. */
+static real *products_of(const team *me, size_t l, size_t t, size_t g)
 {
     if (near(me))
         return (real *)me->tr->near + (me->g0 * me->tr->config.batch + me->r0) * PANEL * NB;
-    return gates_of(me, p, l, t);
+    return gates_of(me, l, t, g);
 }
 
 /* z (+)= x W^T at one time step, for the gates of a piece's units and this thread's rows. x: blocks of k numbers. */
@@ -189,8 +190,7 @@ static void cell(const team *me, size_t l, size_t t, size_t g, const real *z)
     if (me->y->gates == 4)
         me->kern->lstm_forward(&(kern_lstm_forward){.rows = me->r1 - me->r0,
                                                     .z = z,
-                                                    .gates = (real *)w->z + t * gate_step(me) +
-                                                             (panel * B + me->r0) * row,
+                                                    .gates = gates_of(me, l, t, g),
                                                     .bias = bias,
                                                     .table = table,
                                                     .ids = ids,
@@ -220,11 +220,13 @@ static void input_products(const team *me, size_t l)
     for (size_t from = 0; from < steps; from += times)
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
-            for (size_t t = from; t < from + times && t < steps; t++)
+            for (size_t t = from; t < from + times && t < steps; t++) {
+                real *z = gates_of(me, l, t, p.panel * width + p.first);
                 if (tiled(me))
-                    REAL_NAME(tiled_input_gates)(me, &p, l, t, gates_of(me, &p, l, t));
+                    REAL_NAME(tiled_input_gates)(me, &p, l, t, z);
                 else
-                    gate_product(me, &p, gates_of(me, &p, l, t), (const real *)w->x + t * x_step, weight, w->k, false);
+                    gate_product(me, &p, z, (const real *)w->x + t * x_step, weight, w->k, false);
+            }
         }
 }
 
@@ -271,9 +273,10 @@ static void layer(const team *me, size_t l)
     for (size_t t = 0; t < me->tr->steps; t++) {
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
-            real *z = products_of(me, &p, l, t);
+            const size_t first = p.panel * width + p.first;
+            real *z = products_of(me, l, t, first);
             recurrent_product(me, &p, l, t, z);
-            cells(me, l, t, p.panel * width + p.first, p.blocks, z);
+            cells(me, l, t, first, p.blocks, z);
         }
         if (!me->by_rows)
             team_barrier(me);

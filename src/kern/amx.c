@@ -45,6 +45,8 @@ bool kern_amx_usable(void)
 
 /* ---- the product ------------------------------------------------------------------------------------------------- */
 
+#define TILE_ROW (TILE_DEPTH * sizeof(uint16_t)) /* bytes */
+
 /* LDTILECFG's operand: palette 1, all eight tiles 16 rows of 64 bytes. */
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -56,7 +58,7 @@ void kern_amx_begin(void)
 {
     _Alignas(64) tile_config c = {.palette = 1};
     for (size_t i = 0; i < 8; i++) {
-        c.row_bytes[i] = TILE_DEPTH * sizeof(uint16_t);
+        c.row_bytes[i] = TILE_ROW;
         c.rows[i] = TILE_SIDE;
     }
     FROM_MEMORY;
@@ -69,7 +71,6 @@ void kern_amx_end(void) { _tile_release(); }
 #define TILE_ZERO(i) _tile_zero(i)
 #define TILE_LOAD(i, from, row) _tile_loadd(i, from, (row) * sizeof(float))
 #define TILE_STORE(i, to, row) _tile_stored(i, to, (row) * sizeof(float))
-#define TILE_ROW (TILE_DEPTH * sizeof(uint16_t))
 #define TILE_KEEP(i, from) _tile_loadd(i, from, TILE_ROW)
 #define TILE_PASS(i, from) _tile_stream_loadd(i, from, TILE_ROW)
 #define TILE_DOT(i, a, b, rows) _tile_dpbf16ps(i, a, b)

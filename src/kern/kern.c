@@ -414,10 +414,16 @@ static double squares(const kern_output *p, const real *target)
 /* 32-bit numbers in the low halves of 64-bit lanes; what is in the high ones does not matter. */
 #if defined(KERN_AVX512)
 typedef uint64_t wide __attribute__((vector_size(64), may_alias));
-INLINE wide low_product(wide x, uint64_t y) { return (wide)_mm512_mul_epu32((__m512i)x, _mm512_set1_epi64((int64_t)y)); }
+INLINE wide low_product(wide x, uint64_t y)
+{
+    return (wide)_mm512_mul_epu32((__m512i)x, _mm512_set1_epi64((int64_t)y));
+}
 #elif defined(KERN_AVX2)
 typedef uint64_t wide __attribute__((vector_size(32), may_alias));
-INLINE wide low_product(wide x, uint64_t y) { return (wide)_mm256_mul_epu32((__m256i)x, _mm256_set1_epi64x((int64_t)y)); }
+INLINE wide low_product(wide x, uint64_t y)
+{
+    return (wide)_mm256_mul_epu32((__m256i)x, _mm256_set1_epi64x((int64_t)y));
+}
 #else
 typedef uint64_t wide __attribute__((vector_size(16), may_alias));
 INLINE wide low_product(wide x, uint64_t y) { return (x & LOW_HALF) * y; }
