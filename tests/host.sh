@@ -220,7 +220,8 @@ calls 'model:step { }'
 exits 1 "another object's method"; says "(method 'step')"
 ! grep -q "did you mean" err; result $? "  for which nothing else is suggested"
 calls 'fit:foo { }'
-! grep -q "did you mean" err; result $? "  nor for a name that is near to none"
+exits 1 "a method that is near to none"; says "(method 'foo')"
+! grep -q "did you mean" err; result $? "  for which nothing is suggested"
 printf 'io.open("binary.lua", "wb"):write(string.dump(function() print "loaded" end)):close()' >dump.lua
 run dump.lua
 run binary.lua

@@ -113,7 +113,11 @@ one_line; says "nothing was ever committed"
 if flock unborn/log.h5.journal true 2>/dev/null; then
     cp unborn/* newborn
     flock newborn/log.h5.journal sh -c 'sleep 1.5; cp runs/done/log.h5 newborn/new; mv newborn/new newborn/log.h5' &
-    while flock -n newborn/log.h5.journal true; do sleep 0.02; done
+    i=0
+    while flock -n newborn/log.h5.journal true && [ $i -lt 100 ]; do
+        sleep 0.02
+        i=$((i + 1))
+    done
     log ls newborn
     exits 0 "ls of a run that has just begun waits for its first commit"
     wait
