@@ -25,8 +25,12 @@ local step = from.step and (", step %d"):format(from.step) or ""
 io.stderr:write(("%s%s, %s\n"):format(from.path, step, model.config.precision))
 
 if cfg.prime == "" then cfg.prime = from.config.prime or model.vocab:symbol(0) end
+io.stdout:setvbuf "no" -- every symbol is seen as soon as it is written
 for k = 0, cfg.texts - 1 do
-  print(model:sample {
+  io.write(cfg.prime)
+  model:sample {
     prime = cfg.prime, length = cfg.length, temperature = cfg.temperature, top_k = cfg.top_k, seed = cfg.seed + k,
-  })
+    each = function(symbol) return io.write(symbol) ~= nil end, -- no more, when a disk is full
+  }
+  io.write "\n"
 end

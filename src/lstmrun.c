@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,19 @@ static void hold_standard_descriptors(void)
         close(fd);
 }
 
+/* What a script printed may still be on its way, and a script need not look at what io.write returns. Where a pipe has
+ * no reader any more, or a terminal is gone, nobody misses it. */
+static int check_output(int status)
+{
+    struct pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP))
+        return status;
+    const int failed = complain("cannot write all of standard output; is a disk full?");
+    return status != EXIT_SUCCESS ? status : failed;
+}
+
 int main(int argc, char **argv)
 {
     static places p;
@@ -161,5 +175,5 @@ int main(int argc, char **argv)
     else
         status = complain(lua_tostring(L, -1) ? lua_tostring(L, -1) : "unknown error");
     lua_close(L);
-    return status;
+    return check_output(status);
 }

@@ -246,9 +246,12 @@ int lua_sample(lua_State *L);           /* model:sample{...} */
 int lua_model_evaluate(lua_State *L);   /* model:evaluate(source, options) */
 int lua_trainer_evaluate(lua_State *L); /* fit:evaluate(source, options) */
 
-/* An inference trainer of the model at stack index `model`, with batch, seq, loss_at and threads of `like`, kept and
- * used again: pushes and returns it. Its state is zero. */
-lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config *like, const char *function);
+/* An inference trainer of the model at stack index `model`, with batch, seq, loss_at and threads of `like`: pushes and
+ * returns it. Its state is zero. It belongs to the caller alone, who may call functions of the script, until it is given
+ * back to be used again; when an error is raised in between, it is left to the collector. */
+lua_trainer *lua_worker_take(lua_State *L, int model, const lstm_trainer_config *like, const char *function);
+/* Pops the worker and keeps it with its model. */
+void lua_worker_give_back(lua_State *L, int model);
 
 /* Streams of lstm_uniform and lstm_normal that the binding draws from. */
 enum { LUA_RANDOM_TENSOR = 1, LUA_RANDOM_SAMPLE };

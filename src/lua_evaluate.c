@@ -17,35 +17,56 @@ static bool is_like(const lua_trainer *t, const lstm_trainer_config *like)
 }
 
 /* A model keeps two: one for sampling, and the one it was last evaluated with. */
-lua_trainer *lua_worker_push(lua_State *L, int model, const lstm_trainer_config *like, const char *function)
+static lua_Integer slot_of(const lstm_trainer_config *like)
 {
-    lua_Integer slot = like->batch == 1 && like->seq == 1 ? 1 : 2;
+    return lstm_whole_batch(like) == 1 && like->seq == 1 ? 1 : 2;
+}
+
+static lua_trainer *push_worker(lua_State *L, int model, const lstm_trainer_config *like, const char *function)
+{
+    lua_args a = { L, function, 1, 0, "" };
+    lstm_trainer_config config;
+    lstm_trainer_defaults(&config);
+    config.batch = like->batch;
+    config.seq = like->seq;
+    config.threads = like->threads;
+    config.inference = true;
+    config.loss_at = like->loss_at;
+    config.reduction = LSTM_SUM;
+    config.carry = false;
+    lua_group_share(L, &config); /* or each process does all of it, when there are fewer rows */
+    return lua_trainer_push(L, model, &config, &a);
+}
+
+lua_trainer *lua_worker_take(lua_State *L, int model, const lstm_trainer_config *like, const char *function)
+{
     model = lua_absindex(L, model);
     lua_getiuservalue(L, model, LUA_MODEL_WORKERS);
-    lua_rawgeti(L, -1, slot);
+    lua_rawgeti(L, -1, slot_of(like));
+    lua_pushnil(L);
+    lua_rawseti(L, -3, slot_of(like));
+    lua_remove(L, -2);
     lua_trainer *worker = luaL_testudata(L, -1, LUA_TRAINER);
     if (worker == NULL || worker->owner.closed != NULL || !is_like(worker, like)) {
-        lua_args a = { L, function, 1, 0, "" };
-        lstm_trainer_config config;
-        lstm_trainer_defaults(&config);
-        config.batch = like->batch;
-        config.seq = like->seq;
-        config.threads = like->threads;
-        config.inference = true;
-        config.loss_at = like->loss_at;
-        config.reduction = LSTM_SUM;
-        config.carry = false;
-        lua_group_share(L, &config); /* or each process does all of it, when there are fewer rows */
         if (worker != NULL)
             lua_trainer_close(L, worker, "closed trainer");
-        worker = lua_trainer_push(L, model, &config, &a);
-        lua_replace(L, -2);
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, -3, slot);
+        lua_pop(L, 1);
+        worker = push_worker(L, model, like, function);
     }
-    lua_replace(L, -2);
     lstm_trainer_reset(worker->trainer);
     return worker;
+}
+
+void lua_worker_give_back(lua_State *L, int model)
+{
+    lua_trainer *worker = lua_touserdata(L, -1);
+    lua_getiuservalue(L, model, LUA_MODEL_WORKERS);
+    lua_insert(L, -2);
+    if (worker->owner.closed == NULL)
+        lua_rawseti(L, -2, slot_of(lstm_trainer_settings(worker->trainer)));
+    else
+        lua_pop(L, 1);
+    lua_pop(L, 1);
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------------------------- */
@@ -201,12 +222,14 @@ static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
     use_own_stream(L, &a, 2, s);
     evaluation e = { .L = L, .function = "evaluate" };
     const lstm_trainer_config like = { .batch = s.batch, .seq = s.seq, .loss_at = loss_at, .threads = fit->threads };
-    e.trainer = lua_worker_push(L, model, &like, "evaluate");
+    e.trainer = lua_worker_take(L, model, &like, "evaluate");
     e.worker = lua_gettop(L);
     e.trainer->carry = LUA_CARRY_AUTO;
     if (lua_args_has(&a, "carry"))
         e.trainer->carry = lua_args_boolean(&a, "carry", true) ? LUA_CARRY_ON : LUA_CARRY_OFF;
     add_source(&e, 2);
+    lua_settop(L, e.worker);
+    lua_worker_give_back(L, model);
     if (!(e.weight > 0))
         lua_args_error(L, "evaluate", 1, "at least one batch expected, got none");
     lua_pushnumber(L, e.loss / (e.weight * (m.loss == LSTM_LOSS_MSE ? (double)m.outputs : 1)));

@@ -3,7 +3,8 @@
  * lua_sample.c - a model writes: model:sample{...}.
  *
  * Runs in a workspace of its own (one row, one time step), so that training is never disturbed. Random number k of a
- * seed picks symbol k: the same seed gives the same text, on any machine.
+ * seed picks symbol k: the same seed gives the same text, on any machine. The script's function `each`, and finalizers,
+ * may close the model meanwhile.
  */
 #include <string.h>
 
@@ -11,7 +12,9 @@
 
 typedef struct sampler {
     lua_State *L;
-    lstm_trainer *trainer; /* of a worker, which the stack holds */
+    lua_trainer *worker; /* which the stack holds */
+    const lstm_vocab *vocab; /* of what is written, which the stack holds; NULL: ids are written */
+    int each;                /* stack index: the script's function, or nil */
     double temperature;
     size_t top_k, outputs;
     uint64_t seed;
@@ -27,11 +30,13 @@ static void feed(sampler *s, int32_t id)
     lstm_error err;
     double loss;
     lua_let_interrupt(s->L);
-    if (lstm_trainer_forward(s->trainer, &batch, false, &loss, &err) != 0 ||
-        lstm_trainer_tensor(s->trainer, LSTM_LOGITS, 0, &logits, &err) != 0)
+    lua_owner_recheck(s->L, &s->worker->owner, "sample");
+    lstm_trainer *trainer = s->worker->trainer;
+    if (lstm_trainer_forward(trainer, &batch, false, &loss, &err) != 0 ||
+        lstm_trainer_tensor(trainer, LSTM_LOGITS, 0, &logits, &err) != 0)
         lua_raise(s->L, "sample: %s", err.message);
     lua_tensor_read(&logits, 0, s->outputs, s->logits);
-    lstm_trainer_carry(s->trainer);
+    lstm_trainer_carry(trainer);
     s->fed = true;
 }
 
@@ -45,20 +50,43 @@ static int32_t choose(sampler *s, size_t k)
     return (int32_t)choice;
 }
 
-/* ids[0 .. primed) are given, ids[primed .. primed+length) are written. Without a prime, `start` is fed. */
-static void write_ids(sampler *s, int32_t *ids, size_t primed, size_t length, int32_t start)
+/* each(symbol, k) for the k-th symbol written; whether to go on. */
+static bool goes_on(const sampler *s, const int32_t *id, size_t k)
+{
+    lua_State *L = s->L;
+    if (lua_isnil(L, s->each))
+        return true;
+    lua_pushvalue(L, s->each);
+    if (s->vocab != NULL)
+        lua_vocabulary_push_text(L, s->vocab, id, 1, "sample");
+    else
+        lua_pushinteger(L, *id);
+    lua_pushinteger(L, (lua_Integer)k);
+    lua_call(L, 2, 1);
+    bool ends = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return !ends;
+}
+
+/* ids[0 .. primed) are given; from ids[primed] on at most `length` are written: how many. Without a prime, `start` is
+ * fed. */
+static size_t write_ids(sampler *s, int32_t *ids, size_t primed, size_t length, int32_t start)
 {
     if (length == 0)
-        return;
+        return 0;
     if (primed == 0)
         feed(s, start);
     for (size_t k = 0; k < primed; k++)
         feed(s, ids[k]);
     for (size_t k = 0; k < length; k++) {
-        ids[primed + k] = choose(s, k);
+        int32_t *id = ids + primed + k;
+        *id = choose(s, k);
+        if (!goes_on(s, id, k + 1))
+            return k + 1;
         if (k + 1 < length)
-            feed(s, ids[primed + k]);
+            feed(s, *id);
     }
+    return length;
 }
 
 /* The id that stands for symbols of the prime that the vocabulary lacks; -1: they are an error. */
@@ -128,7 +156,8 @@ static void check_tokens(lua_State *L, const lstm_model_config *c)
 
 int lua_sample(lua_State *L)
 {
-    static const char *const names[] = { "prime", "length", "temperature", "top_k", "greedy", "seed", "unknown", NULL };
+    static const char *const names[] = { "prime", "length", "temperature", "top_k", "greedy", "seed", "unknown", "each",
+                                        NULL };
     lua_model *m = lua_model_check(L, 1, "sample");
     lstm_model_config c = *lstm_model_settings(m->model);
     lua_settop(L, 2);
@@ -145,12 +174,17 @@ int lua_sample(lua_State *L)
     const lstm_vocab *vocab = lua_vocabulary_of(L, -1);
     int32_t *ids = push_prime(L, &a, vocab, c.vocab, length, &primed);
     s.logits = lua_newuserdatauv(L, s.outputs * sizeof *s.logits, 0);
-    s.trainer = lua_worker_push(L, 1, &(lstm_trainer_config){ .batch = 1, .seq = 1 }, "sample")->trainer;
-    write_ids(&s, ids, primed, length, start_symbol(vocab));
+    if (lua_getfield(L, a.table, "each") != LUA_TNIL && !lua_isfunction(L, -1))
+        lua_args_field_error(&a, "each", "function expected, got %s", lua_args_got(L, -1));
+    s.each = lua_gettop(L);
     lua_getfield(L, a.table, "prime");
-    if (vocab == NULL || lua_istable(L, -1) || lua_tensor_is(L, -1))
+    s.vocab = lua_istable(L, -1) || lua_tensor_is(L, -1) ? NULL : vocab;
+    s.worker = lua_worker_take(L, 1, &(lstm_trainer_config){ .batch = 1, .seq = 1 }, "sample");
+    length = write_ids(&s, ids, primed, length, start_symbol(vocab));
+    lua_worker_give_back(L, 1);
+    if (s.vocab == NULL)
         push_list(L, ids, primed + length);
     else
-        lua_vocabulary_push_text(L, vocab, ids, primed + length, "sample");
+        lua_vocabulary_push_text(L, s.vocab, ids, primed + length, "sample");
     return 1;
 }

@@ -292,6 +292,9 @@ run write from=whole prime="line " length=30
 cmp -s out written; result $? "  the same network and seed: the same text"
 run write from=whole/checkpoint-latest.h5 texts=2 seed=5 precision=bf16
 exits 0 "  by a checkpoint, in another precision"; says "whole/checkpoint-latest.h5, step 12, bf16"
+"$program" write from=whole length=5 >/dev/full 2>err
+[ $? -eq 1 ] && grep -qx "lstmrun: cannot write all of standard output; is a disk full?" err
+result $? "  onto a full disk"
 run write from=nowhere
 exits 1 "  without one"; says "cannot load nowhere: No such file or directory"
 

@@ -282,6 +282,7 @@ local wrong = {
     "field 'unknown': 'error' or a symbol of the vocabulary expected, got 'Q'" },
   { "model:sample { prime = 12 }", "field 'prime': string or list of ids expected, got 12" },
   { "model:sample { prime = { 1, 99 } }", "field 'prime', element [2]", "got 99" },
+  { "model:sample { each = 'no' }", "field 'each': function expected, got 'no'" },
   { "model:sample { top_p = 0.9 }", "unknown field 'top_p', did you mean 'top_k'?" },
   { "plain:sample { prime = 'a' }", "field 'prime': list of ids expected (the model has no vocabulary), got 'a'" },
   { "dense:sample { length = 3 }", "does not go from tokens to tokens" },

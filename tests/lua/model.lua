@@ -188,6 +188,27 @@ local ids = model:sample { prime = text.vocab:encode "the ", length = 100, seed 
 tap.is(text.vocab:decode(ids), sample, "ids in, ids out")
 local numbered <close> = lstm.model { vocab = 9, hidden = 4 }
 tap.is(#numbered:sample { prime = { 1, 2 }, length = 5 }, 7, "a model without vocabulary samples ids")
+local pieces, places = {}, {}
+local whole = model:sample { prime = "the ", length = 100, seed = 3, each = function(symbol, k)
+  pieces[#pieces + 1], places[#places + 1] = symbol, k
+end }
+tap.ok(whole == sample and "the " .. table.concat(pieces) == sample, "'each' gets every symbol that is written")
+tap.ok(places[1] == 1 and places[100] == 100, "  and which one it is")
+local line = model:sample { prime = "the ", length = 100, seed = 3, each = function(_, k) return k < 7 end }
+tap.is(line, sample:sub(1, 11), "  and ends the text with false")
+pieces = {}
+model:sample { prime = text.vocab:encode "the ", length = 5, seed = 3, each = function(id) table.insert(pieces, id) end }
+tap.is(text.vocab:decode(pieces), sample:sub(5, 9), "  ids, where ids are wanted")
+local inner
+whole = model:sample { prime = "the ", length = 100, seed = 3, each = function(_, k)
+  if k == 50 then inner = model:sample { prime = "the ", length = 100, seed = 4 } end
+end }
+tap.ok(whole == sample and inner == model:sample { prime = "the ", length = 100, seed = 4 }, "  and may sample, too")
+tap.fails(function() model:sample { each = function() error("enough", 0) end } end, { "enough" }, "an error in 'each'")
+tap.is(model:sample { prime = "the ", length = 100, seed = 3 }, sample, "  leaves nothing behind")
+local closing = lstm.model { vocab = text.vocab, hidden = 3 }
+tap.fails(function() closing:sample { each = function() closing:close() end } end,
+  { "attempt to call 'sample' on a trainer whose model was closed" }, "'each' closes the model")
 tap.is(model.vocab, text.vocab, "the model keeps its vocabulary")
 text:close()
 tap.is(model:sample { prime = "the ", length = 100, seed = 3 }, sample, "even when the text is closed")

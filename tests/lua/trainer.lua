@@ -272,6 +272,15 @@ do
   -- Chunks of another length add up the same terms in another order: equal to rounding.
   tap.near(model:evaluate(text, { seq = 50 }), loss, 1e-13, "its result does not depend on the length of chunks")
   local list = { { ids = { 1, 2 }, targets = { 2, 3 } }, { ids = { 3, 4, 5 }, targets = { 4, 5, 6 } } }
+  local inner
+  local again = fit:evaluate({ batches = #list, next = coroutine.wrap(function()
+    for _, batch in ipairs(list) do
+      inner = fit:evaluate(text)
+      coroutine.yield(batch)
+    end
+  end) }, { carry = true })
+  tap.ok(again == fit:evaluate(list, { carry = true }) and inner == loss,
+    "a source may evaluate, too, while it is evaluated")
   local mean, n = fit:evaluate(list)
   tap.is(n, 5.0, "a list of batches")
   tap.near(mean, (fit:evaluate(list[1]) * 2 + fit:evaluate(list[2]) * 3) / 5, 1e-13, "weighs positions, not batches")
