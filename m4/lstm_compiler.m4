@@ -14,7 +14,7 @@ AS_VAR_POPDEF([cache])])
 
 # LSTM_WARNINGS
 # Sets WARN_CFLAGS. Warnings are errors only for those who ask (--enable-werror): a newer compiler's new warning must
-# not break a user's build.
+# not break a user's build. They also get to see conversions that lose something, but for those of the sign.
 AC_DEFUN([LSTM_WARNINGS],
 [AC_ARG_ENABLE([werror],
     [AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors (for developers)])],
@@ -22,7 +22,10 @@ AC_DEFUN([LSTM_WARNINGS],
 LSTM_CHECK_CFLAGS([-Wall -Wextra], [WARN_CFLAGS="-Wall -Wextra"])
 AS_IF([test "x$OPENMP_CFLAGS" = x],
     [LSTM_CHECK_CFLAGS([-Wno-unknown-pragmas], [WARN_CFLAGS="$WARN_CFLAGS -Wno-unknown-pragmas"])])
-AS_IF([test "x$enable_werror" = xyes], [WARN_CFLAGS="$WARN_CFLAGS -Werror"])
+AS_IF([test "x$enable_werror" = xyes],
+    [WARN_CFLAGS="$WARN_CFLAGS -Werror"
+     LSTM_CHECK_CFLAGS([-Wconversion -Wno-sign-conversion],
+         [WARN_CFLAGS="$WARN_CFLAGS -Wconversion -Wno-sign-conversion"])])
 AC_SUBST([WARN_CFLAGS])])
 
 # LSTM_STRICT_ARITHMETIC

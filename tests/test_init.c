@@ -203,7 +203,7 @@ static void check_orthogonal(lstm_model *m, const char *name, size_t gates, size
     bool exact = lstm_model_settings(m)->type == LSTM_F64;
 
     for (size_t g = 0; g < gates; g++)
-        worst = fmax(worst, gram_error(v + g * rows * cols, rows, cols, gain ? gain : 1));
+        worst = fmax(worst, gram_error(v + g * rows * cols, rows, cols, gain != 0 ? gain : 1));
     tap_ok(worst < (exact ? 1e-12 : 1e-5), "orthogonal(%g) %s %s: W W' = I within %.1e", gain,
            exact ? "float64" : "float32", name, worst);
     if (gates > 1)

@@ -269,7 +269,7 @@ static void test_records(void)
         want[24 + k] = k / 2 * 8 + k % 2;
     tap_ok(reads(path, "activations/f", 36, want), "values, and NaN where a record is smaller");
     for (int k = 0; k < 36; k++)
-        want[k] = k < 12 ? 100 * (k / 6) + k % 6 / 2 * 8 + k % 2 : NAN;
+        want[k] = k < 12 ? (float)(100 * (k / 6) + k % 6 / 2 * 8 + k % 2) : NAN;
     tap_ok(reads(path, "activations/g", 36, want), "layers are stacked; records that were not logged are NaN");
     tap_ok(READS(path, "activations/time_size", {3, 1, 3}) && READS(path, "activations/layer_size", {2, 2, 1}),
            "actual sizes");
