@@ -284,6 +284,9 @@ exits 0 "text, adding and copying"; prints "6 done"; matches "^ +seq +task=text 
 sweep empty 'params = { hidden = {} }'
 run empty.lua
 exits 1 "an empty space"; says "empty.lua: bad argument #1 to 'sweep' (field 'params': 'hidden' needs a list of values"
+sweep holes 'params = { hidden = { 4, typo, 8 } }'
+run holes.lua
+exits 1 "a list with a hole"; says "(field 'params': 'hidden': a list of values expected, entry 2 is nil: is a name mistyped?)"
 sweep unknown 'params = { hiden = { 1 } }'
 run unknown.lua
 exits 1 "an unknown parameter"; says "experiment 'tiny' has no option 'hiden' (did you mean 'hidden'?)"

@@ -197,14 +197,21 @@ local function add(set, entry)
   set.named[name] = option
 end
 
---- A sentence about a value that is no list, as { hidden = 128 } is none; nil when it is one. of: what the list is of.
+--- A sentence about a value that is no list, as { hidden = 128 } and { 4, nil, 8 } are none; nil when it is one. of: what
+-- the list is of.
 function options.no_list(value, of)
   if type(value) ~= "table" then return ("a list of %s expected, got %s"):format(of, type(value)) end
+  local count, last = 0, 0
   for key in pairs(value) do
-    if math.type(key) ~= "integer" or key < 1 or key > #value then
+    if math.type(key) ~= "integer" or key < 1 then
       return ("a list of %s expected, got a field '%s'"):format(of, tostring(key))
     end
+    count, last = count + 1, math.max(last, key)
   end
+  if count == last then return nil end
+  local hole = 1
+  while value[hole] ~= nil do hole = hole + 1 end
+  return ("a list of %s expected, entry %d is nil: is a name mistyped?"):format(of, hole)
 end
 
 --- A set from a list of { name, default, help }; nil and a sentence when the list is wrong.

@@ -53,6 +53,8 @@ end
 --- The values of a list: in a grid all of them, at random any of them. So does a plain list.
 function space.choice(values)
   if type(values) ~= "table" or #values == 0 then wrong("choice", 1, "list of values expected", values) end
+  local problem = options.no_list(values, "values")
+  if problem then fault.mistake(("bad argument #1 to 'choice' (%s)"):format(problem)) end
   return make { kind = "choice", values = table.move(values, 1, #values, 1, {}) }
 end
 
@@ -128,7 +130,7 @@ end
 --- A space from what a script may write for one: a space, or a list; nil for anything else.
 function space.of(value)
   if space.is(value) then return value end
-  if type(value) == "table" and #value > 0 then return space.choice(value) end
+  if not options.no_list(value, "values") and #value > 0 then return space.choice(value) end
 end
 
 --- The value for u in [0, 1).

@@ -52,6 +52,11 @@ local function has_type(value, kinds)
   return false
 end
 
+local function check_list(field, value, of)
+  local problem = options.no_list(value, of)
+  if problem then wrong(field, "%s", problem) end
+end
+
 local function check_fields(given)
   if type(given) ~= "table" then
     fault.mistake("bad argument #1 to 'sweep' (table expected, got " .. type(given) .. ")")
@@ -67,6 +72,10 @@ local function check_fields(given)
   for _, needed in ipairs { "experiment", "params" } do
     if given[needed] == nil then wrong(needed, "needed, got nil") end
   end
+  for field, of in pairs { options = "{ name, default, help }", metrics = "names", table = "names" } do
+    if given[field] then check_list(field, given[field], of) end
+  end
+  if type(given.seeds) == "table" then check_list("seeds", given.seeds, "whole numbers") end
 end
 
 local function check_name(name)
@@ -215,6 +224,7 @@ end
 local function pairs_of(params)
   local list = {}
   if params[1] ~= nil then
+    check_list("params", params, "{ \"name\", values }")
     for i, pair in ipairs(params) do
       if type(pair) ~= "table" or type(pair[1]) ~= "string" then
         wrong("params", "entry %d must be { \"name\", values }", i)
@@ -265,6 +275,8 @@ local function make_params(self, params)
     local given = space.of(values)
     if type(values) == "function" then
       derived[#derived + 1] = { name = name, derive = values }
+    elseif not given and type(values) == "table" and next(values) ~= nil then
+      wrong("params", "'%s': %s", name, options.no_list(values, "values"))
     elseif not given then
       wrong("params", "'%s' needs a list of values, a space or a function, got %s", name,
         type(values) == "table" and "an empty list" or tostring(values))
@@ -281,6 +293,7 @@ end
 
 local function make_list(self, params)
   if #params == 0 then wrong("params", "there is nothing to try: the list is empty") end
+  check_list("params", params, "tables { name = value, ... }")
   for i, values in ipairs(params) do
     if type(values) ~= "table" then wrong("params", "entry %d must be a table { name = value, ... }", i) end
     local point = {}

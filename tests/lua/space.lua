@@ -34,6 +34,7 @@ tap.fails(function() space.uniform("a", 1) end, "number expected, got a", "a bou
 tap.fails(function() space.loguniform(0, 1) end, "positive number expected, got 0", "the logarithm of 0")
 tap.fails(function() space.int(1, 2.5) end, "whole number expected, got 2.5", "half a whole number")
 tap.fails(function() space.choice {} end, "list of values expected", "nothing to choose from")
+tap.fails(function() space.choice { 4, nil, 8 } end, "a list of values expected, entry 2 is nil", "a choice with a hole")
 tap.fails(function() space.when(true, { 1 }) end, "function expected", "a condition that is none")
 
 local function square(x) return x * x end
@@ -128,6 +129,12 @@ refused({ parms = {} }, "field 'parms': unknown field (did you mean 'params'?)",
 refused({ params = {} }, "field 'params': there is nothing to try", "an empty space")
 refused({ params = { hidden = {} } }, "'hidden' needs a list of values, a space or a function, got an empty list",
   "an empty list")
+refused({ params = { hidden = { nil, 8 } } }, "'hidden': a list of values expected, entry 1 is nil: is a name mistyped?",
+  "a list with a hole")
+refused({ params = { { "hidden", { 1 } }, nil, { "lr", { 1 } } } }, "field 'params': a list of { \"name\", values } expected",
+  "parameters with a hole")
+refused({ method = "list", params = { { hidden = 1 }, nil, { hidden = 2 } } }, "entry 2 is nil", "configurations with a hole")
+refused({ seeds = { 1, nil, 3 } }, "field 'seeds': a list of whole numbers expected, entry 2 is nil", "seeds with a hole")
 refused({ params = { hiden = { 1 } } }, "experiment 'e' has no option 'hiden' (did you mean 'hidden'?)",
   "an unknown parameter")
 refused({ experiment = task, params = { n = { 1 } }, fixed = { preset = "lang" } },
@@ -138,8 +145,11 @@ refused({ params = { lr = space.uniform(0, 1) } }, "'lr' is uniform, of which a 
 refused({ trials = 5 }, "field 'trials': only with method 'random', 'halton', 'asha' or 'optuna'; 'grid' tries all",
   "a number of trials of what has its own")
 refused({ metrics = { "right" } }, "field 'metrics': only for an experiment that is a function", "metrics of an experiment")
-local own = sweep { experiment = run, params = { bias = { 0, 0.5 }, { "gain", { 1, 2 } } }, metrics = { "right" } }
+refused({ experiment = run, params = { bias = { 0 }, { "gain", { 1 } } } }, "expected, got a field 'bias'",
+  "parameters of which some have names, others places")
+local own = sweep { experiment = run, params = { bias = { 0, 0.5 } } }
 tap.is(math.type(own.experiment.options.named.bias.default), "float", "values of which one has a fraction are numbers")
+own = sweep { experiment = run, params = { { "gain", { 1, 2 } } }, metrics = { "right" } }
 tap.is(math.type(own.experiment.options.named.gain.default), "integer", "  and integers otherwise")
 tap.is(table.concat(own.experiment.metrics, " "), "val_loss right", "a function's metrics")
 refused({ method = "grd" }, "unknown 'grd' (did you mean 'grid'?)", "an unknown method")
