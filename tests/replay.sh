@@ -96,9 +96,15 @@ exits 2 "an option that would make it another run"; says "option 'lr' cannot cha
 run replay whole activation.every=1
 exits 2 "an option mistyped"; says "did you mean 'activations.every'?"
 run replay whole --from=5 --to=4
-exits 2 "an empty stretch"; says "its log has steps 1 to 50"
+exits 2 "an empty stretch"; says "cannot replay steps 5 to 4 of whole: --from is after --to; its log has steps 1 to 50"
 run replay whole --from=5 --to=51
 exits 2 "a stretch beyond the end"
+run replay whole --from=60
+exits 2 "a stretch after the end"; says "cannot replay steps 60 to 50 of whole: its log has steps 1 to 50"
+run replay whole --out=whole
+exits 1 "a replay into the run"; says "whole holds a run already; leave --out away, or choose another --out"
+run tiny.lua --resume=whole --out=whole steps=60
+exits 1 "a run that is to go on in itself"; says "whole holds a run already; leave --out away, or choose another --out"
 run replay whole --from=x
 exits 2 "a step that is none"; says "option '--from' needs the number of a step, got 'x'"
 run replay nowhere

@@ -21,15 +21,17 @@ function directory.lock(path)
   return lock
 end
 
---- A directory of this name, which may be there but must not hold a run; and its lock.
-function directory.named(path)
+--- A directory of this name, which may be there but must not hold a run; and its lock. continues: what is to be
+-- written there goes on with a run, or replays one.
+function directory.named(path, continues)
   local made, reason = sys.make_directory(path)
   if not made then cannot_make(reason) end
   local lock = directory.lock(path)
   for _, name in ipairs { "log.h5", checkpoint.latest } do
     if sys.kind(path .. "/" .. name) then
       lock:close()
-      fault.stop(("%s holds a run already; go on with it by --resume=%s, or choose another --out"):format(path, path))
+      local way = continues and "leave --out away" or ("go on with it by --resume=%s"):format(path)
+      fault.stop(("%s holds a run already; %s, or choose another --out"):format(path, way))
     end
   end
   return path, lock

@@ -194,6 +194,10 @@ end
 local function stretch(run, given)
   local first, last = run.steps[1], run.steps[#run.steps]
   local from, to = whole(given, "from", first), whole(given, "to", last)
+  if given.from and given.to and from > to then
+    fault.stop(("cannot replay steps %d to %d of %s: --from is after --to; its log has steps %d to %d"):format(from, to,
+      run.path, first, last), fault.USAGE)
+  end
   if from < first or to > last or from > to then
     fault.stop(("cannot replay steps %d to %d of %s: its log has steps %d to %d"):format(from, to, run.path, first,
       last), fault.USAGE)

@@ -253,7 +253,7 @@ end
 local function take_directory(self)
   if self.replay and not self.host.out then return self.replay:make_directory() end
   if self.saved and self.saved.in_place then return self.saved.directory, directory.lock(self.saved.directory) end
-  if self.host.out then return directory.named(self.host.out) end
+  if self.host.out then return directory.named(self.host.out, self.saved or self.replay) end
   return directory.fresh(self.host.runs .. "/" .. self.description.name, os.date "%Y-%m-%d-%H%M")
 end
 
