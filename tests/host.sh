@@ -155,7 +155,32 @@ exits 0 "a plain program"; prints "plain.lua	a	--flag	2	integer"; silent
 run plain.lua key=value
 prints "key=value"
 run --dry-run plain.lua
-exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment"
+exits 2 "lstmrun's options for a plain program"; says "plain.lua is a program, not an experiment: '--dry-run' means"
+run --out=there plain.lua
+exits 2 "  any of them"; says "'--out' means nothing to it"
+run key=value plain.lua
+exits 2 "  and what is before it"; says "'key=value' means nothing to it"
+run --threads=1 --quiet plain.lua
+exits 0 "  but those that do no harm"; silent
+echo 'print "hello"' >hello.lua
+run hello.lua --resume
+exits 2 "an argument for a program that reads none"; prints "hello"
+says "lstmrun: hello.lua is a program that does not read its arguments: '--resume' means nothing to it"
+echo 'print("said: " .. arg[1])' >said.lua
+echo 'require "said"' >says.lua
+run says.lua --resume
+exits 0 "  and one whose module does"; prints "said: --resume"; silent
+printf 'local lstm = require "lstm"\nlocal e = lstm.experiment { run = function() end }\n' >forgotten.lua
+run forgotten.lua stepz=5 --out=forgotten
+exits 2 "an experiment that is not returned"
+says "forgotten.lua:2: the experiment made here is not returned, so that nothing was run; write 'return lstm.experiment"
+[ "$(wc -l <err)" -eq 1 ] && [ ! -e forgotten ]; result $? "  one line, no run"
+printf 'local lstm = require "lstm"\nlstm.sweep { experiment = function() end, params = { a = { 1 } } }\n' >forgotten.lua
+run forgotten.lua --list
+exits 2 "a sweep that is not returned"; says "forgotten.lua:2: the sweep made here is not returned"
+printf 'local e = require "lstm".experiment { run = function() end }\nreturn e\n' >later.lua
+run later.lua --help
+exits 0 "an experiment that is returned later"; prints "usage: lstmrun later.lua"; silent
 echo 'local cfg = require "lstm".arguments({ { "rate", 0.5, "of it" }, { "names", { "a" } } }, ...)
 print(cfg.rate * 2, #cfg.names)' >options.lua
 run options.lua rate=4 names=b,c

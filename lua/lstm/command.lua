@@ -372,10 +372,33 @@ local function refuse_sweep_options(given, name)
   end
 end
 
+-- `return` is easily forgotten, and without it nothing would be run.
+local function check_returned(path, name)
+  local made = experiment.made_by(path)
+  if not made then return end
+  fault.stop(("%s:%d: the %s made here is not returned, so that nothing was run; write 'return lstm.%s { ... }'")
+    :format(name, made.line, made.kind, made.kind), fault.USAGE)
+end
+
+-- What a program has no use for would vanish without a word.
+local function refuse_unused(given, word, path, name)
+  for _, option in ipairs(options.keys(given)) do
+    if option ~= "threads" and option ~= "traceback" and option ~= "quiet" then
+      local shown = type(option) == "string" and "--" .. option or table.concat(given[option], "=")
+      fault.stop(("%s is a program, not an experiment: '%s' means nothing to it"):format(name, shown), fault.USAGE)
+    end
+  end
+  if word and not script.reads_arguments(path) then
+    fault.stop(("%s is a program that does not read its arguments: '%s' means nothing to it"):format(name, word),
+      fault.USAGE)
+  end
+end
+
 local function load_experiment(path, name)
   local result = script.load(path)()
   if sweep.is(result) then return result.experiment end -- the run was one of its trials
   if experiment.is(result) then return result end
+  check_returned(path, name)
   fault.stop(name .. " is a program, not an experiment: there is nothing to replay")
 end
 
@@ -426,9 +449,8 @@ local function run_script(args, program, root, given)
     join_ranks(given, args)
     return run_experiment(result, given, make_host(given, program, name, path, args))
   end
-  if given.help or given.resume or given["dry-run"] or given["print-config"] then
-    fault.stop(name .. " is a program, not an experiment: lstmrun's options mean nothing to it", fault.USAGE)
-  end
+  check_returned(path, name)
+  refuse_unused(given, args[rest], path, name)
 end
 
 -- ---- the whole ----------------------------------------------------------------------------------------------------

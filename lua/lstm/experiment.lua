@@ -126,6 +126,19 @@ local function name_of(run)
   return (source:match "([^/@]+)%.lua$" or source:match "([^/@]+)$" or "experiment"):gsub("[^%w_.-]", "_")
 end
 
+local made = {} -- where scripts made experiments, by the scripts' paths
+
+--- Remembers that a script made something to be returned, of this kind ("experiment"), unless it returns it at once.
+function experiment.note(kind)
+  local info = fault.caller()
+  if info then made[info.source:gsub("^@", "")] = { kind = kind, line = info.currentline } end
+end
+
+--- What the script of this path made last without returning it at once: { kind, line }; nil when there is nothing.
+function experiment.made_by(path)
+  return made[path]
+end
+
 local function new(description)
   check_fields(description)
   local set = make_options(description.options or {}, description.presets)
@@ -134,6 +147,7 @@ local function new(description)
   if name == "" or name:find "[%c/]" or name:find "^%." then
     wrong("name", ("a name for a directory expected, got '%s'"):format(name))
   end
+  experiment.note "experiment"
   return setmetatable({
     name = name,
     help = description.help or "",

@@ -35,16 +35,22 @@ function fault.is_stop(err)
   return getmetatable(err) == stop_meta
 end
 
---- Raises a sentence with the position of the innermost function that is not ours: where the user's mistake is. In a
--- tail call, `return lstm.sweep {...}`, nothing is left of that function but the script's name, fault.script.
-function fault.mistake(message)
+--- The innermost function that is not ours, as debug.getinfo has it: where the user's mistake is. nil in a tail call of
+-- the script's, `return lstm.sweep {...}`, which leaves nothing of it.
+function fault.caller()
   local level = 2
-  message = one_line(message)
   local info = debug.getinfo(level, "Sl")
   while info and (info.what == "C" or is_ours(info)) do
     level = level + 1
     info = debug.getinfo(level, "Sl")
   end
+  return info
+end
+
+--- Raises a sentence with the position of the user's mistake, or at least the script's name, fault.script.
+function fault.mistake(message)
+  local info = fault.caller()
+  message = one_line(message)
   if info then message = ("%s:%d: %s"):format(info.short_src, info.currentline, message)
   elseif fault.script then message = ("%s: %s"):format(fault.script, message) end
   error(message, 0)

@@ -61,11 +61,22 @@ function script.setlocale(locale, category)
   return category ~= "numeric" and setlocale(nil, category) or nil
 end
 
+local function read(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read "a"
+end
+
 --- SHA-256 of a file; nil when it cannot be read.
 function script.hash(path)
-  local file <close> = io.open(path, "rb")
-  local text = file and file:read "a"
+  local text = read(path)
   return text and core.sha256(text)
+end
+
+--- Whether a script may read its arguments: it has `...` or `arg` in it, or a module that it requires `arg`.
+function script.reads_arguments(path)
+  local text = read(path) or ""
+  for _, module in ipairs(loaded) do text = text .. "\n" .. (read(module) or ""):gsub("%.%.%.", "") end
+  return text:find("...", 1, true) or text:find "%f[%w_]arg%f[^%w_]"
 end
 
 --- SHA-256 of the user's modules that were required so far, by their paths; nil when there are none.

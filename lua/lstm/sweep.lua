@@ -370,6 +370,7 @@ local function new(given)
   if self.points == "list" then make_list(self, given.params) else make_params(self, given.params) end
   make_fixed(self, given.fixed)
   check_table(self, given.table, given.params)
+  experiment.note "sweep"
   return self
 end
 
