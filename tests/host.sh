@@ -257,6 +257,40 @@ exits 1 "precompiled Lua by require"; says "attempt to load a binary chunk"
 echo 'return require("experiments.shakespeare")' >borrowed.lua
 run borrowed.lua --help
 exits 0 "an experiment that came with lstmrun, by require"; prints "hidden="
+mkdir -p beside/parts
+cat >beside/main.lua <<'END'
+local util, part = require "util", require "parts.one"
+local lstm = require "lstm"
+return lstm.experiment { options = { { "steps", util.steps + part.steps, "steps" } }, run = function(cfg, run)
+  for step in run:steps(cfg.steps) do run:log(step, util.loss(step)) end
+end }
+END
+echo 'return { steps = 2, loss = function(step) return 1 / step end }' >beside/util.lua
+echo 'return { steps = 1 }' >beside/parts/one.lua
+echo 'return { steps = 70 }' >util.lua
+run beside/main.lua --quiet --out=beside-run
+exits 0 "modules beside the script"; silent
+[ "$(wc -l <beside-run/metrics.csv)" -eq 4 ]; result $? "  rather than in the working directory"
+mkdir -p far && (cd far && "$program" replay ../beside-run >../out 2>../err)
+status=$?
+exits 0 "  for a replay, too, from elsewhere"; prints "equal"
+echo 'return require "lstm".sweep { experiment = "main", params = { steps = { 1, 2 } }, metric = "loss" }' >beside/many.lua
+run beside/many.lua --quiet --out=beside-sweep
+exits 0 "  and for the trials of a sweep, and the experiment that it names"
+rm util.lua
+echo 'require "utli"' >beside/typo.lua
+run beside/typo.lua
+exits 1 "a module that is not there"
+says "beside/typo.lua:1: module 'utli' not found, neither beside the script nor in package.path (did you mean 'util'?)"
+[ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
+echo 'require "lstmm"' >typo-lstm.lua
+run typo-lstm.lua
+exits 1 "  nor is this"; says "module 'lstmm' not found"; says "(did you mean 'lstm'?)"
+echo 'return { = }' >beside/broken.lua
+echo 'require "broken"' >beside/breaks.lua
+run beside/breaks.lua
+exits 1 "a module with a syntax error"; says "beside/broken.lua:1: unexpected symbol near '='"
+[ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
 run shakespeare --help
 exits 0 "and by its name"; prints "hidden="
 run gradients

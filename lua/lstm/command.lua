@@ -413,6 +413,7 @@ local function run_replay(args, rest, program, root, given)
   join_ranks(given, args)
   local this = replay.new(run_path, given, root)
   set_arg({}, 1, this.script, program)
+  script.search_beside(this.script)
   sys.on_signal "interrupt"
   local description = load_experiment(this.script, this.script)
   local host = make_host(given, program, this.run.environment.script or this.script, this.script, args)
@@ -434,6 +435,7 @@ local function run_script(args, program, root, given)
   local path = script.find(name, root)
   local chunk = script.load(path)
   set_arg(args, rest, path, program)
+  script.search_beside(path)
   sys.on_signal "interrupt"
   fault.script = name
   local result = chunk(table.unpack(args, rest))

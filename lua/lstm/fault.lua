@@ -115,6 +115,14 @@ local function suggestion(message)
   return options.suggestion(name, alike)
 end
 
+-- The module and the error that tells of it, without the twenty places where it is not.
+local function short_of_places(message)
+  local what, name = message:match "^([^\n]*module '([^\n]*)' not found):\n"
+  if not what then return message end
+  local options, script = require "lstm.options", require "lstm.script"
+  return what .. ", neither beside the script nor in package.path" .. options.suggestion(name, script.known_modules())
+end
+
 --- A message handler for xpcall: adds a traceback to defects of ours, or to everything when `always`.
 function fault.handler(always)
   return function(err)
@@ -129,7 +137,7 @@ function fault.handler(always)
     if always or here and message:sub(1, #here) == here then
       return debug.traceback(message, 2)
     end
-    return message .. suggestion(message)
+    return short_of_places(message) .. suggestion(message)
   end
 end
 

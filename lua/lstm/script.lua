@@ -10,7 +10,8 @@ local sys = core.sys
 local script = {}
 
 local home = debug.getinfo(1, "S").source:match "^@(.*)script%.lua$" or "?"
-local loaded = {} -- paths of the user's modules, in order
+local loaded = {} -- the user's modules, in order: { name, path }
+local directory -- of the script
 
 local function first_that_exists(candidates)
   for _, path in ipairs(candidates) do
@@ -41,13 +42,32 @@ function script.load(path)
   return chunk
 end
 
+--- Has modules looked for beside a script, too: after those of lstmrun, which are the first two places of package.path,
+-- and before all others, so that they are the same wherever lstmrun is started.
+function script.search_beside(path)
+  directory = path:match "^(.*)/" or "."
+  if directory:find "[;?]" then return end -- means something else in package.path
+  local beside = ("%s/?.lua;%s/?/init.lua;"):format(directory, directory)
+  local ours = package.path:match "^[^;]*;[^;]*;" or ""
+  package.path = ours .. beside .. package.path:sub(#ours + 1)
+end
+
+--- Names of modules that somebody who mistyped one may have meant: ours, those that are loaded, those beside the script.
+function script.known_modules()
+  local names = { "lstm" }
+  for name in pairs(package.loaded) do names[#names + 1] = name end
+  for _, file in ipairs(directory and sys.list(directory) or {}) do names[#names + 1] = file:match "^(.*)%.lua$" end
+  table.sort(names)
+  return names
+end
+
 --- For package.searchers: a module of package.path.
 function script.searcher(name)
   local path, reason = package.searchpath(name, package.path)
   if not path then return reason end
   local loader, problem = loadfile(path, "t")
-  if not loader then error(("error loading module '%s' from file '%s':\n\t%s"):format(name, path, problem), 0) end
-  if path:sub(1, #home) ~= home then loaded[#loaded + 1] = path end
+  if not loader then error(problem, 0) end
+  if path:sub(1, #home) ~= home then loaded[#loaded + 1] = { name, path } end
   return loader, path
 end
 
@@ -75,14 +95,14 @@ end
 --- Whether a script may read its arguments: it has `...` or `arg` in it, or a module that it requires `arg`.
 function script.reads_arguments(path)
   local text = read(path) or ""
-  for _, module in ipairs(loaded) do text = text .. "\n" .. (read(module) or ""):gsub("%.%.%.", "") end
+  for _, module in ipairs(loaded) do text = text .. "\n" .. (read(module[2]) or ""):gsub("%.%.%.", "") end
   return text:find("...", 1, true) or text:find "%f[%w_]arg%f[^%w_]"
 end
 
---- SHA-256 of the user's modules that were required so far, by their paths; nil when there are none.
+--- SHA-256 of the user's modules that were required so far, by their names; nil when there are none.
 function script.modules()
   local hashes = {}
-  for _, path in ipairs(loaded) do hashes[path] = script.hash(path) end
+  for _, module in ipairs(loaded) do hashes[module[1]] = script.hash(module[2]) end
   return next(hashes) and hashes
 end
 
