@@ -160,6 +160,7 @@ typedef struct lua_model {
 lua_model *lua_model_check(lua_State *L, int index, const char *function);
 extern const char *const lua_model_fields[]; /* names of the fields lstm.model takes */
 lstm_model_config lua_model_read_config(lua_State *L, const lua_args *a); /* checks all but `init` */
+void lua_model_check_init(lua_State *L, const lua_args *a, lstm_cell cell); /* this */
 const char *lua_precision_name(lstm_type type, lstm_products products); /* as field `precision` has it */
 void lua_model_register(lua_State *L);
 

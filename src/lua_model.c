@@ -190,6 +190,11 @@ static lstm_init read_init(lua_State *L, const lua_args *a, lstm_cell cell)
     return init;
 }
 
+void lua_model_check_init(lua_State *L, const lua_args *a, lstm_cell cell)
+{
+    (void)read_init(L, a, cell);
+}
+
 /* Pushes the function that initialises kind k, or nil. `init` is the stack index of the field. */
 static bool push_initialiser(lua_State *L, int init, lstm_kind k)
 {

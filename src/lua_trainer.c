@@ -481,6 +481,7 @@ static int plan(lua_State *L)
     lua_args model = lua_args_open(L, 1, "plan", 1, lua_model_fields, false);
     lua_args trainer = lua_args_open(L, 2, "plan", 2, lua_trainer_fields, false);
     lstm_model_config mc = lua_model_read_config(L, &model);
+    lua_model_check_init(L, &model, mc.cell);
     lstm_trainer_config tc = lua_trainer_read_config(L, &trainer);
     if (lstm_plan_for(&mc, &tc, &p, &err) != 0)
         lua_args_engine_error(&model, &err);

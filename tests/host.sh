@@ -139,7 +139,12 @@ run tiny.lua --dry-run steps=1000000000 activations.every=1
 prints "MORE than the"
 [ ! -e runs ]; result $? "  makes no run"
 run tiny.lua --dry-run hidden=0
-exits 1 "--dry-run of what cannot be"; says "tiny.lua:"; says "bad argument #1 to 'model' (field 'hidden'"
+exits 1 "--dry-run of what cannot be"
+says "tiny.lua:$(grep -n 'lstm.model {' tiny.lua | cut -d: -f1): bad argument #1 to 'model' (field 'hidden'"
+sed "s/lstm.model {/& init = 'orthogonl',/" tiny.lua >scheme.lua
+run scheme.lua --dry-run
+exits 1 "--dry-run of a scheme there is not"
+says "bad argument #1 to 'model' (field 'init': no scheme 'orthogonl', did you mean 'orthogonal'?)"
 run tiny.lua --dry-run hidden=1000000
 exits 0 "--dry-run of what is too large for any machine"; prints "GiB"; prints "MORE than"
 

@@ -111,6 +111,12 @@ exits 0 "--help"; prints "hidden=3,5"; prints "steps=12"; prints "--shard=I/N"
 run plain.lua --dry-run lr=0.01 hidden=3,1000000000 --out=planned
 exits 0 "--dry-run"; prints "4 trials (2 configurations, 2 seeds)"; prints "memory  at most"; prints "time    about"
 [ ! -e planned ]; result $? "  makes nothing"
+run plain.lua --dry-run hidden=3,-8 lr=0.01
+exits 0 "  of a configuration that would fail"; matches "fails .*hidden=-8 lr=0.01\): tiny.lua:4: .*'hidden': positive integer"
+run plain.lua --dry-run hidden=-8
+exits 1 "  of nothing but these"; prints "fails "
+run plain.lua --dry-run hidden=-8 --json
+exits 1 "  as JSON"; prints '"reason": "tiny.lua:4: '
 run plain.lua hiden=3
 exits 2 "an option mistyped"; says "no option 'hiden' (did you mean 'hidden'?)"
 

@@ -35,7 +35,7 @@ local function stand_in(typename, config, methods)
   })
 end
 
--- The engine's plan. What is wrong in a configuration is told as lstm.model and model:trainer tell it.
+-- The engine's plan. What is wrong in a configuration is told as lstm.model and model:trainer tell it, at their lines.
 local function plan_for(config, settings)
   local ok, plan = pcall(core.plan, config, settings)
   if ok then return plan end
@@ -44,6 +44,7 @@ local function plan_for(config, settings)
 end
 
 local function model_stand_in(config)
+  plan_for(config, { batch = 1, seq = 1 })
   local methods = { config = config, close = function() end }
   function methods.trainer(model, settings)
     local plan = plan_for(config, settings)

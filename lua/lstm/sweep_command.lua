@@ -211,11 +211,7 @@ local function print_plan(sweep, list, found, jobs, threads, directory)
   end
 end
 
-local function dry_run(sweep, list, directory, given, host)
-  list = plannable(sweep, directory, list)
-  local jobs, threads = split_cores(given, math.max(1, left_of(list)))
-  local found = plan.estimate(sweep, list, jobs, threads, host)
-  if host.progress ~= "json" then return print_plan(sweep, list, found, jobs, threads, directory) end
+local function tell_plan(sweep, list, found, jobs, threads)
   local problems = {}
   for i, each in ipairs(found.problems) do problems[i] = { id = each.trial.id, reason = each.problem } end
   print(json.utf8 { event = "plan", name = sweep.name, trials = #list, done = #list - left_of(list),
@@ -223,6 +219,15 @@ local function dry_run(sweep, list, directory, given, host)
     trial_disk_bytes = found.disk and math.floor(found.disk),
     seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds,
     problems = #problems > 0 and problems or nil })
+end
+
+local function dry_run(sweep, list, directory, given, host)
+  list = plannable(sweep, directory, list)
+  local jobs, threads = split_cores(given, math.max(1, left_of(list)))
+  local found = plan.estimate(sweep, list, jobs, threads, host)
+  if host.progress == "json" then tell_plan(sweep, list, found, jobs, threads)
+  else print_plan(sweep, list, found, jobs, threads, directory) end
+  if #found.problems > 0 and #found.problems == found.planned then fault.stop(nil, fault.ERROR) end -- not one would train
 end
 
 -- ---- --help -------------------------------------------------------------------------------------------------------

@@ -393,6 +393,8 @@ local wrong = {
   { "lstm.tasks.adding { seq = 9 }:train { batch = 1 }:seek(3)", "table expected, got number" },
   { "local t = lstm.tasks.adding { seq = 9 } t:right(fit, t:train { batch = 1 })", "'batches' expected" },
   { "lstm.plan({ vocab = 5 }, { batch = 1, seq = 1 })", "bad argument #1 to 'plan' (field 'hidden'" },
+  { "lstm.plan({ vocab = 5, hidden = 4, init = 'normal' }, { batch = 1, seq = 1 })",
+    "bad argument #1 to 'plan' (field 'init': 'normal' needs an argument" },
   { "lstm.plan({ vocab = 5, hidden = 4 }, { batch = 1 })", "bad argument #2 to 'plan' (field 'seq'" },
   -- closed things
   { "closed_model:parameter 'head.bias'", "attempt to call 'parameter' on a closed model" },
