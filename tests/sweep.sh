@@ -120,6 +120,21 @@ exits 1 "  as JSON"; prints '"reason": "tiny.lua:4: '
 run plain.lua hiden=3
 exits 2 "an option mistyped"; says "no option 'hiden' (did you mean 'hidden'?)"
 
+mkdir apart away && sed 's/"tiny.lua"/"small.lua"/' plain.lua >apart/plain.lua && cp tiny.lua apart/small.lua
+(cd away && "$program" ../apart/plain.lua --trial=1 --out=one) >out 2>err; status=$?
+exits 0 "an experiment beside the sweep's script, from elsewhere"; prints "done    12 steps"
+run replay away/one/trials/*
+exits 0 "  its trial is repeated"; prints "equal   steps 1 to 12"
+echo "-- changed" >>apart/small.lua
+run replay away/one/trials/*
+prints "here too (modules has changed)"
+mv apart/small.lua small.lua
+run apart/plain.lua --list
+exits 0 "  one in the working directory will do"
+rm small.lua
+run apart/plain.lua --list
+exits 1 "  and one that is nowhere"; says "there is no 'small.lua', neither beside the script nor here, nor among those that came"
+
 cat >own.lua <<'END'
 return require "lstm".sweep { experiment = function() end, params = { { "lr", { 1, 2 } }, { "a", { 3 } } },
   fixed = { zeta = 1, eta = 2, theta = 3, beta = 4, alpha = 5 } }

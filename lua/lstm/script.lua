@@ -61,13 +61,25 @@ function script.known_modules()
   return names
 end
 
+--- Where a file is that the script names: beside the script, as modules are, or else in the working directory; nil when
+-- there is none.
+function script.named(name)
+  local is_elsewhere = directory and directory ~= "." and not name:find "^/"
+  return first_that_exists { is_elsewhere and directory .. "/" .. name or name, name }
+end
+
+--- The log is to name this file among the modules.
+function script.note(name, path)
+  loaded[#loaded + 1] = { name, path }
+end
+
 --- For package.searchers: a module of package.path.
 function script.searcher(name)
   local path, reason = package.searchpath(name, package.path)
   if not path then return reason end
   local loader, problem = loadfile(path, "t")
   if not loader then error(problem, 0) end
-  if path:sub(1, #home) ~= home then loaded[#loaded + 1] = { name, path } end
+  if path:sub(1, #home) ~= home then script.note(name, path) end
   return loader, path
 end
 

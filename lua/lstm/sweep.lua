@@ -16,6 +16,7 @@ local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 local options = require "lstm.options"
+local script = require "lstm.script"
 local space = require "lstm.space"
 
 local sweep = {}
@@ -194,17 +195,18 @@ local function wrap(run, given)
 end
 
 local function find(name)
-  if name:find "%.lua$" then return core.sys.kind(name) == "file" and name or nil end
+  if name:find "%.lua$" then return script.named(name) end
   local module = name:gsub("/", ".")
   return package.searchpath(module, package.path) or package.searchpath("experiments." .. module, package.path)
 end
 
 local function load_experiment(name)
   local path = find(name)
-  if not path then wrong("experiment", "there is no '%s', neither here nor among those that came with lstmrun", name) end
-  local chunk, problem = loadfile(path, "t")
-  if not chunk then fault.stop(problem) end
-  local description = chunk(name, path)
+  if not path then
+    wrong("experiment", "there is no '%s', neither beside the script nor here, nor among those that came with lstmrun", name)
+  end
+  script.note(name, path)
+  local description = script.load(path)(name, path)
   if not experiment.is(description) then wrong("experiment", "%s does not return lstm.experiment {...}", path) end
   return description
 end
