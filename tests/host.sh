@@ -252,6 +252,15 @@ exits 1 "another object's method"; says "(method 'step')"
 calls 'fit:foo { }'
 exits 1 "a method that is near to none"; says "(method 'foo')"
 ! grep -q "did you mean" err; result $? "  for which nothing is suggested"
+calls 'model:close() return lstm.experiment { run = function(_, run) for _ in run:steps(3, fit) do end end }'
+exits 1 "a trainer whose model was closed, for run:steps"; says "calls.lua:4: attempt to call "; says "closed"
+[ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
+calls 'error { code = 3 }'
+exits 1 "an error that is no text"; says "calls.lua:4: an error value of type table was raised"
+calls 'error(setmetatable({}, { __tostring = function() return "my own" end }))'
+exits 1 "  and one that tells itself"; says "lstmrun: my own"
+calls 'error()'
+exits 1 "  and none"; says "calls.lua:4: an error value of type nil was raised"
 printf 'io.open("binary.lua", "wb"):write(string.dump(function() print "loaded" end)):close()' >dump.lua
 run dump.lua
 run binary.lua

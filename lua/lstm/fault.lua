@@ -47,13 +47,27 @@ function fault.caller()
   return info
 end
 
+local function at(info, message)
+  return ("%s:%d: %s"):format(info.short_src, info.currentline, message)
+end
+
 --- Raises a sentence with the position of the user's mistake, or at least the script's name, fault.script.
 function fault.mistake(message)
   local info = fault.caller()
   message = one_line(message)
-  if info then message = ("%s:%d: %s"):format(info.short_src, info.currentline, message)
+  if info then message = at(info, message)
   elseif fault.script then message = ("%s: %s"):format(fault.script, message) end
   error(message, 0)
+end
+
+--- Raises a sentence unless the argument at a position, of the function of this name, is of the type expected; that is
+-- "integer", too.
+function fault.check(position, name, value, expected)
+  if math.type(value) == expected then return end
+  local kind = require "lstm.core".sys.typename(value)
+  if kind == expected then return end
+  local got = type(value) == "number" and tostring(value) or kind
+  fault.mistake(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, got))
 end
 
 --- Refuses lstm:experiment { ... }, of which `given` is the first argument: the module, whose fields mean nothing.
@@ -123,20 +137,35 @@ local function short_of_places(message)
   return what .. ", neither beside the script nor in package.path" .. options.suggestion(name, script.known_modules())
 end
 
+-- An error value as text. A table, say, does not tell anybody what is wrong, but where it was raised can be said.
+local function text_of(err, info)
+  local meta = debug.getmetatable(err)
+  if type(err) == "string" or type(err) == "number" or meta and meta.__tostring then return tostring(err) end
+  local text = ("an error value of type %s was raised"):format(require "lstm.core".sys.typename(err))
+  return info and at(info, text) or text
+end
+
+-- What the script has closed our files find out when they use it: the mistake is the script's.
+local function is_of_closed(message)
+  return fault.without_position(message):find "^attempt to .* closed" ~= nil
+end
+
 --- A message handler for xpcall: adds a traceback to defects of ours, or to everything when `always`.
 function fault.handler(always)
   return function(err)
     if fault.is_stop(err) then return err end
-    local message, level = tostring(err), 2
+    local level = 2
     local info = debug.getinfo(level, "Sl")
     while info and info.what == "C" do
       level = level + 1
       info = debug.getinfo(level, "Sl")
     end
+    local message = text_of(err, info)
     local here = info and is_ours(info) and info.short_src .. ":"
-    if always or here and message:sub(1, #here) == here then
-      return debug.traceback(message, 2)
-    end
+    local ours = here and message:sub(1, #here) == here
+    local caller = ours and is_of_closed(message) and fault.caller()
+    if caller then message, ours = at(caller, fault.without_position(message)), false end
+    if always or ours then return debug.traceback(message, 2) end
     return short_of_places(message) .. suggestion(message)
   end
 end

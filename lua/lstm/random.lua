@@ -8,6 +8,8 @@
 -- SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"). What is drawn in bulk is
 -- better drawn by lstm.tensor.uniform { ..., seed = draw:seed() }.
 
+local fault = require "lstm.fault"
+
 local random = {}
 random.__index = random
 
@@ -22,7 +24,11 @@ end
 --- A generator that is a function of some whole numbers, in their order.
 function random.new(...)
   local state = 0
-  for k = 1, select("#", ...) do state = mix(state + gamma + select(k, ...)) end
+  for k = 1, select("#", ...) do
+    local x = select(k, ...)
+    fault.check(k, "new", x, "integer")
+    state = mix(state + gamma + x)
+  end
   return setmetatable({ state = state }, random)
 end
 
@@ -34,11 +40,15 @@ end
 
 --- A whole number from low to high, both included. (Its bias, (high - low) / 2^63, is none that could be seen.)
 function random:integer(low, high)
+  fault.check(1, "integer", low, "integer")
+  fault.check(2, "integer", high, "integer")
+  if high < low then fault.mistake(("bad argument #2 to 'integer' (at least %d expected, got %d)"):format(low, high)) end
   return low + self:seed() % (high - low + 1)
 end
 
 --- A non-negative integer that is a function of a string.
 function random.hash(text)
+  fault.check(1, "hash", text, "string")
   local h = 0
   for k = 1, #text do h = mix(h + gamma + text:byte(k)) end
   return h & math.maxinteger

@@ -6,27 +6,28 @@
 --     print(show.shape(h))                                         -- [2]
 --     show.table({ "T", "|dL/dx_1|" }, { { 10, "2.1e-05" } })      -- headings, and rows below them
 
-local core = require "lstm.core"
 local fault = require "lstm.fault"
 
 local show = {}
 
-local function check(position, name, value, expected)
-  local kind = core.sys.typename(value)
-  if kind == expected then return end
-  fault.mistake(("bad argument #%d to '%s' (%s expected, got %s)"):format(position, name, expected, kind))
+local function number(x, format)
+  local ok, text = pcall(string.format, format, x)
+  if ok then return text end
+  fault.mistake(("bad argument #2 to 'tensor' (a format of one number expected, such as \"%%7.4f\", got '%s' for %s)")
+    :format(format, x))
 end
 
 local function row(t, format)
   local numbers = {}
-  for k, x in ipairs(t) do numbers[k] = format:format(x) end
+  for k, x in ipairs(t) do numbers[k] = number(x, format) end
   return "[" .. table.concat(numbers, " ") .. "]"
 end
 
 --- The numbers of a tensor; of a matrix or more axes a line a row. format: of a number, "%7.4f" when nil.
 function show.tensor(t, format)
-  check(1, "tensor", t, "lstm.tensor")
+  fault.check(1, "tensor", t, "lstm.tensor")
   format = format or "%7.4f"
+  fault.check(2, "tensor", format, "string")
   if #t.shape == 1 then return row(t, format) end
   local lines = {}
   for k, part in ipairs(t) do lines[k] = show.tensor(part, format) end
@@ -35,15 +36,15 @@ end
 
 --- "[2, 5, 20]"
 function show.shape(t)
-  check(1, "shape", t, "lstm.tensor")
+  fault.check(1, "shape", t, "lstm.tensor")
   return "[" .. table.concat(t.shape, ", ") .. "]"
 end
 
 --- Prints rows (lists of texts or numbers) below their headings. The first column is aligned to the left, the others to
 -- the right. out: takes a line; print when nil.
 function show.table(columns, rows, out)
-  check(1, "table", columns, "table")
-  check(2, "table", rows, "table")
+  fault.check(1, "table", columns, "table")
+  fault.check(2, "table", rows, "table")
   for k, cells in ipairs(rows) do
     if type(cells) ~= "table" then
       fault.mistake(("bad argument #2 to 'table' (row %d: table expected, got %s)"):format(k, type(cells)))

@@ -23,6 +23,17 @@ for k = -1, 4 do -- 100 expected; the standard deviation is 9
 end
 tap.ok(random.new(1, 2):seed() ~= random.new(2, 1):seed(), "the order of a generator's numbers matters")
 
+for what, call in pairs {
+  ["#2 to 'new' (integer expected, got string)"] = function() random.new(1, "a") end,
+  ["#1 to 'new' (integer expected, got 0.5)"] = function() random.new(0.5) end,
+  ["#2 to 'integer' (integer expected, got nil)"] = function() draw:integer(1) end,
+  ["#2 to 'integer' (at least 3 expected, got 1)"] = function() draw:integer(3, 1) end,
+  ["#1 to 'hash' (string expected, got 3)"] = function() random.hash(3) end,
+} do
+  tap.fails(function() call() end, { "tasks.lua:", what }, "random numbers of what is none: " .. what)
+end
+tap.is(draw:integer(3, 3), 3, "the only number there is")
+
 -- ---- streams ------------------------------------------------------------------------------------------------------
 
 local function same(a, b)

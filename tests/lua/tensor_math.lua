@@ -127,6 +127,13 @@ for what, call in pairs {
   ["#1 to 'tensor' (lstm.tensor expected, got table)"] = function() lstm.show.tensor { 1, 2 } end,
   ["#1 to 'shape' (lstm.tensor expected, got nil)"] = function() lstm.show.shape() end,
   ["#2 to 'table' (table expected, got nil)"] = function() lstm.show.table { "a" } end,
+  ["#2 to 'tensor' (string expected, got 3)"] = function() lstm.show.tensor(tensor { 1 }, 3) end,
+  ["#2 to 'tensor' (a format of one number expected, such as \"%7.4f\", got '%s %s' for 1.0)"] = function()
+    lstm.show.tensor(tensor { 1 }, "%s %s")
+  end,
+  ["(a format of one number expected, such as \"%7.4f\", got '%d' for 0.5)"] = function()
+    lstm.show.tensor(tensor { { 1 }, { 0.5 } }, "%d")
+  end,
   ["#2 to 'table' (row 1: table expected, got number)"] = function() lstm.show.table({ "a" }, { 3 }) end,
 } do
   tap.fails(function() call() end, { "tensor_math.lua:", what }, "showing what is none: " .. what)
