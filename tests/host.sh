@@ -100,6 +100,14 @@ run tiny.lua --print-config lr=1e-5 --seed=9
 exits 0 "--print-config"; prints "lr=1e-05"; prints "seed=9"; prints "hidden=12"
 run tiny.lua --print-config hidden=9 preset=short
 exits 0 "a preset"; prints "steps=3"; prints "hidden=9"
+run tiny.lua --print-config hidden=8 hidden=9
+exits 2 "an option given twice"; says "lstmrun: option 'hidden' is given twice: 8 and 9"
+run tiny.lua --out=a --out b
+exits 2 "  or one of lstmrun's"; says "option '--out' is given twice: a and b"
+run --out=a tiny.lua --out=b
+exits 2 "  before and after the script"; says "option '--out' is given twice"
+run tiny.lua --seed=3 seed=4
+exits 2 "  or the seed in two ways"; says "option 'seed' is given twice: 4 and 3"
 run tiny.lua --help
 prints "preset"; prints "short, wide"
 run tiny.lua log.on_error=ignore
@@ -195,6 +203,11 @@ exits 0 "  its --help"; prints "usage: lstmrun options.lua [key=value ...]"; pri
 run options.lua rte=1
 exits 2 "  an option mistyped"; says "lstmrun: options.lua: no option 'rte' (did you mean 'rate'?)"
 says ". See: lstmrun options.lua --help"
+run options.lua rate=1 names=c rate=2
+exits 2 "  an option given twice"; says "options.lua: option 'rate' is given twice: 1 and 2"
+echo 'require "lstm".arguments({}, 3)' >no-word.lua
+run no-word.lua
+exits 1 "  what is no word"; says "no-word.lua:1: bad argument #2 to 'arguments' (string expected, got 3)"
 run options.lua names="a,$(printf 'b\377')"
 exits 2 "  a value that is not UTF-8"; says "options.lua: option 'names' must be a list of values, each UTF-8 text, got 'a,b"
 run options.lua rate=big

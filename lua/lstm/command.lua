@@ -76,6 +76,12 @@ local function read_sbatch_option(args, i, given)
   return i + 2
 end
 
+-- Of an option that is given twice one value would be lost without a word.
+local function refuse_twice(name, before, value)
+  if before == nil then return end
+  usage(("option '%s' is given twice: %s and %s"):format(name, before, value))
+end
+
 -- Reads args[i], an option of lstmrun, into `given`; returns the index of the next argument.
 local function read_option(args, i, given, before_script)
   local name, value = args[i]:match "^%-%-([%w-]+)=(.*)$"
@@ -98,7 +104,9 @@ local function read_option(args, i, given, before_script)
     i, value = i + 1, args[i + 1]
   end
   if value == "" then usage(("option '--%s' needs a value: --%s%s"):format(name, name, option[3])) end
-  given[name] = value or option[5] or true
+  value = value or option[5] or true
+  if kind ~= "none" then refuse_twice("--" .. name, given[name], value) end
+  given[name] = value
   return i + 1
 end
 
@@ -115,6 +123,7 @@ local function read_arguments(args, i, given, before_script)
     if is_option(word) then
       i = read_option(args, i, given, before_script)
     elseif key then
+      refuse_twice(key, options.value_in(given, key), value)
       given[#given + 1] = { key, value }
       i = i + 1
     elseif before_script then
@@ -318,6 +327,7 @@ local function check_given(given, replaying)
       usage(("option '--%s' is %s 'lstmrun replay'"):format(name, replaying and "not for" or "for"))
     end
   end
+  if given.seed then refuse_twice("seed", options.value_in(given, "seed"), given.seed) end
 end
 
 -- What is asked, rather than run, one process answers.
