@@ -152,6 +152,9 @@ matches "raise .* failed: tiny.lua:[0-9]+: no way; once more"; prints "    | wha
 matches "nan .* failed: loss became NaN at step 7"; matches "kill .* failed: killed by SIGKILL"
 says "failed: "; says "--trial="; says "fault=raise"
 [ "$(grep -c 'nan .* failed' out)" -eq 1 ]; result $? "  what diverged is not tried again: it would diverge again"
+run faults.lua fault=none hidden=-8 --jobs=2 --out=wrong
+exits 1 "a trial that makes no sense"; [ "$(grep -c "'hidden': positive integer expected, got -8" out)" -eq 1 ]
+result $? "  is not tried again: it would fail again"
 run faults.lua
 exits 1 "failed trials that have had their retries"; [ "$(grep -c 'once more' out)" -eq 0 ]
 result $? "  are left alone"

@@ -175,6 +175,12 @@ function fault.has_position(message)
   return message:find "^[^\n]-:%d+: " ~= nil
 end
 
+--- Whether an error is certain to come again when the same is done again: the script calls something in a wrong way, or
+-- uses a value as what it is not.
+function fault.is_certain(message)
+  return fault.has_position(message) and (message:find "bad argument #" or message:find "attempt to ") ~= nil
+end
+
 --- A message without the position in front.
 function fault.without_position(message)
   return (tostring(message):gsub("^[^\n]-:%d+: ", ""))

@@ -48,6 +48,7 @@ end
 
 local function may_retry(self, status)
   if status.exit == fault.DIVERGED or status.exit == fault.USAGE then return false end
+  if fault.is_certain(status.reason or "") then return false end
   return status.failures <= self.sweep.retries
 end
 
