@@ -363,6 +363,7 @@ static bool has_next(lua_State *L, int source)
 bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const char *function, int arg)
 {
     t->ready = false;
+    t->drawn = true;
     self = lua_absindex(L, self);
     source = lua_absindex(L, source);
     luaL_checkstack(L, 24, function);
@@ -379,6 +380,8 @@ bool lua_batch_take(lua_State *L, int self, lua_trainer *t, int source, const ch
         return take_object(L, self, t, source, function, arg);
     if (!lua_istable(L, source) || luaL_getmetafield(L, source, "__name") != LUA_TNIL) /* a task, say: task:train {} */
         lua_args_error(L, function, arg, "batch table, text or stream expected, got %s", lua_args_got(L, source));
+    lua_owner_recheck(L, &t->owner, function); /* source.next may be a function's answer */
+    t->drawn = false;
     take_table(L, self, t, source, function, arg);
     return true;
 }

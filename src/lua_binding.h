@@ -174,7 +174,8 @@ enum {
     LUA_TRAINER_ARRAYS, /* userdata: the arrays of the last batch */
     LUA_TRAINER_TEXT,   /* the text of the stream below */
     LUA_TRAINER_STREAM, /* stream that step(text) takes its batches from */
-    LUA_TRAINER_USER_VALUES = LUA_TRAINER_STREAM
+    LUA_TRAINER_SOURCE, /* what the last batch that was trained on came from: text, stream, object; nil: a table */
+    LUA_TRAINER_USER_VALUES = LUA_TRAINER_SOURCE
 };
 
 typedef enum lua_carry { LUA_CARRY_AUTO, LUA_CARRY_ON, LUA_CARRY_OFF } lua_carry;
@@ -192,7 +193,10 @@ typedef struct lua_trainer {
     const int32_t *ids; /* and its tokens, of all rows, or NULL */
     const void *x;      /* or its dense input */
     bool in_order;    /* it is one of a sequence: carry says what becomes of the state */
+    bool drawn;       /* it came from a text, a stream or an object, rather than as a table */
     bool ready;       /* it went forward and not yet backward */
+    size_t forwards;  /* how often it did, by step and forward */
+    size_t number;    /* trainers are numbered as they are made */
 } lua_trainer;
 
 lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function);

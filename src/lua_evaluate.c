@@ -76,6 +76,7 @@ typedef struct evaluation {
     const char *function;
     int worker;           /* stack index */
     lua_trainer *trainer; /* that worker */
+    lua_Integer most;     /* batches; those that the caller wants */
     double loss, weight;  /* sums over positions */
 } evaluation;
 
@@ -114,7 +115,7 @@ static void call_if_there(lua_State *L, int object, const char *method, int argu
 static void refuse_endless(const evaluation *e, int stream)
 {
     lua_getfield(e->L, stream, "endless");
-    if (lua_toboolean(e->L, -1))
+    if (lua_toboolean(e->L, -1) && e->most == LUA_MAXINTEGER)
         lua_args_error(e->L, e->function, 1, "a stream with an end expected (this one trains for ever; 'batches' gives "
                        "it one)");
     lua_pop(e->L, 1);
@@ -125,13 +126,15 @@ static void refuse_endless(const evaluation *e, int stream)
 static void add_stream(evaluation *e, int stream)
 {
     lua_State *L = e->L;
-    lua_Integer batches = LUA_MAXINTEGER;
+    lua_Integer batches = e->most;
     refuse_endless(e, stream);
     call_if_there(L, stream, "cursor", 0);
     int cursor = lua_gettop(L);
     call_if_there(L, stream, "rewind", 0);
-    if (lua_getfield(L, stream, "batches") != LUA_TNIL)
-        batches = lua_args_to_integer(L, -1, e->function, 1, "field 'batches'", 1, LUA_MAXINTEGER);
+    if (lua_getfield(L, stream, "batches") != LUA_TNIL) {
+        lua_Integer all = lua_args_to_integer(L, -1, e->function, 1, "field 'batches'", 1, LUA_MAXINTEGER);
+        batches = all < batches ? all : batches;
+    }
     for (lua_Integer k = 0; k < batches && add_batch(e, stream); k++)
         continue;
     if (!lua_isnil(L, cursor))
@@ -142,7 +145,7 @@ static void add_stream(evaluation *e, int stream)
 static void add_list(evaluation *e, int list)
 {
     size_t count = lua_rawlen(e->L, list);
-    for (size_t k = 1; k <= count; k++) {
+    for (size_t k = 1; k <= count && (lua_Integer)k <= e->most; k++) {
         lua_rawgeti(e->L, list, (lua_Integer)k);
         add_batch(e, lua_gettop(e->L));
         lua_pop(e->L, 1);
@@ -207,7 +210,7 @@ static void use_own_stream(lua_State *L, const lua_args *a, int source, shape s)
  * zeros: its shape and loss are the defaults. */
 static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
 {
-    static const char *const names[] = { "batch", "seq", "part", "carry", "loss_at", NULL };
+    static const char *const names[] = { "batch", "seq", "part", "carry", "loss_at", "batches", NULL };
     static const char *const loss_at_names[] = { "all", "last", NULL };
     if (lua_isnil(L, 3)) {
         lua_newtable(L);
@@ -221,6 +224,7 @@ static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
     lstm_model_config m = *lstm_model_settings(lua_model_check(L, model, "evaluate")->model);
     use_own_stream(L, &a, 2, s);
     evaluation e = { .L = L, .function = "evaluate" };
+    e.most = lua_args_integer(&a, "batches", 1, LUA_MAXINTEGER, LUA_MAXINTEGER);
     const lstm_trainer_config like = { .batch = s.batch, .seq = s.seq, .loss_at = loss_at, .threads = fit->threads };
     e.trainer = lua_worker_take(L, model, &like, "evaluate");
     e.worker = lua_gettop(L);

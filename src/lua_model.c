@@ -116,6 +116,35 @@ static lstm_scheme scheme_named(lua_State *L, const lua_args *a, const char *fie
     return (lstm_scheme)lua_args_field_error(a, field, "no scheme '%s'", wish);
 }
 
+/* Anything but [1] and [2] in the table at a stack index: a mean and a deviation, say. */
+static void refuse_surplus(lua_State *L, const lua_args *a, const char *field, int table)
+{
+    for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1)) {
+        if (lua_isinteger(L, -2) && (lua_tointeger(L, -2) == 1 || lua_tointeger(L, -2) == 2))
+            continue;
+        lua_pop(L, 1);
+        lua_args_field_error(a, field, "{ \"name\", argument } expected, got something at [%s], too", lua_args_got(L, -1));
+    }
+}
+
+/* The number on top of the stack, which a scheme shall have. */
+static double scheme_argument(lua_State *L, const lua_args *a, const char *field, lstm_scheme scheme)
+{
+    const char *name = lstm_scheme_name(scheme);
+    bool is_width = scheme == LSTM_INIT_NORMAL || scheme == LSTM_INIT_UNIFORM;
+    double arg = lua_tonumber(L, -1);
+    if (scheme == LSTM_INIT_ZEROS)
+        lua_args_field_error(a, field, "'%s' takes no argument, got %s", name, lua_args_got(L, -1));
+    if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(arg))
+        lua_args_field_error(a, field, "argument of '%s': finite number expected, got %s", name, lua_args_got(L, -1));
+    if (is_width && arg < 0)
+        lua_args_field_error(a, field, "argument of '%s': non-negative number expected, got %s", name,
+                             lua_args_got(L, -1));
+    if (!lstm_scheme_takes_argument(scheme) && arg == 0) /* for the engine: none is given */
+        lua_args_field_error(a, field, "argument of '%s': a number other than 0 expected, got 0", name);
+    return arg;
+}
+
 /* Reads the value on top of the stack: "name", { "name", argument } or a function, for kind k. */
 static void read_scheme(lua_State *L, const lua_args *a, const char *field, lstm_init *init, lstm_kind k)
 {
@@ -129,15 +158,13 @@ static void read_scheme(lua_State *L, const lua_args *a, const char *field, lstm
                              lua_args_got(L, -1));
     lstm_scheme scheme = scheme_named(L, a, field, -1);
     double arg = 0;
-    if (lua_istable(L, top) && lua_rawgeti(L, top, 2) != LUA_TNIL) {
-        if (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1)))
-            lua_args_field_error(a, field, "argument of '%s': finite number expected, got %s", lstm_scheme_name(scheme),
-                                 lua_args_got(L, -1));
-        arg = lua_tonumber(L, -1);
-    } else if (lstm_scheme_takes_argument(scheme)) {
+    if (lua_istable(L, top))
+        refuse_surplus(L, a, field, top);
+    if (lua_istable(L, top) && lua_rawgeti(L, top, 2) != LUA_TNIL)
+        arg = scheme_argument(L, a, field, scheme);
+    else if (lstm_scheme_takes_argument(scheme))
         lua_args_field_error(a, field, "'%s' needs an argument: { \"%s\", 0.1 }", lstm_scheme_name(scheme),
                              lstm_scheme_name(scheme));
-    }
     init->kind[k].scheme = scheme;
     init->kind[k].arg = arg;
     lua_settop(L, top);

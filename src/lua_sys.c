@@ -274,8 +274,9 @@ static int sys_hdf5_version(lua_State *L)
  * Ways to treat the signals that ask a program to stop (INT, TERM, USR1, USR2, HUP):
  *   "raise"      an error "interrupted" at the next Lua instruction
  *   "interrupt"  the same for INT, the system's default for the others
- *   "note"       stop_signal() tells; a second signal ends the process at once. Batch systems tell every process of a
- *                job and its leader tells them again: TERM, USR1 and HUP within some seconds are the same request
+ *   "note"       stop_signal() tells; a second signal ends the process at once (which a terminal is told, when INT has
+ *                had no effect for a second). Batch systems tell every process of a job and its leader tells them
+ *                again: TERM, USR1 and HUP within some seconds are the same request
  * A signal that was ignored when the program began (nohup) stays ignored. */
 
 enum { SIGNALS = 5 };
@@ -284,6 +285,7 @@ static const char *const signal_names[SIGNALS] = {"INT", "TERM", "USR1", "USR2",
 
 static volatile sig_atomic_t noted; /* the signal that came, 0: none */
 static lua_State *volatile raise_in;
+static volatile sig_atomic_t at_terminal; /* somebody sees standard error */
 
 static int exit_status(int signal_number)
 {
@@ -325,6 +327,17 @@ static void on_note(int signal_number)
     }
     noted_at = seconds_now();
     noted = signal_number;
+    if (signal_number == SIGINT && at_terminal)
+        alarm(1);
+}
+
+/* The step takes long: whoever pressed the keys wants to know that they were noticed. */
+static void on_alarm(int signal_number)
+{
+    static const char line[] = "\nlstmrun: stopping after this step (again to quit at once)\n";
+    (void)signal_number;
+    ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)ignored;
 }
 
 static void set_handler(int signal_number, void (*handler)(int))
@@ -344,6 +357,9 @@ static int sys_on_signal(lua_State *L)
     int mode = luaL_checkoption(L, 1, NULL, modes);
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     raise_in = lua_tothread(L, -1);
+    at_terminal = isatty(STDERR_FILENO);
+    alarm(0);
+    set_handler(SIGALRM, on_alarm);
     for (int k = 0; k < SIGNALS; k++)
         set_handler(signals[k], signals[k] == SIGINT ? on_int[mode] : on_others[mode]);
     return 0;

@@ -105,11 +105,19 @@ lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function)
     return lua_owner_check(L, index, LUA_TRAINER, function);
 }
 
+/* What core.updates_of_others counts. */
+static struct others {
+    size_t made;             /* trainers, in this process */
+    size_t known;            /* of them were there when it was asked last */
+    const lua_trainer *kept; /* the one that is none of the others */
+    size_t updates;
+} others;
+
 static lua_trainer *push_closed(lua_State *L, int model)
 {
     model = lua_absindex(L, model);
     lua_trainer *t = lua_newuserdatauv(L, sizeof *t, LUA_TRAINER_USER_VALUES);
-    *t = (lua_trainer){ .owner.closed = "closed trainer", .model = lua_touserdata(L, model) };
+    *t = (lua_trainer){ .owner.closed = "closed trainer", .model = lua_touserdata(L, model), .number = others.made++ };
     luaL_setmetatable(L, LUA_TRAINER);
     lua_pushvalue(L, model);
     lua_setiuservalue(L, -2, LUA_TRAINER_MODEL);
@@ -189,8 +197,10 @@ int lua_trainer_engine_error(lua_State *L, const char *function, const lstm_erro
     return lua_args_engine_error(&a, err);
 }
 
-static int push_stats(lua_State *L, const lstm_update_stats *stats)
+static int push_stats(lua_State *L, const lua_trainer *t, const lstm_update_stats *stats)
 {
+    if (stats->updated && t != others.kept && t->number < others.known)
+        others.updates++;
     lua_createtable(L, 0, 5);
     lua_field_number(L, "grad_norm", stats->grad_norm);
     lua_field_number(L, "clipped_norm", stats->clipped_norm);
@@ -207,6 +217,11 @@ static lua_trainer *take_batch(lua_State *L, const char *function, bool targets)
     lua_settop(L, 2);
     if (!lua_batch_take(L, 1, t, 2, function, 1))
         lua_args_error(L, function, 1, "the stream is at its end");
+    if (!t->drawn)
+        lua_pushnil(L);
+    lua_setiuservalue(L, 1, LUA_TRAINER_SOURCE);
+    lua_owner_recheck(L, &t->owner, function);
+    t->forwards++;
     if (targets && t->batch.target == NULL && t->batch.target_ids == NULL)
         lua_args_error(L, function, 1, "field '%s': table or tensor expected, got nil",
                        lstm_model_settings(t->model->model)->loss == LSTM_LOSS_MSE ? "y" : "targets");
@@ -223,7 +238,7 @@ static int trainer_step(lua_State *L)
     if (lua_trainer_carries(t))
         lstm_trainer_carry(t->trainer);
     lua_pushnumber(L, stats.loss);
-    push_stats(L, &stats.update);
+    push_stats(L, t, &stats.update);
     return 2;
 }
 
@@ -258,7 +273,17 @@ static int trainer_update(lua_State *L)
     lstm_error err;
     if (lstm_trainer_update(t->trainer, &stats, &err) != 0)
         lua_trainer_engine_error(L, "update", &err);
-    return push_stats(L, &stats);
+    return push_stats(L, t, &stats);
+}
+
+/* updates_of_others(fit or nil): updates since the last call, by trainers that were there then, but for fit. */
+static int updates_of_others(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)others.updates);
+    others.kept = luaL_testudata(L, 1, LUA_TRAINER);
+    others.known = others.made;
+    others.updates = 0;
+    return 1;
 }
 
 static int trainer_zero(lua_State *L)
@@ -415,6 +440,12 @@ static int push_seq(lua_State *L, const lua_trainer *t)
     return 1;
 }
 
+static int push_forwards(lua_State *L, const lua_trainer *t)
+{
+    lua_pushinteger(L, (lua_Integer)t->forwards);
+    return 1;
+}
+
 static int push_bytes(lua_State *L, const lua_trainer *t)
 {
     lua_pushinteger(L, (lua_Integer)t->bytes);
@@ -428,7 +459,8 @@ static int trainer_index(lua_State *L)
         int (*push)(lua_State *L, const lua_trainer *t);
     } fields[] = { { "lr", push_lr }, { "lr_scale", push_lr_scale }, { "updates", push_updates },
                    { "batch", push_batch }, { "rows", push_rows }, { "seq", push_seq }, { "bytes", push_bytes },
-                   { "config", push_config }, { "precision", push_precision }, { NULL, NULL } };
+                   { "config", push_config }, { "precision", push_precision }, { "forwards", push_forwards },
+                   { NULL, NULL } };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
@@ -438,6 +470,8 @@ static int trainer_index(lua_State *L)
         lua_pushboolean(L, t->owner.closed != NULL);
     else if (strcmp(key, "model") == 0)
         lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
+    else if (strcmp(key, "source") == 0)
+        lua_getiuservalue(L, 1, LUA_TRAINER_SOURCE);
     else
         lua_owner_push_method(L, LUA_TRAINER, 2);
     return 1;
@@ -516,4 +550,6 @@ void lua_trainer_register(lua_State *L)
     lua_owner_register(L, LUA_TRAINER, metamethods, methods);
     lua_pushcfunction(L, plan);
     lua_setfield(L, -2, "plan");
+    lua_pushcfunction(L, updates_of_others);
+    lua_setfield(L, -2, "updates_of_others");
 }

@@ -370,6 +370,23 @@ exits 1 "  into a model that is too large"; says "does not fit this model"
 run tiny.lua --init-from=text --quiet --out=init-text
 exits 1 "  from what is no checkpoint"; says "cannot begin with these parameters: text"
 
+cat >looks.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment { options = { { "mode", "forward", "forward, evaluate" } }, run = function(cfg, run)
+  local model <close> = lstm.model { input = 1, output = 1, hidden = 4 }
+  local fit <close> = model:trainer { batch = 1, seq = 3 }
+  local batch = { x = { 1, 1, 0 }, y = { 1, 1, 0 } }
+  for step in run:steps(3, fit) do run:log(step, (fit[cfg.mode](fit, batch))) end
+end }
+END
+run looks.lua --quiet --out=looks activations.every=1 parameters.every=2 saturation.every=4
+exits 0 "a loop that goes forward only"; says "saturation.every=4 records nothing in steps 1 to 3"
+log show looks; prints "activations: 3 records"; prints "parameters: 1 record"
+run looks.lua --quiet --out=looks-not mode=evaluate activations.every=2 parameters.every=2
+exits 0 "a loop in which the trainer does nothing"
+says "activations.every=2 recorded nothing: the trainer that run:steps was given did nothing in those steps"
+log show looks-not; prints "parameters: 1 record"
+
 run write prime="line " length=30
 exits 0 "experiments/write.lua"; says "runs/tiny/20"; says "/checkpoint-best.h5, step "
 [ "$(wc -c <out)" -eq 36 ] && grep -q '^line ' out; result $? "  writes prime and length, and nothing else"
@@ -426,6 +443,18 @@ exits 0 "a directory with = in its name"
 rm -rf part runs/lr=0.1
 SIGNALS="INT INT" run tiny.lua --out=part stop_at=5
 exits 130 "Ctrl-C twice"; [ ! -e part/checkpoint-latest.h5 ]; result $? "  quits at once"
+cat >slow.lua <<'END'
+return require "lstm".experiment { options = {}, run = function(cfg, run)
+  for step in run:steps(3) do
+    io.popen "kill -INT $PPID":close()
+    local from = os.time()
+    repeat until os.time() > from + 2
+  end
+end }
+END
+script -qec "$program slow.lua --out=slow" /dev/null >out 2>&1 </dev/null; status=$?
+exits 130 "Ctrl-C in a long step, at a terminal"; prints "stopping after this step (again to quit at once)"
+prints "stopped at step 1, checkpoint written"
 rm -rf part
 SIGNALS=KILL run tiny.lua --quiet --out=part stop_at=8 checkpoint_every=3
 [ "$status" -eq 137 ]; result $? "SIGKILL"

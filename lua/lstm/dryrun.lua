@@ -188,7 +188,7 @@ end
 
 --- Says what the run would take, and ends the program.
 function dryrun.report(run)
-  if run.fit then report(run) else print "nothing is trained in this run's loop: no plan" end
+  if run.fit then report(run) else print "run:steps was given no trainer: no plan" end
   fault.stop(nil, 0)
 end
 

@@ -162,9 +162,9 @@ function methods:event(step, kind, text)
 end
 
 --- Records what a watch (watch.lua) has to record.
-function methods:watch(watch, step)
+function methods:watch(watch, step, pass)
   if self.muted or self.lost and ranks.size == 1 then return true end
-  return answer(self, watch:record(self.lost and nowhere or self.log, step))
+  return answer(self, watch:record(self.lost and nowhere or self.log, step, pass))
 end
 
 --- Announces a series and logs a tensor to it, as lua_watch.c has it.
@@ -209,9 +209,9 @@ end
 local silent = {}
 for name in pairs(methods) do silent[name] = function() return true end end
 
-function silent:watch(watch, step) -- every rank has a part of what is recorded
+function silent:watch(watch, step, pass) -- every rank has a part of what is recorded
   if self.muted then return true end
-  return watch:record(nowhere, step)
+  return watch:record(nowhere, step, pass)
 end
 
 function silent:left_out() end

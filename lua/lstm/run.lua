@@ -54,7 +54,7 @@ function run.new(settings)
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
     replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
-    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {},
+    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, told = {},
   }, meta)
 end
 
@@ -368,6 +368,11 @@ local function compare_ranks(self)
   end
 end
 
+-- Sentences that no error is made of.
+local function tell(self, sentences)
+  for _, line in ipairs(sentences or {}) do self.progress:say("lstmrun: " .. line) end
+end
+
 local function begin(self)
   if self.fit then self.lr_at_start = self.fit.lr end
   check_text(self)
@@ -382,6 +387,9 @@ local function begin(self)
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
+  self.first = self.step
+  local replay = self.replay
+  tell(self, self.watch and self.watch:not_due(replay and replay.from - 1 or self.first, replay and replay.to or self.total))
   if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
 end
 
@@ -474,9 +482,16 @@ local function check_lock(self)
   sys.quit(fault.ERROR)
 end
 
+-- What the trainer did in this step: "backward", "forward" alone, or nil.
+local function pass_of(self)
+  local fit = self.fit
+  if fit:counters().passes > self.passes then return "backward" end
+  return fit.forwards > self.forwards and "forward" or nil
+end
+
 -- What is recorded of the step's inside, and the end of its row.
 local function end_rows(self, step)
-  if self.watch and self.fit:counters().passes > self.passes then must(self, self.logs:watch(self.watch, step)) end
+  if self.watch then must(self, self.logs:watch(self.watch, step, pass_of(self))) end
   must(self, self.logs:end_step(step))
 end
 
@@ -533,15 +548,60 @@ end
 local function complete(self)
   save_latest(self)
   tell_lost(self)
+  tell(self, self.watch and not self.logs.lost and self.watch:not_recorded(self.first, self.step) or nil)
   self.progress:show(self.step, self.info)
   self.progress:finish()
   self.finished = true
   sys.on_signal "raise"
 end
 
+-- Whether a checkpoint keeps the place in what batches come from.
+local function keeps(self, source)
+  if rawequal(source, self.text) then return true end
+  for _, stream in ipairs(self.streams) do
+    if rawequal(source, stream) then return true end
+  end
+  local of_trainer = self.text and self.fit:stream_cursor() and self.fit:stream(self.text)
+  return rawequal(source, of_trainer)
+end
+
+local function tell_once(self, line)
+  if not self.told[line] then tell(self, { line }) end
+  self.told[line] = true
+end
+
+-- What serves one step alone is nothing to keep.
+local function check_source(self)
+  local source, before = self.fit.source, self.source
+  self.source = source
+  if source == nil or not rawequal(source, before) or keeps(self, source) then return end
+  if type(source) == "table" and not has_cursor(source) then
+    tell_once(self, "batches come from an object without cursor and seek: a resumed run would begin with its first " ..
+      "ones again")
+  else
+    fault.mistake(("the loop takes its batches from a %s that run:steps was not given, so that a resumed run would " ..
+      "begin with its first ones again; give it to run:steps, too")
+      :format(sys.typename(source) == "lstm.corpus" and "text" or "stream"))
+  end
+end
+
+-- What is trained from step to step must be in checkpoints.
+local function check_kept(self)
+  local others = core.updates_of_others(self.fit)
+  if others > 0 and not self.fit then
+    fault.mistake("the loop trains with a trainer that run:steps was not given: no checkpoint would have it, and no " ..
+      "record; give it to run:steps, as in run:steps(n, fit)")
+  elseif others > 0 then
+    tell_once(self, "the loop trains with another trainer than the one that run:steps was given: checkpoints do not " ..
+      "have it, and a resumed run begins anew with it")
+  end
+  if self.fit then check_source(self) end
+end
+
 -- The body of the loop is through: the step counts, or the run goes back.
 local function end_step(self)
   check_open(self)
+  check_kept(self)
   if self.rolling_back then go_back(self) else count_step(self, self.current) end
 end
 
@@ -560,7 +620,8 @@ local function next_step(self, step)
   if signal then stop(self, signal, status) end
   if self.pause then pause(self) end
   self.in_body = true
-  self.passes = self.fit and self.fit:counters().passes
+  core.updates_of_others(self.fit)
+  if self.fit then self.passes, self.forwards = self.fit:counters().passes, self.fit.forwards end
   self.current, self.problem = step + 1, nil
   if self.replay then self.replay:enter(self, step + 1) end
   return step + 1

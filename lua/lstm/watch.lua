@@ -160,7 +160,7 @@ function watch.new(cfg, fit)
     config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
     output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
-    names = {}, announced = {},
+    names = {}, announced = {}, recorded = {},
   }, meta)
 end
 
@@ -308,10 +308,6 @@ end
 
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
-  if not pcall(fit.gradient, fit, "dh", 0) then
-    fault.stop(("cannot record the gradients of step %d: the script's fit:forward after the step took the place of its " ..
-      "inside; let another trainer of the model do that"):format(self.step))
-  end
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
     "total_norms", map(names, function(name) return fit:gradient(name) end))
   for _, name in ipairs(self.slopes) do
@@ -362,15 +358,59 @@ end
 
 local recorders = { activations = activations, saturation = saturation, gradients = gradients, parameters = parameters }
 
---- Records what is due after a step of training: activations and gradients are those of the step, parameters those that
--- it arrived at. log: the log of lua_run.c.
-function methods:record(log, step)
+-- What a record shall be of must be there: the inside of what was done last in the step.
+local function check_inside(self, what, pass)
+  local fit = self.fit
+  if pass == "backward" and not pcall(fit.gradient, fit, "dh", 0) then
+    fault.stop(("cannot record the %s of step %d: the script's fit:forward after the step took the place of its " ..
+      "inside; let another trainer of the model do that"):format(what, self.step))
+  elseif pass == "forward" and what == "gradients" then
+    fault.stop(("cannot record the gradients of step %d: it went forward only; without fit:step or fit:backward " ..
+      "there are none"):format(self.step))
+  end
+end
+
+local order = { "activations", "saturation", "gradients", "parameters" }
+
+--- Records what is due after a step: activations and gradients are those of the step, parameters those that it arrived
+-- at. log: the log of lua_run.c; pass: "backward", "forward", or nil when the trainer did nothing in this step, so that
+-- there are only parameters to record.
+function methods:record(log, step, pass)
   self.step = step
-  for _, what in ipairs { "activations", "saturation", "gradients", "parameters" } do
+  for _, what in ipairs(order) do
     local every = self.every[what]
-    if every > 0 and step % every == 0 then recorders[what](self, log) end
+    if every > 0 and step % every == 0 and (pass or what == "parameters") then
+      if what ~= "parameters" then check_inside(self, what, pass) end
+      recorders[what](self, log)
+      self.recorded[what] = true
+    end
   end
   return not self.failed, self.failed
+end
+
+--- Sentences about options by which nothing is recorded in the steps after `from` up to `to`: because none of them is
+-- due; or, afterwards, because the trainer did nothing in those that were.
+function methods:not_due(from, to)
+  local list = {}
+  for _, what in ipairs(order) do
+    local every = self.every[what]
+    if every > 0 and from < to and to // every == from // every then
+      list[#list + 1] = ("%s.every=%d records nothing in steps %d to %d"):format(what, every, from + 1, to)
+    end
+  end
+  return list
+end
+
+function methods:not_recorded(from, to)
+  local list = {}
+  for _, what in ipairs(order) do
+    local every = self.every[what]
+    if every > 0 and not self.recorded[what] and to // every > from // every then
+      list[#list + 1] = ("%s.every=%d recorded nothing: the trainer that run:steps was given did nothing in those steps")
+        :format(what, every)
+    end
+  end
+  return list
 end
 
 return watch

@@ -125,6 +125,15 @@ local wrong = {
   { "lstm.model { vocab = 5, hidden = 4, init = { 'normal', 'wide' } }",
     "field 'init': argument of 'normal': finite number expected, got 'wide'" },
   { "lstm.model { vocab = 5, hidden = 4, init = { 'uniform', inf } }", "field 'init'", "got inf" },
+  { "lstm.model { vocab = 5, hidden = 4, init = { 'normal', 0, 0.1 } }", -- a mean, too
+    "field 'init': { \"name\", argument } expected, got something at [3], too" },
+  { "lstm.model { vocab = 5, hidden = 4, init = { head = { 'he_normal', gain = 2 } } }",
+    "field 'init.head': { \"name\", argument } expected, got something at ['gain'], too" },
+  { "lstm.model { vocab = 5, hidden = 4, init = { 'uniform', -0.1 } }",
+    "field 'init': argument of 'uniform': non-negative number expected, got -0.1" },
+  { "lstm.model { vocab = 5, hidden = 4, init = { 'zeros', 3 } }", "field 'init': 'zeros' takes no argument, got 3" },
+  { "lstm.model { vocab = 5, hidden = 4, init = { 'identity', 0 } }",
+    "field 'init': argument of 'identity': a number other than 0 expected, got 0" },
   { "lstm.model { vocab = 5, hidden = 4, init = 3 }", "field 'init'", "got 3" },
   { "lstm.model { vocab = 5, hidden = 4, init = { recurent = 'zeros' } }",
     "unknown field 'init.recurent', did you mean 'recurrent'?" },
@@ -263,6 +272,7 @@ local wrong = {
   -- evaluation and sampling
   { "fit:evaluate()", "bad argument #1 to 'evaluate' (batch table, text or stream expected, got nil)" },
   { "fit:evaluate(text, { bach = 3 })", "bad argument #2 to 'evaluate' (unknown field 'bach', did you mean 'batch'?)" },
+  { "fit:evaluate(text, { batches = 0 })", "field 'batches': positive integer expected, got 0" },
   { "fit:evaluate(text, { batch = 0 })", "field 'batch': positive integer expected, got 0" },
   { "fit:evaluate(text, { part = 'test' })", "test" },
   { "fit:evaluate(text, { batch = 10000 })", "10000" },

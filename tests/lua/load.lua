@@ -24,7 +24,7 @@ local function train(name, fit, source, validate)
     command_line = "", progress = "quiet" }
   local this = run.new { description = description, cfg = description.options:defaults(), host = host }
   local loss
-  for step in this:steps(3, fit) do
+  for step in this:steps(3, fit, table.unpack { source == text and text or nil }) do
     this:log(step, fit:step(source))
     if validate and step >= 2 then
       loss = loss or fit:evaluate(text, { batch = 2 })

@@ -248,6 +248,19 @@ tap.fails(function()
     looking:forward(text)
   end
 end, "cannot record the gradients of step 1", "a forward in the place of what is to be recorded")
+looks, looking = new_run(), new_trainer()
+looks.cfg.activations.every = 1
+tap.fails(function()
+  for step in looks:steps(2, looking, text) do
+    looks:log(step, looking:step(text))
+    looking:forward(text)
+  end
+end, "cannot record the activations of step 1", "  activations, too")
+looks, looking = new_run(), new_trainer()
+looks.cfg.gradients.every = 1
+tap.fails(function()
+  for step in looks:steps(2, looking, text) do looks:log(step, looking:forward(text)) end
+end, { "cannot record the gradients of step 1", "it went forward only" }, "gradients of what did not go backward")
 local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
 tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
   "a trainer that would not be restored")
@@ -255,6 +268,25 @@ tap.fails(function() new_run():steps(2, text, fit, other_text) end, { "bad argum
 tap.fails(function() new_run():steps(2, other_fit.model, fit, text) end, { "bad argument #2", "without its trainer" },
   "a model that would not be kept")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
+tap.fails(function()
+  for _ in new_run():steps(2) do fit:step(text) end
+end, { "run.lua:", "the loop trains with a trainer that run:steps was not given" }, "a trainer that is not given to the run")
+local given = new_trainer()
+for source, what in pairs { [text] = "text", [text:train { batch = 2, seq = 5 }] = "stream",
+  [lstm.tasks.copy { symbols = 8, length = 1, delay = 2 }:train { batch = 2 }] = "stream" } do
+  local its_fit = what == "text" and given or type(source) ~= "table" and new_trainer()
+    or lstm.model { vocab = 10, hidden = 3 }:trainer { batch = 2, seq = 20 }
+  tap.fails(function()
+    for _ in new_run():steps(3, its_fit) do its_fit:step(source) end
+  end, { "run.lua:", "takes its batches from a " .. what .. " that run:steps was not given" }, "such a source: " .. what)
+end
+local brief = new_run()
+for _ in brief:steps(3, given) do
+  given:step(text:train { batch = 2, seq = 5 })
+  new_trainer():step(text)
+end
+brief:finish()
+tap.is(brief.step, 3, "but what serves one step alone need not be kept")
 
 -- What a stream of the script's own, or an object that has a cursor, gives after a resume.
 local function resumes(what, new_fit, new_source)
