@@ -234,20 +234,29 @@ static void take_inputs(lua_State *L, int table, field *f, const lua_trainer *t,
     lua_settop(L, top);
 }
 
-static void take_targets(lua_State *L, int table, field *f, const lua_trainer *t, const arrays *to, lstm_batch *batch)
+/* "y" or "targets". Classes may be called y, too. */
+static const char *targets_name(const lua_args *a, bool linear)
 {
+    if (linear && lua_args_has(a, "targets"))
+        lua_args_field_error(a, "targets", "the model has a linear output; what it should be is the field 'y'");
+    if (linear || !lua_args_has(a, "y"))
+        return linear ? "y" : "targets";
+    if (lua_args_has(a, "targets"))
+        lua_args_field_error(a, "y", "another name for 'targets', which is there, too; only one of them expected");
+    return "y";
+}
+
+static void take_targets(const lua_args *a, field *f, const lua_trainer *t, const arrays *to, lstm_batch *batch)
+{
+    lua_State *L = a->L;
     lua_owner_recheck(L, &t->owner, f->function);
     lstm_model_config m = *lstm_model_settings(t->model->model);
     lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     bool linear = m.loss == LSTM_LOSS_MSE, last = c.loss_at == LSTM_LOSS_AT_LAST;
     int top = lua_gettop(L);
-    f->name = linear ? "y" : "targets";
+    f->name = targets_name(a, linear);
     f->width = linear ? m.outputs : 1;
-    const lstm_tensor *values = push_values(L, table, f, c.seq, last);
-    if (values == NULL && !linear) { /* classes may be called y, too */
-        f->name = "y";
-        values = push_values(L, table, f, c.seq, last);
-    }
+    const lstm_tensor *values = push_values(L, a->table, f, c.seq, last);
     if (values == NULL)
         return;
     if (linear)
@@ -284,7 +293,7 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     arrays to = arrays_of(L, self, t);
     lstm_batch batch = { 0 };
     take_inputs(L, a.table, &f, t, &to, &batch);
-    take_targets(L, a.table, &f, t, &to, &batch);
+    take_targets(&a, &f, t, &to, &batch);
     take_mask(L, a.table, &f, &to, &batch);
     batch.reset = lua_args_boolean(&a, "reset", false);
     t->in_order = lua_args_has(&a, "reset");

@@ -285,6 +285,7 @@ typedef struct nested {
     const char *function;
     int arg;
     const char *what; /* "field 'x'", or NULL */
+    bool checked;     /* what is in the outermost table beside its elements */
     int ndim;
     size_t shape[LSTM_MAX_DIMS], index[LSTM_MAX_DIMS];
 } nested;
@@ -303,6 +304,42 @@ static const char *push_place(const nested *n, int depth)
 static void refuse_element(const nested *n, int depth, const char *expected, const char *got)
 {
     lua_args_error(n->L, n->function, n->arg, "%s: %s expected, got %s", push_place(n, depth), expected, got);
+}
+
+/* "field 'x', element [2]: ", of the table whose elements have depth `depth` */
+static const char *push_table_place(const nested *n, int depth)
+{
+    if (depth > 0)
+        return lua_pushfstring(n->L, "%s: ", push_place(n, depth - 1));
+    return n->what == NULL ? "" : lua_pushfstring(n->L, "%s: ", n->what);
+}
+
+/* The key is on top of the stack. */
+static void refuse_key(const nested *n, int depth)
+{
+    lua_State *L = n->L;
+    const char *got = lua_args_got(L, -1);
+    lua_args_error(L, n->function, n->arg, "%selements [1] to [%I] expected, got [%s], too", push_table_place(n, depth),
+                   (LUAI_UACINT)n->shape[depth], got);
+}
+
+/* Refuses what the table on top of the stack has beside its elements: [0], of somebody who counts from there, or a field.
+ * Of the others it looks at those that come after the last element, as all do where elements are in the array that Lua
+ * keeps for them: to look at all keys would take as long as to read the numbers. */
+static void refuse_others(const nested *n, int depth)
+{
+    lua_State *L = n->L;
+    const lua_Integer length = (lua_Integer)n->shape[depth];
+    bool zero = lua_rawgeti(L, -1, 0) != LUA_TNIL;
+    lua_pop(L, 1);
+    lua_pushinteger(L, zero ? 0 : length);
+    if (zero)
+        refuse_key(n, depth);
+    while (lua_next(L, -2) != 0) {
+        lua_pop(L, 1);
+        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > length)
+            refuse_key(n, depth);
+    }
 }
 
 /* The shape is that of the first elements. */
@@ -326,6 +363,8 @@ static void fill_nested(nested *n, const lstm_tensor *t, int depth, size_t *flat
 {
     lua_State *L = n->L;
     bool numbers = depth == n->ndim - 1;
+    if (depth > 0 || !n->checked)
+        refuse_others(n, depth);
     for (n->index[depth] = 0; n->index[depth] < n->shape[depth]; n->index[depth]++, lua_pop(L, 1)) {
         int type = lua_rawgeti(L, -1, (lua_Integer)n->index[depth] + 1);
         if (type != (numbers ? LUA_TNUMBER : LUA_TTABLE))
@@ -344,19 +383,25 @@ static void fill_nested(nested *n, const lstm_tensor *t, int depth, size_t *flat
     }
 }
 
+static const lstm_tensor *push_nested(nested *n, int table, lstm_type type)
+{
+    lua_State *L = n->L;
+    size_t flat = 0;
+    table = lua_absindex(L, table);
+    luaL_checkstack(L, 2 * LSTM_MAX_DIMS + 12, n->function);
+    find_shape(n, table);
+    const lstm_tensor *t = lua_tensor_push_new(L, "", type, n->ndim, n->shape);
+    lua_pushvalue(L, table);
+    fill_nested(n, t, 0, &flat);
+    lua_pop(L, 1);
+    return t;
+}
+
 const lstm_tensor *lua_tensor_push_nested(lua_State *L, int table, lstm_type type, const char *function, int arg,
                                           const char *what)
 {
-    nested n = { L, function, arg, what, 0, { 0 }, { 0 } };
-    size_t flat = 0;
-    table = lua_absindex(L, table);
-    luaL_checkstack(L, 2 * LSTM_MAX_DIMS + 8, function);
-    find_shape(&n, table);
-    const lstm_tensor *t = lua_tensor_push_new(L, "", type, n.ndim, n.shape);
-    lua_pushvalue(L, table);
-    fill_nested(&n, t, 0, &flat);
-    lua_pop(L, 1);
-    return t;
+    nested n = { .L = L, .function = function, .arg = arg, .what = what };
+    return push_nested(&n, table, type);
 }
 
 void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *t, int index, const char *function,
@@ -726,7 +771,8 @@ static int new_from_table(lua_State *L)
         return 1;
     }
     lua_args a = lua_args_open(L, 2, "tensor", 1, names, true);
-    lua_tensor_push_nested(L, 2, (lstm_type)lua_args_choice(&a, "type", type_names, LSTM_F64), "tensor", 1, NULL);
+    nested n = { .L = L, .function = "tensor", .arg = 1, .checked = true };
+    push_nested(&n, 2, (lstm_type)lua_args_choice(&a, "type", type_names, LSTM_F64));
     return 1;
 }
 

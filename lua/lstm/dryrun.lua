@@ -72,7 +72,7 @@ end
 local function batch(model, trainer)
   local T, B = trainer.seq, trainer.batch
   local function vectors(width) return width and core.tensor.normal { T, B, width, seed = 1 } end
-  local function ids(wanted) return wanted and core.tensor.zeros { T, B } end
+  local function ids(wanted) return wanted and core.tensor.zeros { T, B } or nil end
   return { x = vectors(model.input), ids = ids(model.vocab), y = vectors(model.output),
     targets = ids(not model.output) }
 end

@@ -19,6 +19,9 @@ tap.is(t:size(), 6, "size")
 tap.is(t:get(2, 3), 6.0, "get")
 tap.is(t[2][1], 4.0, "t[i][j]")
 tap.is(lstm.tensor({ 0.1, type = "float" })[1], string.unpack("f", string.pack("f", 0.1)), "float rounds")
+local backwards = {}
+for k = 9, 1, -1 do backwards[k] = k end
+same(lstm.tensor(backwards):slice(1, 8, 9), { 8, 9 }, "a table that was filled from its end")
 same(lstm.tensor.zeros { 2, 2 }, { { 0, 0 }, { 0, 0 } }, "zeros")
 same(lstm.tensor.full { 3, value = 2.5 }, { 2.5, 2.5, 2.5 }, "full")
 
