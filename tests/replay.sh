@@ -84,7 +84,8 @@ run replay run --from=9 --to=10 --script=other.lua data=other.lua
 exits 1 "another text"; says "is not the text of this run, text (its SHA-256 differs); give that by data=FILE"
 sed 's/dropout = 0.3/dropout = 0.31/' other.lua >changed.lua
 run replay run --from=9 --to=10 --script=changed.lua data=words
-exits 1 "a script that has changed"; says "changed.lua has changed since this run"
+exits 1 "a script that has changed"
+says "changed.lua is not the script of these steps (its SHA-256 differs); --script=FILE names another"
 says "step 9 differs: loss"; says "What is different: script has changed"
 log tail -n 1 run/replay-9-10-2
 prints " 10 "
@@ -162,6 +163,32 @@ exits 0 "one that logged every twentieth step"; prints "steps 1 to 50 are the lo
 printf x | dd of=whole/checkpoint-000024.h5 bs=1 seek=4000 conv=notrunc 2>/dev/null
 run replay whole --from=27 --to=28
 exits 0 "a damaged checkpoint is not used"; prints "from checkpoint-000016.h5"
+
+# ---- a run that went on with another script ---------------------------------------------------------------------------
+
+cp tiny.lua old.lua && cp tiny.lua edited.lua
+STOP_AT=20 run edited.lua --quiet --out=edited
+sed 's/clip_norm = 1 /clip_norm = 0.001 /' old.lua >edited.lua
+run edited.lua --resume edited
+exits 0 "a run goes on with another script"
+prints "        script has changed since then (SHA-256 differs)"
+run edited.lua --resume=edited/checkpoint-best.h5 --json --out=edited-2
+! grep -q '"code_changes"' out; result $? "  and does not say so where it has not"
+run replay edited --from=3 --to=10
+exits 1 "  its first steps are not those of that script"
+says "edited.lua is not the script of these steps"; says "step 1 differs"; says "What is different: script has changed"
+run replay edited --from=21
+exits 0 "  its last ones are"; [ ! -s err ]; result $? "  without a complaint"
+cp old.lua edited.lua
+run replay edited --from=3 --to=10
+exits 0 "with the first script again its first steps are the same"; [ ! -s err ]; result $? "  without a complaint"
+run replay edited --from=3 --to=30
+exits 1 "  and the last ones are not"; says "step 21 differs"
+says "What is different: when the run went on after step 20: script has changed"
+run replay edited --from=21
+exits 1 "  nor by themselves"; says "edited.lua is not the script of these steps"
+run edited.lua --resume=edited/checkpoint-best.h5 --out=edited-3
+prints "script has changed since then"
 
 # ---- what is logged twice, or after the loop -------------------------------------------------------------------------
 

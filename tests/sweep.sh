@@ -127,7 +127,7 @@ run replay away/one/trials/*
 exits 0 "  its trial is repeated"; prints "equal   steps 1 to 12"
 echo "-- changed" >>apart/small.lua
 run replay away/one/trials/*
-prints "here too (modules has changed)"
+prints "here too (modules have changed)"
 mv apart/small.lua small.lua
 run apart/plain.lua --list
 exits 0 "  one in the working directory will do"

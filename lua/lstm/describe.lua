@@ -109,16 +109,32 @@ end
 describe.telling = { "version", "revision", "compiler", "kernel", "precision", "tiles", "cpu", "hdf5", "lua", "ranks",
   "script_sha256", "modules", "data_sha256" }
 
---- What differs of it between two environments { name = text }: a list of "kernel avx2, was avx512".
-function describe.differences(now, before)
+--- What of that is the user's code.
+describe.code = { "script_sha256", "modules" }
+
+--- What differs between two environments { name = text }: a list of { name, text now, text before }.
+-- names: what is compared; default: all that tells.
+function describe.changes(now, before, names)
   local list = {}
-  for _, name in ipairs(describe.telling) do
+  for _, name in ipairs(names or describe.telling) do
     local a, b = now[name], before[name]
-    if a and b and tostring(a) ~= tostring(b) then
-      local hash = name:find "sha256" or name == "modules"
-      list[#list + 1] = hash and name:gsub("_sha256", "") .. " has changed" or ("%s %s, was %s"):format(name, a, b)
-    end
+    if a and b and tostring(a) ~= tostring(b) then list[#list + 1] = { name, tostring(a), tostring(b) } end
   end
+  return list
+end
+
+local without_values = { script_sha256 = "script has changed", data_sha256 = "data has changed",
+  modules = "modules have changed" } -- SHA-256 tell a person nothing
+
+--- One of these changes in words: "kernel avx2, was avx512".
+function describe.change(name, now, before)
+  return without_values[name] or ("%s %s, was %s"):format(name, now, before)
+end
+
+--- The changes in words, as a list.
+function describe.differences(now, before, names)
+  local list = describe.changes(now, before, names)
+  for i, change in ipairs(list) do list[i] = describe.change(table.unpack(change)) end
   return list
 end
 

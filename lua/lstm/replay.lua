@@ -6,8 +6,8 @@
 -- has to be recorded in advance. A replay begins at the nearest checkpoint before the first step that is asked for,
 -- compares each number with the logged one on the way, and records into a directory of its own.
 --
--- What changed while the run ran is in its log's events: options given anew when it was resumed ("option"), and
--- learning rates when it was rolled back ("rollback").
+-- What changed while the run ran is in its log's events: options given anew when it was resumed ("option"), another
+-- script or machine ("environment"), and learning rates when it was rolled back ("rollback").
 
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
@@ -103,15 +103,33 @@ local function get_plain(config, name)
   return value
 end
 
+-- "name=now, was before": what was given anew, or had changed, when the run went on.
+local function change_of(event)
+  return event.text:match "^([%w_.]+)=(.*), was (.*)$"
+end
+
+-- Calls set(name, before) for what changed after `step`, the last change first. kind: of the events that say so.
+local function take_back(run, kind, step, set)
+  for k = #run.events, 1, -1 do
+    local event = run.events[k]
+    local name, _, before = change_of(event)
+    if event.kind == kind and event.step > step and name then set(name, before) end
+  end
+end
+
 -- The configuration with which the steps after `step` began: what was given later is taken back.
 local function config_at(run, step)
   local config = json.decode(json.encode(run.config))
-  for k = #run.events, 1, -1 do
-    local event = run.events[k]
-    local name, before = event.text:match "^([%w_.]+)=.*, was (.*)$"
-    if event.kind == "option" and event.step > step and name then set_plain(config, name, before) end
-  end
+  take_back(run, "option", step, function(name, before) set_plain(config, name, before) end)
   return config
+end
+
+-- Where, and of which script, the steps after `step` were made.
+local function environment_at(run, step)
+  local environment = {}
+  for name, text in pairs(run.environment) do environment[name] = text end
+  take_back(run, "environment", step, function(name, before) environment[name] = before end)
+  return environment
 end
 
 -- Rollbacks: list of { step, lr_scale }: from the step after on, with this scale.
@@ -227,7 +245,8 @@ end
 local function warn_of_change(run, path)
   local known = run.environment.script_sha256
   if ranks.rank == 0 and known and script.hash(path) ~= known then
-    io.stderr:write(("lstmrun: %s has changed since this run (its SHA-256 differs)\n"):format(path))
+    io.stderr:write(("lstmrun: %s is not the script of these steps (its SHA-256 differs); --script=FILE names another\n")
+      :format(path))
   end
 end
 
@@ -285,6 +304,7 @@ function replay.new(path, given, root)
   if not saved and origin then
     fault.stop(("cannot replay %s: it began from %s, and its own checkpoint of that is gone"):format(run.path, origin))
   end
+  run.environment = environment_at(run, start)
   local file = find_script(run, given, root)
   warn_of_change(run, file)
   return setmetatable({
@@ -388,9 +408,11 @@ end
 local function reasons(self, step)
   local list = table.move(self.differences, 1, #self.differences, 1, {})
   for _, event in ipairs(self.run.events) do
-    if event.kind == "environment" and event.step >= self.start and event.step < step then
-      list[#list + 1] = ("at step %d the run went on with %s"):format(event.step, event.text)
-    elseif event.kind == "option" and event.step > self.start and event.step < step then
+    local between = event.step > self.start and event.step < step
+    if between and event.kind == "environment" then
+      local text = change_of(event) and describe.change(change_of(event)) or event.text
+      list[#list + 1] = ("when the run went on after step %d: %s"):format(event.step, text)
+    elseif between and event.kind == "option" then
       list[#list + 1] = ("at step %d the run was resumed with %s"):format(event.step, event.text)
     end
   end

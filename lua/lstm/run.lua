@@ -221,10 +221,13 @@ local function origin(self)
   }
 end
 
--- A run that goes on somewhere else: what has changed since.
+-- A run that goes on: what has changed since then. The log has the values of before for good.
 local function note_differences(self, before, now)
-  local changed = describe.differences(now, before)
-  if #changed > 0 then must(self, self.logs:event(self.step, "environment", table.concat(changed, "; "))) end
+  local code = describe.differences(now, before, describe.code)
+  if #code > 0 then self.code_changes = code end
+  for _, change in ipairs(self.saved.in_place and describe.changes(now, before) or {}) do
+    must(self, self.logs:event(self.step, "environment", ("%s=%s, was %s"):format(table.unpack(change))))
+  end
 end
 
 local function describe_run(self, before)
@@ -263,11 +266,11 @@ local function way_out(reason)
   return damaged and "; to go on in a new directory, with a new log, add --out=DIR" or ""
 end
 
--- Returns the environment of a log that goes on.
+-- Returns the environment of the run that goes on.
 local function open_logs(self)
   local continued = self.saved and self.saved.in_place
   self.directory, self.lock = take_directory(self)
-  local before = continued and logs.environment(self.directory)
+  local before = self.saved and not self.replay and logs.environment(self.saved.directory)
   local logs, reason = logs.open(self.directory, continued and self.step, self.description.metrics, self.cfg)
   if not logs then fault.stop(reason .. (continued and way_out(reason) or "")) end
   self.logs = logs
@@ -330,13 +333,16 @@ local function announce(self)
   if precision then self.progress:print("numbers " .. precision) end
   if ranks.size > 1 and self.fit then self.progress:print(ranks_line(self)) end
   self.progress:print(run_line(self))
+  for _, change in ipairs(self.code_changes or {}) do
+    self.progress:print(("        %s since then (SHA-256 differs)"):format(change))
+  end
   if self.saved and not self.replay and self.step == self.total then
     self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
       :format(format.plural(self.total, "step")))
   end
   self.progress:event("start", { experiment = self.description.name, directory = self.directory, step = self.step,
-    steps = self.total, ranks = ranks.size, config = self.config, parameters = self.fit and self.fit.model.size,
-    data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
+    steps = self.total, ranks = ranks.size, code_changes = self.code_changes, config = self.config,
+    parameters = self.fit and self.fit.model.size, data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
 end
 
 -- A text too short to train on is told before there are files.
