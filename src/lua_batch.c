@@ -198,7 +198,8 @@ static void copy_mask(const field *f, const lstm_tensor *t, float *mask)
     }
 }
 
-static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, void *values)
+/* finite: each must be; a target need not, where a mask hides it. */
+static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, void *values, bool finite)
 {
     double chunk[CHUNK];
     lstm_tensor to;
@@ -208,6 +209,9 @@ static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, voi
     for (size_t first = 0; first < size; first += CHUNK) {
         size_t count = size - first < CHUNK ? size - first : CHUNK;
         lua_tensor_read(t, first, count, chunk);
+        for (size_t k = 0; finite && k < count; k++)
+            if (!isfinite(type == LSTM_F64 ? chunk[k] : (double)(float)chunk[k]))
+                refuse_element(f, first + k, type == LSTM_F64 ? "finite number" : "finite number (as a float)", chunk[k]);
         lua_tensor_write(&to, offset + first, count, chunk);
     }
 }
@@ -225,7 +229,7 @@ static void take_inputs(lua_State *L, int table, field *f, const lua_trainer *t,
     if (values == NULL)
         lua_args_error(L, f->function, f->arg, "field '%s': table or tensor expected, got nil", f->name);
     if (dense)
-        copy_reals(f, values, m.type, to->x);
+        copy_reals(f, values, m.type, to->x, true);
     else
         copy_ids(f, values, m.vocab, to->ids);
     batch->steps = f->steps;
@@ -260,7 +264,7 @@ static void take_targets(const lua_args *a, field *f, const lua_trainer *t, cons
     if (values == NULL)
         return;
     if (linear)
-        copy_reals(f, values, m.type, to->y);
+        copy_reals(f, values, m.type, to->y, false);
     else
         copy_ids(f, values, m.outputs, to->targets);
     batch->target = linear ? to->y : NULL;

@@ -350,7 +350,24 @@ same_checkpoint whole/checkpoint-latest.h5 threads/checkpoint-latest.h5; result 
 run tiny.lua --quiet --out=seed2 --seed=2
 ! same_checkpoint whole/checkpoint-latest.h5 seed2/checkpoint-latest.h5 2>/dev/null; result $? "another seed: others"
 run tiny.lua --out=whole
-exits 1 "a directory that has a run"; says "whole holds a run already"
+exits 1 "a directory that has a run"; says "whole holds a run already; go on with it by --resume=whole"
+cat >brief.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment { options = { { "fault", "" } }, run = function(cfg, run)
+  local model <close> = lstm.model { input = 1, output = 1, hidden = 4, init = function() return cfg.fault == "nan" and 0 / 0 or 0.1 end }
+  local fit <close> = model:trainer { batch = 1, seq = 2 }
+  for step in run:steps(3, fit) do
+    run:log(step, fit:step { x = { 1, 0 }, y = { 1, 0 } })
+    if cfg.fault == "error" then error "mine" end
+  end
+end }
+END
+run brief.lua --out=brief fault=error --quiet
+exits 1 "an error of the script's"; says "brief.lua:7: mine"
+run brief.lua --out=brief --quiet
+says "brief holds a run already; it left no checkpoint to go on from: remove it, or choose another --out"
+run brief.lua --out=nans fault=nan --quiet
+exits 3 "parameters that are not finite"; says "Nothing has been learnt yet: targets, or the parameters that init made"
 run tiny.lua --out=/proc/none
 exits 1 "a directory that cannot be made"; says "cannot make the run's directory: /proc/none"
 mkdir elsewhere; (cd elsewhere && touch runs && "$program" ../tiny.lua data=../text >../out 2>../err)

@@ -21,6 +21,15 @@ function directory.lock(path)
   return lock
 end
 
+-- What to do with a directory that holds a run.
+local function way_on(path, continues)
+  if continues then return "leave --out away" end
+  for _, name in ipairs { checkpoint.latest, checkpoint.previous, checkpoint.best } do
+    if sys.kind(path .. "/" .. name) then return "go on with it by --resume=" .. path end
+  end
+  return "it left no checkpoint to go on from: remove it"
+end
+
 --- A directory of this name, which may be there but must not hold a run; and its lock. continues: what is to be
 -- written there goes on with a run, or replays one.
 function directory.named(path, continues)
@@ -30,8 +39,7 @@ function directory.named(path, continues)
   for _, name in ipairs { "log.h5", checkpoint.latest } do
     if sys.kind(path .. "/" .. name) then
       lock:close()
-      local way = continues and "leave --out away" or ("go on with it by --resume=%s"):format(path)
-      fault.stop(("%s holds a run already; %s, or choose another --out"):format(path, way))
+      fault.stop(("%s holds a run already; %s, or choose another --out"):format(path, way_on(path, continues)))
     end
   end
   return path, lock

@@ -491,7 +491,7 @@ end
 -- What the trainer did in this step: "backward", "forward" alone, or nil.
 local function pass_of(self)
   local fit = self.fit
-  if fit:counters().passes > self.passes then return "backward" end
+  if fit:counters().passes > self.counters.passes then return "backward" end
   return fit.forwards > self.forwards and "forward" or nil
 end
 
@@ -627,7 +627,7 @@ local function next_step(self, step)
   if self.pause then pause(self) end
   self.in_body = true
   core.updates_of_others(self.fit)
-  if self.fit then self.passes, self.forwards = self.fit:counters().passes, self.fit.forwards end
+  if self.fit then self.counters, self.forwards = self.fit:counters(), self.fit.forwards end
   self.current, self.problem = step + 1, nil
   if self.replay then self.replay:enter(self, step + 1) end
   return step + 1
@@ -650,7 +650,7 @@ local function leave(self, err)
     return
   end
   check_open(self)
-  if self.in_body and (self.rolling_back or not self.fit or self.fit:counters().passes > self.passes) then
+  if self.in_body and (self.rolling_back or not self.fit or self.fit:counters().passes > self.counters.passes) then
     end_step(self)
   end
   complete(self)
@@ -714,6 +714,14 @@ local function circumstances(self)
   return table.concat(list, ", ")
 end
 
+-- A loss that is not finite before the first update is no matter of the learning rate.
+local function advice(self, problem)
+  if self.fit and self.counters.updates == 0 and problem:find "^loss" then
+    return "Nothing has been learnt yet: targets, or the parameters that init made, are not finite or far too large"
+  end
+  return "Try a smaller learning rate"
+end
+
 local looked_back = 20 -- steps before the one that diverged
 
 local function diverged(self, problem, step)
@@ -725,10 +733,10 @@ local function diverged(self, problem, step)
   must(self, close_logs(self))
   self.progress:finish()
   self.progress:event("end", self:summary "diverged")
-  end_by(self, ("%s at %s (%s). Log flushed, in %s; %s. Try a smaller learning rate, or look what happened: %s replay " ..
-    "%s --from %d activations.every=1 gradients.every=1"):format(problem, step_name(step), circumstances(self),
-    self.directory, kept_line(self), program(self), quoted(self.directory),
-    math.max(1, step - looked_back)), fault.DIVERGED)
+  end_by(self, ("%s at %s (%s). Log flushed, in %s; %s. %s, or look what happened: %s replay %s --from %d " ..
+    "activations.every=1 gradients.every=1"):format(problem, step_name(step), circumstances(self), self.directory,
+    kept_line(self), advice(self, problem), program(self), quoted(self.directory), math.max(1, step - looked_back)),
+    fault.DIVERGED)
 end
 
 local function go_on(self, problem, step)
