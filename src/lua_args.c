@@ -277,9 +277,9 @@ lua_args lua_args_open_field(const lua_args *a, int table, const char *prefix, c
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
 /* "field 'hidden': " or nothing, then what was expected and what was got. */
-static int refuse_value(lua_State *L, int index, const char *function, int arg, const char *what, const char *expected)
+static int refuse_value(lua_State *L, const char *got, const char *function, int arg, const char *what,
+                        const char *expected)
 {
-    const char *got = lua_args_got(L, index);
     if (what == NULL)
         return lua_args_error(L, function, arg, "%s expected, got %s", expected, got);
     return lua_args_error(L, function, arg, "%s: %s expected, got %s", what, expected, got);
@@ -310,9 +310,11 @@ lua_Integer lua_args_to_integer(lua_State *L, int index, const char *function, i
     int exact = 0;
     index = lua_absindex(L, index);
     lua_Integer value = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &exact) : 0;
-    if (!exact || value < min || value > max)
-        refuse_value(L, index, function, arg, what, integer_range(L, above(L, index, max), min, max));
-    return value;
+    if (exact && value >= min && value <= max)
+        return value;
+    bool too_large = above(L, index, max);
+    const char *got = lua_args_got(L, index); /* first: at an index past the top is what is pushed next */
+    return refuse_value(L, got, function, arg, what, integer_range(L, too_large, min, max));
 }
 
 double lua_args_to_number(lua_State *L, int index, const char *function, int arg, const char *what, lua_range range)
@@ -329,7 +331,7 @@ double lua_args_to_number(lua_State *L, int index, const char *function, int arg
     if (range == LUA_RANGE_FRACTION)
         good = good && value < 1;
     if (!good)
-        refuse_value(L, index, function, arg, what, expected[range]);
+        refuse_value(L, lua_args_got(L, index), function, arg, what, expected[range]);
     return value;
 }
 

@@ -25,12 +25,23 @@ void lua_owner_recheck(lua_State *L, const lua_owner *owner, const char *functio
         lua_raise(L, "attempt to call '%s' on a %s", function, owner->closed);
 }
 
+static int refuse_newindex(lua_State *L)
+{
+    return lua_raise(L, "attempt to set field %s of %s (none of its fields can be set)", lua_args_got(L, 2),
+                     lua_args_got(L, 1));
+}
+
 void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamethods, const luaL_Reg *methods)
 {
     luaL_newmetatable(L, tname);
     luaL_setfuncs(L, metamethods, 0);
     lua_pushstring(L, tname);
     lua_setfield(L, -2, "__metatable"); /* scripts can't reach the metamethods */
+    if (lua_getfield(L, -1, "__newindex") == LUA_TNIL) {
+        lua_pushcfunction(L, refuse_newindex);
+        lua_setfield(L, -3, "__newindex");
+    }
+    lua_pop(L, 1);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);
     if (lua_getfield(L, -2, "__index") == LUA_TNIL) {

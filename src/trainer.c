@@ -410,9 +410,9 @@ int lstm_trainer_backward(lstm_trainer *tr, lstm_error *err)
     if (tr->config.inference)
         return lstm_fail(err, "", "this trainer is for inference only: it has no backward pass");
     if (!tr->has_forward)
-        return lstm_fail(err, "", "backward needs a forward pass before it");
+        return lstm_fail(err, "", "no forward pass came before it");
     if (!tr->batch.target_ids && !tr->batch.target)
-        return lstm_fail(err, "targets", "backward needs targets in the forward pass before it");
+        return lstm_fail(err, "targets", "the forward pass before had none");
     drop_accumulated(tr);
     tr->m->passes->backward(tr);
     sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
@@ -433,7 +433,7 @@ int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *
     if (tr->config.inference)
         return lstm_fail(err, "", "this trainer is for inference only: it has no optimiser");
     if (tr->counters.accumulated == 0)
-        return lstm_fail(err, "", "update needs a backward pass before it");
+        return lstm_fail(err, "", "no backward pass came before it");
     tr->m->passes->update(tr);
     tr->counters.accumulated = 0;
     if (stats)

@@ -404,6 +404,9 @@ exits 0 "a loop in which the trainer does nothing"
 says "activations.every=2 recorded nothing: the trainer that run:steps was given did nothing in those steps"
 log show looks-not; prints "parameters: 1 record"
 
+run whole/log.h5
+exits 1 "a log instead of a script"; says "lstmrun: whole/log.h5 is an HDF5 file"; says "'lstmlog show whole/log.h5'"
+says "'lstmrun SCRIPT --resume=whole'"; says "'lstmrun replay whole'"
 run write prime="line " length=30
 exits 0 "experiments/write.lua"; says "runs/tiny/20"; says "/checkpoint-best.h5, step "
 [ "$(wc -c <out)" -eq 36 ] && grep -q '^line ' out; result $? "  writes prime and length, and nothing else"

@@ -35,8 +35,19 @@ function script.find(name, root)
   return found
 end
 
+-- What somebody may take for a run that goes on.
+local function refuse_hdf5(path)
+  local file <close> = io.open(path, "rb")
+  if not file or file:read(8) ~= "\x89HDF\r\n\x1a\n" then return end
+  local run = path:match "^(.*)/" or "."
+  fault.stop(("%s is an HDF5 file (a run's log or checkpoint, perhaps), not a script; see what is in it by 'lstmlog " ..
+    "show %s', go on with the run by 'lstmrun SCRIPT --resume=%s', make it again by 'lstmrun replay %s'"):format(path,
+    path, run, run))
+end
+
 --- The script's function.
 function script.load(path)
+  refuse_hdf5(path)
   local chunk, problem = loadfile(path, "t")
   if not chunk then fault.stop(problem) end
   return chunk

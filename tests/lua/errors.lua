@@ -155,7 +155,9 @@ local wrong = {
   { "model:parameter 'lstm.weight_hh_l2'", "no parameter 'lstm.weight_hh_l2', did you mean 'lstm.weight_hh_l" },
   { "model:parameter 'x'", "no parameter 'x'" },
   { "model.parameter('lstm.bias_l0')", "calling 'parameter' on bad self (lstm.model expected, got 'lstm.bias_l0')" },
-  { "model.size = 3", "" },
+  { "model.size = 3", "attempt to set field 'size' of a lstm.model (none of its fields can be set)" },
+  { "text.x = 3", "attempt to set field 'x' of a lstm.corpus (none" },
+  { "stream[1] = 3", "attempt to set field 1 of a lstm.stream (none" },
   -- trainers
   { "model:trainer()", "bad argument #1 to 'trainer' (table expected, got nil)" },
   { "model:trainer { seq = 3 }", "field 'batch': positive integer expected, got nil" },
@@ -258,6 +260,7 @@ local wrong = {
   { "fit:step { next = function() return 3 end }", "table expected, got 3" },
   { "fit:step { next = function() return nil end }", "the stream is at its end" },
   { "fit:backward()", "attempt to call 'backward' without a forward before it" },
+  { "fit:update()", ": update: no backward pass came before it" },
   -- what there is to see
   { "fit:activation 'z'",
     "bad argument #1 to 'activation' ('i', 'f', 'g', 'o', 'c', 'h', 'logits' or 'loss' expected, got 'z')" },
@@ -336,6 +339,9 @@ local wrong = {
   { "return matrix[4]", "got 4" },
   { "return matrix[1.5]", "got 1.5" },
   { "matrix[3] = 1", "bad argument #1 to 'newindex' (axis 1: integer from 1 to 2 expected, got 3)" },
+  { "matrix:slice(1, 1)", "bad argument #3 to 'slice' (axis 1: integer from 1 to 2 expected, got nothing)" },
+  { "matrix:slice()", "bad argument #1 to 'slice' (axis: integer from 1 to 2 expected, got nothing)" },
+  { "matrix:transpose(1)", "bad argument #2 to 'transpose' (axis: integer from 1 to 2 expected, got nothing)" },
   { "matrix.foo = 1", "attempt to set field 'foo' of a tensor" },
   { "matrix[1] = 'x'", "number, table or tensor expected, got 'x'" },
   { "matrix[1] = { 1, 2 }", "shape [3] expected, got [2]" },
