@@ -17,9 +17,20 @@ local saves = {}
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
+-- Where a stream stands. One of the script's own may say what no file can hold.
+local function cursor_of(stream)
+  local cursor = stream:cursor()
+  local kept, problem = pcall(json.encode, cursor)
+  if type(cursor) ~= "table" or not kept then
+    fault.mistake(("a stream's cursor: a table of numbers and strings expected, got %s"):format(
+      type(cursor) ~= "table" and sys.typename(cursor) or "one that cannot be kept in a checkpoint: " .. problem))
+  end
+  return cursor
+end
+
 local function snapshot(run)
   local cursors, fit = {}, run.fit
-  for i, stream in ipairs(run.streams) do cursors[i] = stream:cursor() end
+  for i, stream in ipairs(run.streams) do cursors[i] = cursor_of(stream) end
   return {
     step = run.step, seconds = run:seconds(), best = run.best, smoothed = run.smoothed, clipping = run.clipping,
     val = run.info.val, val_is_best = run.info.val_is_best,

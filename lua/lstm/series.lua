@@ -20,6 +20,14 @@ local function is_name(value)
   return type(value) == "string" and not value:find "\0"
 end
 
+local ours = { activations = true, config = true, environment = true, events = true, gradients = true, inputs = true,
+  metrics = true, parameter_gradients = true, parameters = true, samples = true, saturation = true, vocabulary = true }
+
+-- What the run records itself goes by names of ours, today or when it is resumed with other options.
+local function is_ours(name)
+  return ours[name:match "^/?([^/]*)/"] or false
+end
+
 -- Numbers or texts, all of one kind.
 local function are_coordinates(list)
   if type(list) ~= "table" or #list == 0 then return false end
@@ -46,6 +54,10 @@ function series.of_tensor(name, tensor, dims)
   local list, shape = {}, tensor.shape
   if not is_name(name) then
     fault.mistake("run:tensor: a name expected, got " .. (type(name) == "string" and name or type(name)))
+  end
+  if is_ours(name) then
+    fault.mistake(("run:tensor: '%s': this group is for what runs record themselves; give the series another, such as " ..
+      "'mine/%s'"):format(name, name:match "[^/]*$"))
   end
   if dims and (type(dims) ~= "table" or #dims > #shape) then
     fault.mistake(("run:tensor: a list of at most %d dimensions expected"):format(#shape))
@@ -77,6 +89,10 @@ function series.announced(given)
     if type(value) ~= want then wrong(key, ("%s expected, got %s"):format(want, type(value))) end
   end
   if not is_name(given.name) then wrong("name", "a name expected, got " .. (given.name or "nil")) end
+  if is_ours(given.name) then
+    wrong("name", ("a group of the script's own expected, such as 'mine/%s', got %s"):format(given.name:match "[^/]*$",
+      given.name))
+  end
   local kind = given.type or "double" -- as lstm.tensor has it
   if kind ~= "float" and kind ~= "double" then wrong("type", ("float or double expected, got '%s'"):format(kind)) end
   local dims = {}

@@ -280,6 +280,22 @@ for source, what in pairs { [text] = "text", [text:train { batch = 2, seq = 5 }]
     for _ in new_run():steps(3, its_fit) do its_fit:step(source) end
   end, { "run.lua:", "takes its batches from a " .. what .. " that run:steps was not given" }, "such a source: " .. what)
 end
+for wrong, cursor in pairs { ["got number"] = 3, ["got nil"] = false, ["cannot be kept in a checkpoint"] = { f = print } } do
+  local odd = { next = function() return { ids = { 1 }, targets = { 1 } } end, seek = function() end,
+    cursor = function() return cursor or nil end }
+  local its_fit = lstm.model { vocab = 3, hidden = 2 }:trainer { batch = 1, seq = 1 }
+  tap.fails(function()
+    for _ in new_run():steps(1, its_fit, odd) do its_fit:step(odd) end
+  end, { "a stream's cursor: a table of numbers and strings expected", wrong }, "a cursor that no file can hold: " .. wrong)
+end
+for _, name in ipairs { "gradients/mine", "metrics/mine" } do
+  tap.fails(function() new_run():announce { name = name, dims = {} } end,
+    { "run.lua:", "field 'name': a group of the script's own expected, such as 'mine/mine', got " .. name }, "our " .. name)
+  tap.fails(function()
+    local its = new_run()
+    for step in its:steps(1) do its:tensor(step, name, lstm.tensor { 1 }) end
+  end, { "run.lua:", "this group is for what runs record themselves" }, "  as a tensor")
+end
 local brief = new_run()
 for _ in brief:steps(3, given) do
   given:step(text:train { batch = 2, seq = 5 })
