@@ -829,6 +829,8 @@ static int new_uniform(lua_State *L)
     const lstm_tensor *t = push_shaped(L, &a, "uniform", names);
     double low = lua_args_number(&a, "low", LUA_RANGE_FINITE, 0);
     double high = lua_args_number(&a, "high", LUA_RANGE_FINITE, 1);
+    if (high < low)
+        lua_args_field_error(&a, "high", "at least low=%f expected, got %f", low, high);
     uint64_t seed = (uint64_t)lua_args_integer(&a, "seed", 0, LUA_MAXINTEGER, 1);
     size_t size = lstm_tensor_size(t);
     for (size_t k = 0; k < size; k++)

@@ -10,15 +10,6 @@
 
 #define CHUNK 256 /* numbers handled at a time, as doubles on the stack */
 
-/* A view along one axis: n numbers, `stride` apart. */
-static lstm_tensor line_of(lstm_type type, void *data, size_t n, size_t stride)
-{
-    lstm_tensor t;
-    lstm_tensor_dense(&t, "", type, 1, &n, data);
-    t.axis[0].stride = stride;
-    return t;
-}
-
 static void shape_of(const lstm_tensor *t, size_t *shape)
 {
     for (int d = 0; d < t->ndim; d++)
@@ -154,23 +145,47 @@ static double index_of_max(const lstm_tensor *t)
     return (double)place_of_max(t) + 1;
 }
 
-/* Pushes what `f` makes of each line along axis d of the tensor at 1: a tensor without that axis, or a number. */
-static int reduce_axis(lua_State *L, size_t d, const char *function, double (*f)(const lstm_tensor *))
+/* The tensor with the axes that are named from stack index 2 on behind the others; *kept: how many others there are. */
+static lstm_tensor with_axes_last(lua_State *L, const lstm_tensor *t, const char *function, int *kept)
 {
-    lstm_type type = lua_tensor_self(L, function)->type;
-    const lstm_tensor *t = push_doubles(L, 1, function, 0);
-    size_t shape[LSTM_MAX_DIMS], n = t->axis[d].size, inner = t->axis[d].stride;
-    shape_of(t, shape);
-    memmove(shape + d, shape + d + 1, ((size_t)t->ndim - 1 - d) * sizeof *shape);
-    const lstm_tensor *result = lua_tensor_push_new(L, "", LSTM_F64, t->ndim - 1, shape);
-    size_t size = lstm_tensor_size(result);
+    bool named[LSTM_MAX_DIMS] = { false };
+    for (int k = 2; k <= lua_gettop(L); k++) {
+        size_t d = axis_at(L, k, t, function, k - 1);
+        if (named[d])
+            lua_args_error(L, function, k - 1, "another axis expected, got %d twice", (int)d + 1);
+        named[d] = true;
+    }
+    lstm_tensor view = *t;
+    int n = 0;
+    for (int d = 0; d < t->ndim; d++)
+        if (!named[d])
+            view.axis[n++] = t->axis[d];
+    *kept = n;
+    for (int d = 0; d < t->ndim; d++)
+        if (named[d])
+            view.axis[n++] = t->axis[d];
+    return view;
+}
+
+/* Pushes what `f` makes of the numbers along the axes named from stack index 2 on: a tensor without them, or a number. */
+static int reduce_axes(lua_State *L, const char *function, double (*f)(const lstm_tensor *))
+{
+    int kept;
+    size_t shape[LSTM_MAX_DIMS];
+    const lstm_tensor view = with_axes_last(L, lua_tensor_self(L, function), function, &kept);
+    shape_of(&view, shape);
+    const lstm_tensor *t = lua_tensor_push_new(L, "", LSTM_F64, view.ndim, shape);
+    lua_owner_recheck(L, lua_tensor_owner(L, 1), function);
+    lua_tensor_read(&view, 0, lstm_tensor_size(t), t->data);
+    const lstm_tensor *result = lua_tensor_push_new(L, "", LSTM_F64, kept, shape);
+    size_t size = lstm_tensor_size(result), n = lstm_tensor_size(t) / size;
     for (size_t k = 0; k < size; k++) {
-        double *start = (double *)t->data + k / inner * inner * n + k % inner;
-        lstm_tensor line = line_of(LSTM_F64, start, n, inner);
+        lstm_tensor line;
+        lstm_tensor_dense(&line, "", LSTM_F64, 1, &n, (double *)t->data + k * n);
         ((double *)result->data)[k] = f(&line);
     }
-    if (result->ndim > 0)
-        return push_as(L, type, result);
+    if (kept > 0)
+        return push_as(L, view.type, result);
     lua_pushnumber(L, *(double *)result->data);
     return 1;
 }
@@ -178,8 +193,8 @@ static int reduce_axis(lua_State *L, size_t d, const char *function, double (*f)
 static int reduce(lua_State *L, const char *function, double (*f)(const lstm_tensor *))
 {
     const lstm_tensor *t = lua_tensor_self(L, function);
-    if (!lua_isnoneornil(L, 2))
-        return reduce_axis(L, axis_at(L, 2, t, function, 1), function, f);
+    if (lua_gettop(L) > 2 || !lua_isnoneornil(L, 2))
+        return reduce_axes(L, function, f);
     lua_pushnumber(L, f(t));
     return 1;
 }
@@ -195,8 +210,10 @@ static int tensor_max(lua_State *L) { return reduce(L, "max", max_of); }
 static int tensor_argmax(lua_State *L)
 {
     const lstm_tensor *t = lua_tensor_self(L, "argmax");
+    if (lua_gettop(L) > 2)
+        lua_args_error(L, "argmax", 2, "one axis or none expected, got %s, too", lua_args_got(L, 3));
     if (!lua_isnoneornil(L, 2))
-        return reduce_axis(L, axis_at(L, 2, t, "argmax", 1), "argmax", index_of_max);
+        return reduce_axes(L, "argmax", index_of_max);
     size_t place = place_of_max(t), below = lstm_tensor_size(t);
     for (int d = 0; d < t->ndim; d++) {
         below /= t->axis[d].size;

@@ -32,6 +32,13 @@ for i = 1, 3 do
   end
 end
 tap.ok(right, "along the axis in the middle")
+for _, name in ipairs { "sum", "mean", "std", "norm", "min", "max" } do
+  local f = cube[name]
+  tap.ok(f(cube, 2, 3):equal(f(cube:reshape { 3, 20 }, 2)), name .. " along two axes")
+  tap.ok(f(cube, 3, 2):equal(f(cube, 2, 3)), "  in any order")
+  tap.ok(f(cube, 1, 2, 3) == f(cube) and f(cube, nil) == f(cube), "  along all: a number")
+end
+tap.ok(cube:sum(1, 3):equal(cube:transpose(1, 2):reshape { 4, 15 }:sum(2)), "  that are no neighbours")
 tap.is(tensor { { 1, 2 }, type = "float" }:mean(1).type, "float", "means of floats are floats")
 tap.ok(tensor { { 1, 0 / 0 }, { 2, 3 } }:sum(1)[2] ~= 5 and tensor { { 1, 2 } }:max(1)[1] == 1, "NaN is not hidden")
 
