@@ -178,6 +178,43 @@ sweep diverges 'params = { fault = { "", "nan" } }, fixed = { steps = 12 }'
 run diverges.lua
 exits 0 "a trial that diverges is a result, not an error"; prints "1 failed"
 
+# ---- trials of another version of the script --------------------------------------------------------------------------
+
+cp tiny.lua version.lua
+sweep versions 'params = { hidden = { 3, 5 }, fault = { "", "term" } }, fixed = { steps = 12 }'
+sed -i 's/tiny.lua/version.lua/' versions.lua
+run versions.lua
+run versions.lua --list
+prints "2 done, 2 stopped"; ! grep -q '^code' out; result $? "  the same version is not told of"
+sed -i 's/batch = 4, seq = 8,/& clip_norm = 0.001,/' version.lua
+run versions.lua hidden=3,5,7 fault= --jobs=1
+exits 0 "trials of another version of the script, and a new one"
+[ "$(grep -c '^code    2 trials are of another version of version.lua or its modules; --redo makes them anew' out)" -eq 2 ]
+result $? "  are told of before it begins, and above what is best"
+run versions.lua
+exits 0 "trials that go on with another version"
+for option in --list --dry-run --collect; do
+    run versions.lua $option
+    prints "code    4 trials are of another version of version.lua"
+    run versions.lua $option --quiet --json
+    [ $option = --list ] || prints '"other_code": 4'
+done
+run versions.lua --redo --list
+exits 2 "--redo that runs nothing"; says "option '--redo' runs trials, '--list' runs none"
+run versions.lua --redo fault= --jobs=2
+exits 0 "--redo"; prints "redo    2 trials; what they left is kept, as runs/versions/trials/ID-1 and so on"
+prints "2 trials of version in runs/versions; 0 done before"; ! grep -q '^code' out; result $? "  leaves none of the other version"
+[ "$(ls -d runs/versions/trials/*-1 | wc -l)" -eq 2 ]; result $? "  keeps what was there"
+run versions.lua fault= --out=fresh
+sed -i 's/"", "term"/""/' versions.lua
+final_table versions.lua runs/versions >table-1; final_table versions.lua fresh >table-2
+cmp table-1 table-2 && [ -s table-1 ]; result $? "  and makes what a new sweep makes"
+run versions.lua --redo
+exits 0 "  once more"; prints "redo    nothing"; prints "2 done before"
+run versions.lua --trial=1 --redo
+exits 0 "--redo of one trial, whatever its version"; prints "done    12 steps"
+[ "$(ls -d runs/versions/trials/*-2 | wc -l)" -eq 1 ]; result $? "  keeps that, too"
+
 # ---- killed, and run again --------------------------------------------------------------------------------------------
 
 sweep long 'params = { hidden = { 3, 5, 7 }, lr = { 0.01, 0.1 } }, retries = 1000,

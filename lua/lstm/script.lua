@@ -122,6 +122,22 @@ function script.reads_arguments(path)
   return text:find("...", 1, true) or text:find "%f[%w_]arg%f[^%w_]"
 end
 
+--- The file that a function is from; nil when it is from none.
+function script.file_of(f)
+  return debug.getinfo(f, "S").source:match "^@(.*)"
+end
+
+--- SHA-256 of the code of a function: of its file, and of the user's modules that were required so far; nil when it is
+-- from no file.
+function script.code(f)
+  local path = script.file_of(f)
+  local hashes = { path and script.hash(path) }
+  if #hashes == 0 then return nil end
+  for _, hash in pairs(script.modules() or {}) do hashes[#hashes + 1] = hash end
+  table.sort(hashes)
+  return core.sha256(table.concat(hashes, " "))
+end
+
 --- SHA-256 of the user's modules that were required so far, by their names; nil when there are none.
 function script.modules()
   local hashes = {}

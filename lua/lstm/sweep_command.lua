@@ -13,6 +13,7 @@ local plan = require "lstm.sweep_plan"
 local ranks = require "lstm.ranks"
 local results = require "lstm.results"
 local runner = require "lstm.sweep_runner"
+local script = require "lstm.script"
 local slurm = require "lstm.slurm"
 local sweep_table = require "lstm.sweep_table"
 local trial_run = require "lstm.trial_run"
@@ -34,6 +35,7 @@ sweep_command.options = {
   { "collect", "none", "", "only gather what the trials have found so far" },
   { "no-prune", "none", "", "run every trial to its end, even where the sweep would stop some early" },
   { "retry", "none", "", "try failed trials again, however often they failed" },
+  { "redo", "none", "", "make trials of another version of the script anew; what they left is kept" },
 }
 
 local function usage(message)
@@ -120,6 +122,20 @@ local function counts(list)
   return table.concat(names, ", "), count
 end
 
+-- A trial's id does not depend on the script: how many are of another version, or nil; and a line on these.
+local function other_code(sweep, list)
+  local others = trials.of_other_code(sweep, list)
+  if #others == 0 then return nil end
+  local file = script.file_of(sweep.experiment.run):match "[^/]*$"
+  return #others, ("code    %s of another version of %s or its modules; --redo makes them anew, and keeps what they left")
+    :format(#others == 1 and "1 trial is" or #others .. " trials are", file)
+end
+
+local function tell_code(sweep, list, tell)
+  local _, line = other_code(sweep, list)
+  if line then tell(line) end
+end
+
 local function print_list(sweep, directory, list, host)
   if host.progress == "json" then
     for _, trial in ipairs(list) do
@@ -133,6 +149,7 @@ local function print_list(sweep, directory, list, host)
   for _, trial in ipairs(list) do lines[#lines + 1] = list_line(trial, columns) end
   lines[#lines + 1] = ("%s in %s: %s"):format(format.plural(#list, "trial"), directory, (counts(list)))
   print(table.concat(lines, "\n"))
+  tell_code(sweep, list, print)
 end
 
 -- ---- how many at a time -------------------------------------------------------------------------------------------
@@ -193,6 +210,7 @@ local function print_plan(sweep, list, found, jobs, threads, directory)
   print(("sweep   %s: %s (%s, %s) of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
     format.plural(found.configurations, "configuration"), format.plural(#sweep.seeds, "seed"), sweep.experiment.name,
     directory, #list - left_of(list)))
+  tell_code(sweep, list, print)
   if found.planned < found.configurations then
     print(("        estimated from %d of the configurations"):format(found.planned))
   end
@@ -218,7 +236,7 @@ local function tell_plan(sweep, list, found, jobs, threads)
     configurations = found.configurations, jobs = jobs, threads = threads, trial_bytes = found.bytes,
     trial_disk_bytes = found.disk and math.floor(found.disk),
     seconds = found.seconds, trial_seconds = found.longest and found.longest.seconds,
-    problems = #problems > 0 and problems or nil })
+    problems = #problems > 0 and problems or nil, other_code = other_code(sweep, list) })
 end
 
 local function dry_run(sweep, list, directory, given, host)
@@ -267,16 +285,17 @@ local function command_line(host, directory, more)
   return ("%s %s%s%s"):format(quoted(host.program), quoted(host.script), out, more or "")
 end
 
-local function announce(show, sweep, size, left, directory, jobs, threads)
+local function announce(show, sweep, list, size, left, directory, jobs, threads)
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(size, "trial"),
     sweep.experiment.name, directory, size - left))
   local _, processes = ranks.launched()
   if left > 0 then
     local where = processes and (" on each of %d ranks"):format(processes) or ""
     show:print(("        %d at a time%s, %s each"):format(jobs, where, format.plural(threads, "thread")))
+    tell_code(sweep, list, function(line) show:print(line) end)
   end
   show:event("sweep_start", { name = sweep.name, trials = size, done = size - left, jobs = jobs, threads = threads,
-    ranks = processes or 1, directory = directory })
+    ranks = processes or 1, directory = directory, other_code = other_code(sweep, list) })
 end
 
 local function tell_failures(show, list, host, directory)
@@ -294,6 +313,7 @@ local function gather(show, sweep, directory)
   local list = trials.all(sweep, directory)
   local remarks, reason = results.write(sweep, list, directory)
   if not remarks then fault.stop(reason) end
+  tell_code(sweep, list, function(line) show:print(line) end)
   for _, lines in ipairs { results.summary(sweep, list), sweep_table.lines(sweep, list) } do
     for _, line in ipairs(lines) do show:print(line) end
   end
@@ -307,7 +327,7 @@ local function collect(sweep, directory, list, given, host)
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
   local text, count = counts(list)
   show:print(("sweep   %s: %s"):format(sweep.name, text))
-  show:event("collected", { directory = directory, counts = count })
+  show:event("collected", { directory = directory, counts = count, other_code = other_code(sweep, list) })
   local line = given.slurm and slurm.line(directory)
   if line then show:print(line) end
   gather(show, sweep, directory)
@@ -360,7 +380,7 @@ local function run_all(sweep, directory, list, given, host)
   local silent = rank ~= nil and rank > 0
   local show = display.new { kind = silent and "quiet" or host.progress, silent = silent, sweep = sweep, list = list,
     expected = size }
-  announce(show, sweep, size, left, directory, jobs, threads)
+  announce(show, sweep, list, size, left, directory, jobs, threads)
   local program = program_path(host)
   local part = rank and not chooser and deal(list, rank, processes) or list
   local work = runner.new { sweep = sweep, list = part, directory = directory, jobs = jobs, chooser = chooser,
@@ -374,6 +394,25 @@ local function run_all(sweep, directory, list, given, host)
   finish(show, sweep, list, given, host, directory, why)
 end
 
+-- ---- --redo -------------------------------------------------------------------------------------------------------
+
+local function check_redo(given)
+  for _, name in ipairs { "list", "collect", "dry-run" } do
+    if given[name] then usage(("option '--redo' runs trials, '--%s' runs none"):format(name)) end
+  end
+  if ranks.launched() then usage "option '--redo' moves what trials left: start it without mpirun" end
+end
+
+-- Trials of another version of the script have not begun, from now on.
+local function redo(sweep, directory, list, host)
+  local others = trials.of_other_code(sweep, list)
+  trials.set_aside(directory, others)
+  for _, trial in ipairs(others) do trial.status = trials.status(trial) end
+  display.new { kind = host.progress, sweep = sweep, list = list }:print(#others == 0
+    and "redo    nothing: no trial is of another version of the script"
+    or ("redo    %s; what they left is kept, as %s/trials/ID-1 and so on"):format(format.plural(#others, "trial"), directory))
+end
+
 -- ---- the whole ----------------------------------------------------------------------------------------------------
 
 -- A trial that a runner started ends with it.
@@ -385,6 +424,7 @@ end
 local function run_one(sweep, directory, given, host, run_experiment)
   if ranks.launched() then usage "option '--trial' runs one trial, in one process: start it without mpirun" end
   local trial = find_trial(sweep, directory, given.trial)
+  if given.redo then trials.set_aside(directory, { trial }) end
   local followed = follow_runner()
   if (sweep.timeout or given.queued) and not followed then
     trial.status, trial.index = trials.status(trial), trial.index or 1
@@ -428,6 +468,7 @@ function sweep_command.run(sweep, given, host, run_experiment)
   host.default_out = host.runs .. "/" .. sweep.name
   local directory = host.out or host.default_out
   if given.help then return print_help(sweep, host) end
+  if given.redo then check_redo(given) end
   if given.trial then return run_one(sweep, directory, given, host, run_experiment) end
   local list = trials.all(sweep, directory)
   if given.shard then
@@ -436,6 +477,7 @@ function sweep_command.run(sweep, given, host, run_experiment)
     end
     list = shard(list, given.shard)
   end
+  if given.redo then redo(sweep, directory, list, host) end
   if (given.list or given.collect or given["dry-run"]) and (ranks.launched() or 0) > 0 then return end
   if given.list then return print_list(sweep, directory, list, host) end
   if given.collect then return collect(sweep, directory, list, given, host) end

@@ -12,6 +12,7 @@ local core = require "lstm.core"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
 local options = require "lstm.options"
+local script = require "lstm.script"
 local trials = require "lstm.trials"
 
 local sys = core.sys
@@ -191,6 +192,13 @@ local function arguments(trial)
   return given
 end
 
+-- Of which code a trial is: of all that has worked on it, one after the other.
+local function note_code(status, code, goes_on)
+  local before = goes_on and status.code
+  if not goes_on then status.code = code
+  elseif before and code and before:sub(-#code) ~= code then status.code = before .. " " .. code end
+end
+
 local function refuse(trial, status)
   if status.status == "done" then
     print(("trial %s is done already, in %s"):format(trial.id, trial.directory))
@@ -207,9 +215,9 @@ function trial_run.run(sweep, directory, trial, host, run_experiment)
   local status, other = trials.claim(trial)
   if not status then return refuse(trial, other) end
   trials.keep(trial, status)
-  local self = new_observer(sweep, directory, trial, status)
+  local self, given = new_observer(sweep, directory, trial, status), arguments(trial)
+  note_code(status, script.code(sweep.experiment.run), given.resume)
   write(self)
-  local given = arguments(trial)
   host.trial, host.out = self, not given.resume and trial.directory or nil
   local ok, err = xpcall(function()
     trials.check_data(sweep, trial)

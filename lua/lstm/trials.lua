@@ -8,6 +8,7 @@
 --   claim-N       whoever made the N-th attempt. A claim is made by link(2), which one of all who try succeeds in, on
 --                 shared file systems, too; numbers only go up, so that nothing is ever taken away from anybody
 --   output.txt    what it printed
+-- and DIR/trials/ID-N/ what was there before the trial was made anew.
 --
 -- A claim holds as long as its process lives (told by its number and start where both are of one machine, by its
 -- heartbeat, the file's time of change, elsewhere) and has not written a final status.
@@ -18,6 +19,8 @@ local core = require "lstm.core"
 local fault = require "lstm.fault"
 local json = require "lstm.json"
 local options = require "lstm.options"
+local run_directory = require "lstm.directory"
+local script = require "lstm.script"
 
 local sys, process = core.sys, core.process
 local trials = {}
@@ -342,6 +345,36 @@ function trials.all(sweep, directory)
   local list = trials.list(sweep, directory)
   for _, trial in ipairs(list) do trial.status = trials.status(trial) end
   return list
+end
+
+--- The trials of a list, each with `status`, that were begun with another version of the experiment's code.
+function trials.of_other_code(sweep, list)
+  local code, others = script.code(sweep.experiment.run), {}
+  for _, trial in ipairs(list) do
+    if code and trial.status.code and trial.status.code ~= code then others[#others + 1] = trial end
+  end
+  return others
+end
+
+-- Gives a trial's directory another name, unless somebody is at work in it: nobody begins what is claimed.
+local function set_aside(trial)
+  local status = trials.status(trial)
+  local claim = status.status ~= "done" and trials.claim(trial)
+  if status.status ~= "done" and not claim then return end
+  local n = 1
+  while sys.kind(("%s-%d"):format(trial.directory, n)) do n = n + 1 end
+  local old = ("%s-%d"):format(trial.directory, n)
+  must(os.rename(trial.directory, old))
+  if claim then os.remove(("%s/claim-%d"):format(old, claim.attempt)) end
+end
+
+--- Has trials made anew: what was in the directory of one is kept as ID-1, ID-2, ... beside it.
+function trials.set_aside(directory, list)
+  if #list == 0 then return end
+  local lock <close> = run_directory.lock(directory) -- of two who do so the second would move what the first has made
+  for _, trial in ipairs(list) do
+    if sys.kind(trial.directory) then set_aside(trial) end
+  end
 end
 
 --- What the trials of one family (trial_run.lua: those whose reports can be compared) have written of themselves, at
