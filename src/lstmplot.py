@@ -378,17 +378,29 @@ def draw_loss(ax, run, colour, dashes, prefix):
         ax.plot(steps[best], values[best], marker="*", markersize=14, color=colour, markeredgecolor="white", zorder=5)
 
 
+def group_of(options):
+    """Where activations are: those of the run's trainer, or what run:watch recorded."""
+    return options.group or "activations"
+
+
+def group_with_gates(run, options, what):
+    """The group, in which `what` should be."""
+    group = group_of(options)
+    if group == "activations" and group in run.log and what not in run.log[group]:
+        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
+    return group
+
+
 def gates(runs, options):
     """gate activations over the time steps of one record: mean and quartiles of the units"""
     run = one(runs, "gates")
-    if "activations" in run.log and "i" not in run.log["activations"]:
-        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
-    run.series("activations/i")
-    record = run.record_of("activations/i", single_step(options))
+    group = group_with_gates(run, options, "i")
+    run.series(group + "/i")
+    record = run.record_of(group + "/i", single_step(options))
     fig, axes = figure(10, 6, f"Mean gate activations of {run.title}, training step "
-                       + number(run.steps("activations/i")[record]), nrows=2, ncols=2, sharex=True)
+                       + number(run.steps(group + "/i")[record]), nrows=2, ncols=2, sharex=True)
     for ax, (gate, title) in zip(axes.ravel(), GATES.items()):
-        values = finite(run, "activations/" + gate, run.read("activations/" + gate, record))
+        values = finite(run, f"{group}/{gate}", run.read(f"{group}/{gate}", record))
         for layer in layers(run, options, len(values)):
             units = values[layer].reshape(values.shape[1], -1)  # [time, batch x unit]
             colour = COLOURS[layer % len(COLOURS)]
@@ -415,21 +427,20 @@ def shown(symbol):
 def memory(runs, options):
     """what a layer keeps, writes and shows: mean gates and mean |c| over time steps, the text below"""
     run = one(runs, "memory")
-    if "activations" in run.log and "c" not in run.log["activations"]:
-        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
-    shape = run.series("activations/c").shape
-    record = run.record_of("activations/c", single_step(options))
+    group = group_with_gates(run, options, "c")
+    shape = run.series(group + "/c").shape
+    record = run.record_of(group + "/c", single_step(options))
     row = index(run, "row", options.row or 0, shape[3])
-    times = some_of(run, "time", options.time, run.read("activations/c", record).shape[1])
-    labels = token_labels(run, record, row, times)
+    times = some_of(run, "time", options.time, run.read(group + "/c", record).shape[1])
+    labels = token_labels(run, group, record, row, times)
     long = labels is not None and max(map(len, labels)) > 2
     cell = 0.17 if long else 0.105  # inches for a token
     fig, axes = figure(min(max(1.6 + 2 * cell * len(times), 10), 60), 6.5, f"Memory of {run.title}, training step "
-                       + number(run.steps("activations/c")[record]), nrows=2, ncols=2)
+                       + number(run.steps(group + "/c")[record]), nrows=2, ncols=2)
     panels = [("f", "forget gate f: how much is kept"), ("i", "input gate i: how much is written"),
               ("o", "output gate o: how much is shown"), ("c", "cell state: mean |c|")]
     for ax, (what, title) in zip(axes.ravel(), panels):
-        values = finite(run, "activations/" + what, run.read("activations/" + what, record))[:, times, row]
+        values = finite(run, f"{group}/{what}", run.read(f"{group}/{what}", record))[:, times, row]
         for layer in layers(run, options, len(values)):
             ax.plot(np.nanmean(np.abs(values[layer]), axis=-1), color=COLOURS[layer % len(COLOURS)], linewidth=1.6,
                     label=f"layer {layer}")
@@ -444,7 +455,7 @@ def heatmap(runs, options):
     """a gate or state over time steps and units, with the text below"""
     run = one(runs, "heatmap")
     what = chosen(options, "what", ACTIVATIONS, "h")
-    name = "activations/" + what
+    name = f"{group_of(options)}/{what}"
     run.series(name)
     record = run.record_of(name, single_step(options))
     values = finite(run, name, run.read(name, record))  # [layer, time, batch, unit]
@@ -452,7 +463,7 @@ def heatmap(runs, options):
     row = index(run, "row", options.row or 0, values.shape[2])
     times = some_of(run, "time", options.time, values.shape[1])
     units = some_of(run, "units", options.units, values.shape[3])
-    labels = token_labels(run, record, row, times)
+    labels = token_labels(run, group_of(options), record, row, times)
     long = labels is not None and max(map(len, labels)) > 2
 
     cell = 0.17 if long else 0.105  # inches for a token
@@ -466,13 +477,13 @@ def heatmap(runs, options):
     return fig
 
 
-def token_labels(run, record, row, times):
-    if "activations/token" not in run.log:
+def token_labels(run, group, record, row, times):
+    if f"{group}/token" not in run.log:
         return None
     vocabulary = run.vocabulary()
     if vocabulary is None:
         return None
-    ids = run.read("activations/token", record)[times, row]
+    ids = run.read(f"{group}/token", record)[times, row]
     return [shown(vocabulary[k]) if 0 <= k < len(vocabulary) else "\ufffd" for k in ids]
 
 
@@ -879,9 +890,9 @@ def draw_configuration(ax, steps, curves_of_seeds, colour, label):
 # Each with the options that it has.
 KINDS = {
     "loss": (loss, []),
-    "gates": (gates, ["step", "layer"]),
-    "memory": (memory, ["step", "layer", "time", "row"]),
-    "heatmap": (heatmap, ["what", "step", "layer", "units", "time", "row"]),
+    "gates": (gates, ["step", "layer", "group"]),
+    "memory": (memory, ["step", "layer", "time", "row", "group"]),
+    "heatmap": (heatmap, ["what", "step", "layer", "units", "time", "row", "group"]),
     "gradients": (gradients, ["what", "step", "layer"]),
     "parameters": (parameters, ["what", "parameter"]),
     "histograms": (histograms, ["parameter", "step"]),
@@ -927,6 +938,8 @@ def make_parser():
     parser.add_argument("--row", type=int, metavar="N", help="row of the batch, from 0 (default: 0)")
     parser.add_argument("--units", metavar="LIST", help="units, as in 3,8,12 or 0:32 (default: all)")
     parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
+    parser.add_argument("--group", metavar="NAME", help="gates, memory, heatmap: what run:watch recorded by this name "
+                        "(default: activations)")
     parser.add_argument("--by", metavar="OPTION", help="metrics: option of the runs that has a panel for each value; "
                         "sweep: parameter that has a line for each value")
     parser.add_argument("--log", action="store_true", default=None,
@@ -950,7 +963,7 @@ def parse(arguments):
     if options.format not in ("png", "svg", "pdf"):
         raise Trouble(f"-o {options.output}: expected a name that ends in .png, .svg or .pdf", 2)
     known = KINDS[options.kind][1]
-    for name in "what", "step", "layer", "row", "units", "time", "parameter", "by", "log":
+    for name in "what", "step", "layer", "row", "units", "time", "parameter", "by", "log", "group":
         if getattr(options, name) is not None and name not in known:
             raise Trouble(f"{options.kind} has no option --{name}"
                           + (f"; it has --{', --'.join(known)}" if known else ""), 2)

@@ -244,10 +244,17 @@ static int trainer_step(lua_State *L)
 
 static int trainer_forward(lua_State *L)
 {
+    static const char *const names[] = { "dropout", NULL };
+    bool training = true;
+    lua_trainer_check(L, 1, "forward");
+    if (!lua_isnoneornil(L, 3)) {
+        lua_args a = lua_args_open(L, 3, "forward", 2, names, false);
+        training = lua_args_boolean(&a, "dropout", true);
+    }
     lua_trainer *t = take_batch(L, "forward", false);
     double loss;
     lstm_error err;
-    if (lstm_trainer_forward(t->trainer, &t->batch, true, &loss, &err) != 0)
+    if (lstm_trainer_forward(t->trainer, &t->batch, training, &loss, &err) != 0)
         lua_trainer_engine_error(L, "forward", &err);
     t->ready = true;
     lua_pushnumber(L, loss);

@@ -162,6 +162,14 @@ def check_options():
              at("what.svg"))
         texts = svg_texts("what.svg")
         ok("layer 1" in texts and lstmplot.ACTIVATIONS[what] in texts, f"heatmap --what {what}, of some units")
+    shutil.copy(at("watched/log.h5"), at("probe.h5"))
+    with h5py.File(at("probe.h5"), "r+") as f:
+        f.move("activations", "probe")
+    for kind in "gates", "memory", "heatmap":
+        ok(draw(at("probe.h5"), kind, "--group", "probe", "-o", at(kind + "-probe.svg"))[0] == 0
+           and "training step 8" in svg_texts(kind + "-probe.svg"), f"{kind} --group")
+    ok(draw(at("probe.h5"), "gates", "-o", at("none.svg"))[1].startswith(f"lstmplot: {at('probe.h5')} has no activations"),
+       "only what --group says")
     ok(draw(at("watched/log.h5"), "gates", "--step", "4", "--layer", "1", "-o", at("step.svg"))[0] == 0
        and "training step 4" in svg_texts("step.svg") and "layer 0" not in svg_texts("step.svg"),
        "gates of a step and layer, the log named itself")

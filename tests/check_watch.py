@@ -70,6 +70,24 @@ def backward(p, a, x, h0, c0, dlogits):
     return out, above, grad
 
 
+def check_probe(probe, par, names):
+    """What another trainer of the network showed after each step but the first."""
+    tokens, targets = np.array([[1, 2], [3, 4], [5, 6], [7, 1]]), np.array([[3, 4], [5, 6], [7, 1], [2, 2]])
+    L, T, B, H = probe["h"].shape[1:]
+    V, zero = par["head.bias"].shape[1], np.zeros((L, B, H))
+    ok((T, B) == (4, 2) and list(probe["step"][:]) == [2, 3, 4, 5, 6] and sorted(set(probe) & set("ifgoch")) == ["f", "h"],
+       "run:watch: a record when it is called, of what was named")
+    for r, step in enumerate(probe["step"][:]):
+        p = {n: par[n][step - 1] for n in names}
+        x = p["embedding.weight"][tokens]
+        want, logits = forward(p, L, x, zero, zero)
+        prob = np.exp(logits - logits.max(-1, keepdims=True))
+        prob /= prob.sum(-1, keepdims=True)
+        d = backward(p, want, x, zero, zero, (prob - np.eye(V)[targets]) / (T * B))[0]
+        ok(all(close(probe[k][r], want[k]) for k in "fh") and close(probe["dh"][r], d["dh"]) and
+           close(probe["probability"][r], prob) and np.array_equal(probe["token"][r], tokens), f"run:watch: step {step}")
+
+
 def check_lstm(path):
     with h5py.File(path, "r") as f:
         a, g, par = f["activations"], f["gradients"], f["parameters"]
@@ -107,6 +125,7 @@ def check_lstm(path):
                 ok(np.array_equal(f["saturation/f_low"][r], low) and np.array_equal(f["saturation/o_high"][r], high),
                    f"step {r + 1}: saturation by layer and unit")
                 ok(close(a["probability"][r], prob), f"step {r + 1}: probabilities of the next token")
+        check_probe(f["probe"], par, names)
         last = R - 1
         for what in "mean", "std", "min", "max", "norm":
             function = np.linalg.norm if what == "norm" else getattr(np, what)
@@ -150,6 +169,7 @@ def check_rnn(path):
             ok(close(h[2][0, t], state), f"rnn: hidden state at time {t}")
         logits = h[2][-1] @ p["head.weight"].T + p["head.bias"]
         ok(close(f["activations/logits"][2], logits), "rnn: logits")
+        ok(f["probe/h"].shape[2:4] == (4, 2) and "f" not in f["probe"], "rnn: run:watch of all that there is")
         ok("f" not in f["activations"] and "dg_norm" in f["gradients"], "rnn: no gates")
 
 

@@ -10,6 +10,7 @@ local function train(cfg, run)
   local model <close> = lstm.model { vocab = text.vocab, embed = 4, hidden = 7, layers = 2, precision = "double",
     cell = cfg.cell }
   local fit <close> = model:trainer { batch = 3, seq = 5, lr = 0.05 }
+  local probe <close> = model:trainer { batch = 2, seq = 4 }
   local names = { "a", "b\u{e9}", "c" }
   run:announce { name = "mine/table", dims = { { "name", names }, { "x", { -0.5, 2 } } }, title = "a table", units = "m" }
   run:announce { name = "never/table", dims = { { "name", names }, { "unit", 2 } }, type = "float" }
@@ -17,6 +18,10 @@ local function train(cfg, run)
     run:log(step, fit:step(text))
     run:tensor(step, "mine/logits", fit:activation "logits", { "time", "batch", "output" })
     run:tensor(step, "mine/table", lstm.tensor { { step, 2 }, { 3, 4 }, { 5, 6 } })
+    probe:forward { ids = { { 1, 2 }, { 3, 4 }, { 5, 6 }, { 7, 1 } }, targets = { { 3, 4 }, { 5, 6 }, { 7, 1 }, { 2, 2 } } }
+    probe:backward()
+    local seen = cfg.cell == "lstm" and { "f", "h", "dh" } or nil
+    if step > 1 then run:watch(step, probe, "probe", { of = seen, output = "probabilities" }) end
     if step == 2 then run:event(step, "mark", "the second step") end
   end
 end

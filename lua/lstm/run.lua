@@ -54,7 +54,7 @@ function run.new(settings)
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
     replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
-    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, told = {},
+    step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, probes = {}, told = {},
   }, meta)
 end
 
@@ -389,13 +389,13 @@ local function begin(self)
   self.progress = new_progress(self)
   open_files(self)
   if not self.replay then must(self, saves.settle(self, note_changes(self))) end
-  self.watch = watch.new(self.cfg, self.fit)
+  self.watcher = watch.new(self.cfg, self.fit)
   self.started = sys.clock()
   self.kept_time, self.row_time = self.started, self.started
   announce(self)
   self.first = self.step
   local replay = self.replay
-  tell(self, self.watch and self.watch:not_due(replay and replay.from - 1 or self.first, replay and replay.to or self.total))
+  tell(self, self.watcher and self.watcher:not_due(replay and replay.from - 1 or self.first, replay and replay.to or self.total))
   if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
 end
 
@@ -497,7 +497,7 @@ end
 
 -- What is recorded of the step's inside, and the end of its row.
 local function end_rows(self, step)
-  if self.watch then must(self, self.logs:watch(self.watch, step, pass_of(self))) end
+  if self.watcher then must(self, self.logs:watch(self.watcher, step, pass_of(self))) end
   must(self, self.logs:end_step(step))
 end
 
@@ -511,7 +511,7 @@ end
 
 -- The log is cut at the state to which the run goes back; what it was called before is said in an event.
 local function reopen_logs(self)
-  self.watch = watch.new(self.cfg, self.fit)
+  self.watcher, self.probes = watch.new(self.cfg, self.fit), {}
   local old = self.logs
   if old.lost or ranks.rank > 0 then return end
   self.logs = nil
@@ -554,7 +554,7 @@ end
 local function complete(self)
   save_latest(self)
   tell_lost(self)
-  tell(self, self.watch and not self.logs.lost and self.watch:not_recorded(self.first, self.step) or nil)
+  tell(self, self.watcher and not self.logs.lost and self.watcher:not_recorded(self.first, self.step) or nil)
   self.progress:show(self.step, self.info)
   self.progress:finish()
   self.finished = true
@@ -875,6 +875,31 @@ function methods:tensor(step, name, tensor, dims)
     fault.mistake(("run:tensor: '%s' was announced, its dimensions are known: leave them out here"):format(name))
   end
   must(self, self.logs:tensor(name, step, tensor))
+end
+
+--- Logs the inside of any trainer, as activations.every does that of the run's own: run:watch(step, fit, "probe") adds a
+-- record to each of the series probe/i, f, g, o, c, h and to what was fed in. options: of = { "f", "dh" }, output =
+-- "logits" or "probabilities", rows.
+function methods:watch(step, fit, name, options)
+  check_step(self, step, "watch")
+  if sys.typename(fit) ~= "lstm.trainer" then
+    fault.mistake("run:watch: a trainer expected, got " .. sys.typename(fit))
+  end
+  series.check_group(name)
+  if options ~= nil and type(options) ~= "table" then
+    fault.mistake("run:watch: a table of options expected, got " .. sys.typename(options))
+  end
+  if self.rolling_back then return end
+  local before = self.probes[name]
+  local now, problem = watch.probe(self.cfg, fit, name, options)
+  if not now then fault.mistake("run:watch: " .. problem) end
+  if before and before.sizes ~= now.sizes then
+    fault.mistake(("run:watch: records of group '%s' have %s, this one has %s; take another name"):format(name,
+      before.sizes, now.sizes))
+  end
+  if before then now.announced = before.announced end
+  self.probes[name] = now
+  must(self, self.logs:watch(now, step))
 end
 
 --- Notes something that happened, in the log's events: run:event(step, "mark", "from here on with noise"). The text may

@@ -28,6 +28,16 @@ local function is_ours(name)
   return ours[name:match "^/?([^/]*)/"] or false
 end
 
+--- Whether run:watch may record into a group of this name.
+function series.check_group(name)
+  if type(name) ~= "string" or not name:find "^[%w_.-]+$" then
+    fault.mistake("run:watch: a name of letters, digits and _ expected for its group, got " ..
+      (type(name) == "string" and "'" .. name .. "'" or type(name)))
+  elseif is_ours(name .. "/") then
+    fault.mistake(("run:watch: group '%s' is for what runs record themselves; take another name"):format(name))
+  end
+end
+
 -- Numbers or texts, all of one kind.
 local function are_coordinates(list)
   if type(list) ~= "table" or #list == 0 then return false end

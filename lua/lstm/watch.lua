@@ -19,6 +19,7 @@
 
 local describe = require "lstm.describe"
 local fault = require "lstm.fault"
+local options = require "lstm.options"
 
 local watch = {}
 local methods = {}
@@ -160,8 +161,58 @@ function watch.new(cfg, fit)
     config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
     output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
-    names = {}, announced = {}, recorded = {},
+    group = "activations", inputs = "inputs", names = {}, announced = {}, recorded = {},
   }, meta)
+end
+
+-- ---- another trainer's inside, when the script asks for it -----------------------------------------------------------
+
+local probe = {}
+local probe_meta = { __index = probe }
+
+local probe_fields = { "of", "output", "rows" }
+
+-- What is wrong with the options that run:watch is given; nil: nothing.
+local function probe_problem(config, batch, given)
+  for key in pairs(given) do
+    if key ~= "of" and key ~= "output" and key ~= "rows" then
+      return ("unknown field '%s'%s"):format(tostring(key), options.suggestion(tostring(key), probe_fields))
+    end
+  end
+  local of, output, rows = given.of or {}, given.output or "none", given.rows or batch
+  local states, slopes = names_of(config)
+  local known = table.move(slopes, 1, #slopes, #states + 1, table.move(states, 1, #states, 1, {}))
+  if type(of) ~= "table" then return "field 'of': a list of some of " .. table.concat(known, ",") .. " expected" end
+  local ok, problem = check_names("of", of, known)
+  if not ok then return (problem:gsub("^option", "field")) end
+  if output ~= "none" and output ~= "logits" and output ~= "probabilities" then
+    return ("field 'output': none, logits or probabilities expected, got '%s'"):format(tostring(output))
+  end
+  if config.output and output == "probabilities" then
+    return "field 'output': this network puts out numbers, not probabilities of classes; take logits"
+  end
+  if math.type(rows) ~= "integer" or rows < 1 or rows > batch then
+    return ("field 'rows': integer from 1 to %d expected, got %s"):format(batch, tostring(rows))
+  end
+end
+
+--- What run:watch records of any trainer into groups NAME and NAME_inputs. cfg: the options' values; given: which
+-- states and gradients (of; none named: the states), output and rows, or nil. nil and what is wrong with these.
+function watch.probe(cfg, fit, name, given)
+  given = given or {}
+  local config = fit.model.config
+  local problem = probe_problem(config, fit.batch, given)
+  if problem then return nil, problem end
+  local states, slopes = names_of(config)
+  local of = given.of or {}
+  return setmetatable({
+    fit = fit, rows = given.rows or fit.batch, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
+    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
+    output = given.output or "none", states = chosen(states, of), slopes = #of > 0 and chosen(slopes, of) or {},
+    group = name, inputs = name .. "_inputs", names = {}, announced = {},
+    sizes = ("%d layers, %d time steps, %d rows and %d units"):format(config.layers, fit.seq, given.rows or fit.batch,
+      config.hidden),
+  }, probe_meta)
 end
 
 -- How many numbers of the network's own a record of each group has, unit by unit.
@@ -249,28 +300,28 @@ local function output(self, log)
   local dims = { { "time", fit.seq }, { "batch", self.rows }, class }
   if self.config.output or self.output == "logits" then
     local name = self.config.output and "output" or "logits"
-    put(self, log, "activations/" .. name, REAL, dims, name, "tensors", tensor)
+    put(self, log, self.group .. "/" .. name, REAL, dims, name, "tensors", tensor)
   else
-    put(self, log, "activations/probability", REAL, dims, "probability of each class", "probabilities", tensor)
+    put(self, log, self.group .. "/probability", REAL, dims, "probability of each class", "probabilities", tensor)
   end
 end
 
 local function activations(self, log)
   local fit, config = self.fit, self.config
   for _, name in ipairs(self.states) do
-    put(self, log, "activations/" .. name, REAL, unit_dims(self), titles[name], "tensors",
+    put(self, log, self.group .. "/" .. name, REAL, unit_dims(self), titles[name], "tensors",
       layers(self, function(layer) return some_rows(self, whole(self, fit:activation(name, layer))) end))
   end
   if config.vocab then
-    put(self, log, "activations/token", "int32", { { "time", fit.seq }, { "batch", self.rows } }, "token fed in",
+    put(self, log, self.group .. "/token", "int32", { { "time", fit.seq }, { "batch", self.rows } }, "token fed in",
       "ids", fit, self.rows)
   end
   if fit.model.vocab then -- in a group of its own, since Octave cannot load one with texts in it
-    put(self, log, "inputs/text", "text", { { "batch", self.rows } }, "text fed in", "text", fit, self.rows,
+    put(self, log, self.inputs .. "/text", "text", { { "batch", self.rows } }, "text fed in", "text", fit, self.rows,
       fit.model.vocab)
   end
   if config.input then
-    put(self, log, "inputs/x", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
+    put(self, log, self.inputs .. "/x", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
       "numbers fed in", "dense", fit, self.rows)
   end
   if self.output ~= "none" then output(self, log) end
@@ -368,6 +419,17 @@ local function check_inside(self, what, pass)
     fault.stop(("cannot record the gradients of step %d: it went forward only; without fit:step or fit:backward " ..
       "there are none"):format(self.step))
   end
+end
+
+--- Records the inside of the trainer as it is: `of` what went forward last, and of its backward pass.
+function probe:record(log, step)
+  self.step = step
+  activations(self, log)
+  for _, name in ipairs(self.slopes) do
+    put(self, log, self.group .. "/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
+      layers(self, function(layer) return some_rows(self, whole(self, self.fit:gradient(name, layer))) end))
+  end
+  return not self.failed, self.failed
 end
 
 local order = { "activations", "saturation", "gradients", "parameters" }

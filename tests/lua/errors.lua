@@ -252,6 +252,8 @@ local wrong = {
     "field 'x', element [1][2][3]: finite number (as a float) expected, got nan" },
   { "dense_fit:step { x = { { { 1, 2, 3 }, { 1e39, 5, 6 } } }, y = zeros { 1, 2, 2 } }", "[1][2][1]", "got 1e+39" },
   { "dense_fit:step(text)", "batch table expected" },
+  { "fit:forward(text, { dropuot = false })", "argument #2 to 'forward' (unknown field 'dropuot', did you mean 'dropout'?)" },
+  { "fit:forward(text, false)", "bad argument #2 to 'forward' (table expected, got false)" },
   { "fit:step(other)", "the model only vocab=" },
   { "fit:step(words)", "vocabulary" },
   { "fit:step(text:train { batch = 3, seq = 4 })", "stream of batch=2 and seq up to 4 expected, got batch=3, seq=4" },

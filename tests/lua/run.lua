@@ -296,6 +296,36 @@ for _, name in ipairs { "gradients/mine", "metrics/mine" } do
     for step in its:steps(1) do its:tensor(step, name, lstm.tensor { 1 }) end
   end, { "run.lua:", "this group is for what runs record themselves" }, "  as a tensor")
 end
+for wrong, arguments in pairs {
+  ["run:watch: a trainer expected, got lstm.corpus"] = { text, "probe" },
+  ["run:watch: a name of letters, digits and _ expected for its group, got nil"] = { given },
+  ["run:watch: a name of letters, digits and _ expected for its group, got 'a/b'"] = { given, "a/b" },
+  ["run:watch: group 'activations' is for what runs record themselves"] = { given, "activations" },
+  ["run:watch: a table of options expected, got number"] = { given, "probe", 3 },
+  ["run:watch: unknown field 'off' (did you mean 'of'?)"] = { given, "probe", { off = { "f" } } },
+  ["run:watch: field 'of' must name some of i,f,g,o,c,h,dh,dc,di,df,dg,do, got 'x'"] = { given, "probe", { of = { "x" } } },
+  ["run:watch: field 'of': a list of some of i,f,g"] = { given, "probe", { of = "f" } },
+  ["run:watch: field 'output': none, logits or probabilities expected, got 'x'"] = { given, "probe", { output = "x" } },
+  ["run:watch: field 'rows': integer from 1 to 2 expected, got 3"] = { given, "probe", { rows = 3 } },
+} do
+  local its = new_run()
+  tap.fails(function()
+    for step in its:steps(1) do
+      given:forward(text)
+      its:watch(step, table.unpack(arguments, 1, 3))
+    end
+  end, { "run.lua:", wrong }, wrong)
+end
+local sizes = new_run()
+tap.fails(function()
+  for step in sizes:steps(1) do
+    local longer = given.model:trainer { batch = 2, seq = 7 }
+    longer:forward(text)
+    sizes:watch(step, given, "probe")
+    sizes:watch(step, longer, "probe")
+  end
+end, { "run.lua:", "records of group 'probe' have 1 layers, 5 time steps", "this one has 1 layers, 7 time steps" },
+  "run:watch of another shape")
 local brief = new_run()
 for _ in brief:steps(3, given) do
   given:step(text:train { batch = 2, seq = 5 })

@@ -244,6 +244,10 @@ do
     local la, lb = fa:step(stream_a), fb:step(stream_b)
     same = same and la == lb
     if step % 5 == 0 then
+      local batch = { ids = { { 1, 2, 3 }, { 4, 5, 6 } }, targets = { { 4, 5, 6 }, { 1, 1, 1 } } }
+      local seen = b:trainer { batch = 3, seq = 2 }
+      same = same and seen:forward(batch, { dropout = false }) == b:evaluate(batch, { batch = 3, seq = 2 })
+        and seen:forward(batch) ~= seen:forward(batch, { dropout = false })
       local loss = fb:evaluate(text)
       same = same and loss == fb:evaluate(text) and loss == b:evaluate(text, { seq = 5 })
       fb:evaluate(stream_b)
