@@ -127,24 +127,25 @@ static bool differ(char a, char b)
     return tolower((unsigned char)a) != tolower((unsigned char)b);
 }
 
-/* Levenshtein's distance, whatever the case; names longer than NAME_MAX_LENGTH are like nothing. */
+/* How many letters must be added, dropped, changed or swapped with their neighbour to turn a into b, whatever the case;
+ * names longer than NAME_MAX_LENGTH are like nothing. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t n = strlen(a), m = strlen(b), row[NAME_MAX_LENGTH + 1];
+    size_t n = strlen(a), m = strlen(b), rows[3][NAME_MAX_LENGTH + 1];
     if (n > NAME_MAX_LENGTH || m > NAME_MAX_LENGTH)
         return SIZE_MAX;
     for (size_t j = 0; j <= m; j++)
-        row[j] = j;
+        rows[0][j] = j;
     for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
+        size_t *row = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t above = row[j];
-            row[j] = least(least(above, row[j - 1]) + 1, diagonal + differ(a[i - 1], b[j - 1]));
-            diagonal = above;
+            row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + differ(a[i - 1], b[j - 1]));
+            if (i > 1 && j > 1 && !differ(a[i - 1], b[j - 2]) && !differ(a[i - 2], b[j - 1]))
+                row[j] = least(row[j], before[j - 2] + 1);
         }
     }
-    return row[m];
+    return rows[n % 3][m];
 }
 
 /* Whether wrong is a longer word for name, as hidden_size and num_layers are elsewhere for hidden and layers. */

@@ -40,6 +40,9 @@ void lua_owner_recheck(lua_State *L, const lua_owner *owner, const char *functio
 void lua_owner_register(lua_State *L, const char *tname, const luaL_Reg *metamethods, const luaL_Reg *methods);
 /* For an __index that computes fields: pushes method `key` (stack index) of metatable `tname`, or nil. */
 void lua_owner_push_method(lua_State *L, const char *tname, int key);
+/* The same, but raises when it is nil and a script asks: `fields` (NULL-terminated) are the names of what there is beside
+ * methods. For objects that nobody takes for another kind, as streams and texts are taken. */
+void lua_owner_push_known_method(lua_State *L, const char *tname, int key, const char *const *fields);
 
 /* For an __index or __newindex: the key at 2 when it is a string, else "". */
 const char *lua_owner_key(lua_State *L);

@@ -468,7 +468,8 @@ static int model_index(lua_State *L)
     }
     bool size = strcmp(key, "size") == 0, bytes = strcmp(key, "bytes") == 0, config = strcmp(key, "config") == 0;
     if (!size && !bytes && !config) {
-        lua_owner_push_method(L, LUA_MODEL, 2);
+        static const char *const fields[] = { "closed", "vocab", "size", "bytes", "config", NULL };
+        lua_owner_push_known_method(L, LUA_MODEL, 2, fields);
         return 1;
     }
     lua_model_check(L, 1, key);

@@ -2,6 +2,9 @@
  *
  * lua_owner.c - userdata that hold memory in C: checks, metatables, results.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "lua_binding.h"
 
 void *lua_owner_self(lua_State *L, int index, const char *tname, const char *function)
@@ -62,6 +65,48 @@ void lua_owner_push_method(lua_State *L, const char *tname, int key)
     lua_rawget(L, -2);
     lua_replace(L, -3);
     lua_pop(L, 1);
+}
+
+/* Whether a script reads the field, rather than C code that asks an object what it is. */
+static bool is_read_by_script(lua_State *L)
+{
+    lua_Debug reader;
+    return lua_getstack(L, 1, &reader) && lua_getinfo(L, "l", &reader) && reader.currentline > 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Raises for the name at `key`. Of the names of the methods, in the table on top of the stack, and the fields the nearest
+ * is told. */
+static void refuse_unknown(lua_State *L, const char *tname, int key, const char *const *fields)
+{
+    enum { MOST = 96 };
+    const char *names[MOST + 1], *name = lua_type(L, key) == LUA_TSTRING ? lua_tostring(L, key) : "";
+    size_t n = 0;
+    while (fields[n] != NULL) {
+        names[n] = fields[n];
+        n++;
+    }
+    for (lua_pushnil(L); lua_next(L, -2) != 0 && n < MOST; lua_pop(L, 1))
+        names[n++] = lua_tostring(L, -2);
+    names[n] = NULL;
+    qsort(names, n, sizeof *names, compare_names); /* lua_next's order is another each time, and of equals the first counts */
+    const char *nearest = lua_args_nearest(name, names);
+    lua_raise(L, "a %s has no field or method %s%s%s%s", tname, lua_args_got(L, key), nearest ? ", did you mean '" : "",
+              nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+void lua_owner_push_known_method(lua_State *L, const char *tname, int key, const char *const *fields)
+{
+    lua_owner_push_method(L, tname, key);
+    if (!lua_isnil(L, -1) || !is_read_by_script(L))
+        return;
+    luaL_getmetatable(L, tname);
+    lua_getfield(L, -1, "methods");
+    refuse_unknown(L, tname, key, fields);
 }
 
 const char *lua_owner_key(lua_State *L)

@@ -476,7 +476,8 @@ static int tensor_field(lua_State *L)
         lua_pushstring(L, key[0] == 't' ? type_names[t->type] : t->name);
         return 1;
     }
-    lua_owner_push_method(L, LUA_TENSOR, 2);
+    static const char *const fields[] = { "shape", "type", "name", NULL };
+    lua_owner_push_known_method(L, LUA_TENSOR, 2, fields);
     return 1;
 }
 

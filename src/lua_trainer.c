@@ -468,6 +468,8 @@ static int trainer_index(lua_State *L)
                    { "batch", push_batch }, { "rows", push_rows }, { "seq", push_seq }, { "bytes", push_bytes },
                    { "config", push_config }, { "precision", push_precision }, { "forwards", push_forwards },
                    { NULL, NULL } };
+    static const char *const names[] = { "lr", "lr_scale", "updates", "batch", "rows", "seq", "bytes", "config",
+                                         "precision", "forwards", "closed", "model", "source", NULL };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)
@@ -480,7 +482,7 @@ static int trainer_index(lua_State *L)
     else if (strcmp(key, "source") == 0)
         lua_getiuservalue(L, 1, LUA_TRAINER_SOURCE);
     else
-        lua_owner_push_method(L, LUA_TRAINER, 2);
+        lua_owner_push_known_method(L, LUA_TRAINER, 2, names);
     return 1;
 }
 

@@ -250,7 +250,9 @@ local fit = model:trainer { batch = 1, seq = 2 }
     run calls.lua
 }
 calls 'fit:stpe { }'
-exits 1 "a method mistyped"; says "calls.lua:4: attempt to call a nil value (method 'stpe') (did you mean 'step'?)"
+exits 1 "a method mistyped"; says "calls.lua:4: a lstm.trainer has no field or method 'stpe', did you mean 'step'?"
+calls 'lstm.tasks.adding { seq = 3 }:trian { batch = 1 }'
+exits 1 "  of an object that is a table"; says "(method 'trian') (did you mean 'train'?)"
 calls 'lstm.modle { }'
 exits 1 "  a function"; says "(field 'modle') (did you mean 'model'?)"
 calls 'lstm.shedule.cosine(1, 2)'
@@ -260,10 +262,10 @@ exits 1 "  a module's function"; says "(field 'cosin') (did you mean 'cosine'?)"
 calls 'return lstm.experiment { run = function(_, run) for step in run:steps(1, fit) do run:lgo(step, {}) end end }'
 exits 1 "  a run's"; says "(method 'lgo') (did you mean 'log'?)"
 calls 'model:step { }'
-exits 1 "another object's method"; says "(method 'step')"
+exits 1 "another object's method"; says "has no field or method 'step'"
 ! grep -q "did you mean" err; result $? "  for which nothing else is suggested"
 calls 'fit:foo { }'
-exits 1 "a method that is near to none"; says "(method 'foo')"
+exits 1 "a method that is near to none"; says "has no field or method 'foo'"
 ! grep -q "did you mean" err; result $? "  for which nothing is suggested"
 calls 'model:close() return lstm.experiment { run = function(_, run) for _ in run:steps(3, fit) do end end }'
 exits 1 "a trainer whose model was closed, for run:steps"; says "calls.lua:4: attempt to call "; says "closed"
