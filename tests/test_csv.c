@@ -170,8 +170,9 @@ static void test_full_disk(void)
     tap_ok(csvlog_flush(csv, &err) && strstr(err.message, "cannot write") && strstr(err.message, "File too large"),
            "no space: a sentence");
     setrlimit(RLIMIT_FSIZE, &old);
+    tap_ok(!row1(csv, 2, "loss", 3.5), "more to say of the line that was not written");
     tap_ok(!csvlog_close(csv, &err), "space again");
-    tap_string(content(), "step,loss\n1,1.5\n2,2.5\n", "no line is missing, or there twice");
+    tap_string(content(), "step,loss\n1,1.5\n2,3.5\n", "no line is missing, or there twice");
 }
 
 int main(void)

@@ -27,6 +27,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -388,6 +389,14 @@ static void test_probe(void)
     tap_ok(h5probe(work_that, "fails", 1, &err) == H5PROBE_FAILED, "a child whose work fails");
     tap_ok(strcmp(err.message, "the child's reason") == 0, "and says why");
     tap_ok(h5probe(work_that, "fails", 1, NULL) == H5PROBE_FAILED, "or to nobody");
+    struct rlimit room, none = {0, 0};
+    getrlimit(RLIMIT_AS, &room);
+    none.rlim_max = room.rlim_max;
+    setrlimit(RLIMIT_AS, &none);
+    const h5probe_result without_memory = h5probe(work_that, "good", 1, &err);
+    setrlimit(RLIMIT_AS, &room);
+    tap_ok(without_memory == H5PROBE_NONE, "no memory for the child's reason");
+    tap_ok(!h5probe_file(work_that, "good", "no/such/file", &err), "how long it may take, of a file that is not there");
     tap_ok(h5probe(work_that, "exits", 1, &err) == H5PROBE_DIED, "a child that ends by itself");
     tap_ok(h5probe(work_that, "crashes", 1, &err) == H5PROBE_DIED, "a child that crashes");
     struct sigaction old, action = {.sa_handler = wake}; /* without SA_RESTART */
