@@ -135,7 +135,7 @@ run tiny.lua preset=shrt
 exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
 exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
-matches '^disk +about [0-9.]+ KiB .checkpoints., of [0-9.]+ [GTP]iB free$'
+matches '^disk +about [0-9.]+ KiB .metrics [0-9.]+ KiB, checkpoints [0-9.]+ KiB., of [0-9.]+ [GTP]iB free$'
 # f and h of 2 layers, 5 time steps, 2 rows, 6 units; tokens; output. 4 records of 4 bytes each. And dL/dc.
 run tiny.lua --dry-run --json steps=8 seq=5 hidden=6 activations.every=2 activations.of=f,h watch.rows=2 \
     activations.output=logits gradients.every=4 gradients.full=true gradients.of=dc

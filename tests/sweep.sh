@@ -111,6 +111,15 @@ exits 0 "--help"; prints "hidden=3,5"; prints "steps=12"; prints "--shard=I/N"
 run plain.lua --dry-run lr=0.01 hidden=3,1000000000 --out=planned
 exits 0 "--dry-run"; prints "4 trials (2 configurations, 2 seeds)"; prints "memory  at most"; prints "time    about"
 [ ! -e planned ]; result $? "  makes nothing"
+sed 's/local loss = fit:step/local loss, s = fit:step/; s/run:log(step, loss)$/run:log(step, loss, s)/' tiny.lua >logs.lua
+sed 's/tiny.lua/logs.lua/' plain.lua >room.lua
+run room.lua --dry-run --json lr=0.01 hidden=3 steps=3000
+planned=$(sed -n 's/.*"trial_disk_bytes": \([0-9]*\).*/\1/p' out)
+run room.lua --trial=1 lr=0.01 hidden=3 steps=3000
+taken=$(du -sk runs/room | cut -f 1)
+echo "planned $planned bytes, taken $taken KiB" >err
+[ $((planned * 5)) -gt $((taken * 1024 * 4)) ] && [ $((planned * 4)) -lt $((taken * 1024 * 5)) ]
+result $? "  it tells the room on the disk to a fifth"
 run plain.lua --dry-run hidden=3,-8 lr=0.01
 exits 0 "  of a configuration that would fail"; matches "fails .*hidden=-8 lr=0.01\): tiny.lua:4: .*'hidden': positive integer"
 run plain.lua --dry-run hidden=-8

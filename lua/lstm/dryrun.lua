@@ -18,6 +18,9 @@ local sys = core.sys
 local dryrun = {}
 
 local measured_seconds = 0.4
+local usual_metrics = 9 -- of each step of a trainer
+local metric_bytes = 25 -- of one at one step: 18 of metrics.csv, 7 of log.h5
+local empty_log, empty_checkpoint = 64 << 10, 16 << 10 -- without a number in it
 
 -- Stands in for an object: has the fields of its configuration, and can be closed.
 local function stand_in(typename, config, methods)
@@ -111,16 +114,18 @@ function dryrun.compared_to_machine(bytes, max_memory)
   return (bytes > here and ": MORE than the %s of this machine" or ", of %s in this machine"):format(format.bytes(here))
 end
 
---- Bytes that a captured run leaves on the disk: of what it records, but for its metrics, and of its checkpoints, each
--- with the parameters and two moments of them.
+--- Bytes that a captured run leaves on the disk: { metrics (when each step has a row), records (of the network's inside),
+-- checkpoints (each with the parameters and two moments of them), all }.
 function dryrun.disk(run)
   local fit, plan = run.fit, run.fit.plan
+  local metrics = empty_log + run.total * (usual_metrics + #run.description.metrics) * metric_bytes
   local records = watch.bytes(function(name) return run:option(name) end, fit.model_config, fit.config, plan.parameters,
     run.total)
   local keep_every = run:option "keep_every"
   local kept = keep_every > 0 and run.total // checkpoint.spacing(run.total, keep_every) or 0
   local real = fit.model_config.precision == "double" and 8 or 4
-  return records, (3 + kept) * 3 * plan.parameters * real -- latest, previous, best
+  local checkpoints = (3 + kept) * (empty_checkpoint + 3 * plan.parameters * real) -- latest, previous, best
+  return { metrics = metrics, records = records, checkpoints = checkpoints, all = metrics + records + checkpoints }
 end
 
 -- Free bytes where a path is, or will be; nil when unknown.
@@ -136,23 +141,23 @@ function dryrun.compared_to_disk(bytes, path)
   return (bytes > free and ": MORE than the %s that are free" or ", of %s free"):format(format.bytes(free))
 end
 
-local function disk_line(records, checkpoints, host)
-  local parts = "checkpoints"
-  if records > 0 then
-    parts = ("records %s, checkpoints %s"):format(format.bytes(records), format.bytes(checkpoints))
+local function disk_line(disk, host)
+  local parts = {}
+  for _, name in ipairs { "metrics", "records", "checkpoints" } do
+    if disk[name] > 0 then parts[#parts + 1] = name .. " " .. format.bytes(disk[name]) end
   end
-  return ("disk        about %s (%s)%s"):format(format.bytes(records + checkpoints), parts,
-    dryrun.compared_to_disk(records + checkpoints, host.out or host.runs))
+  return ("disk        about %s (%s)%s"):format(format.bytes(disk.all), table.concat(parts, ", "),
+    dryrun.compared_to_disk(disk.all, host.out or host.runs))
 end
 
 local function report(run)
   local fit, plan = run.fit, run.fit.plan
-  local records, checkpoints = dryrun.disk(run)
+  local disk = dryrun.disk(run)
   local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
     io.stdout:write(json.utf8 { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
-      trainer_bytes = plan.trainer_bytes, record_bytes = records, checkpoint_bytes = checkpoints,
-      precision = plan.precision, steps = run.total, seconds_per_step = seconds,
+      trainer_bytes = plan.trainer_bytes, metric_bytes = disk.metrics, record_bytes = disk.records,
+      checkpoint_bytes = disk.checkpoints, precision = plan.precision, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return
   end
@@ -160,7 +165,7 @@ local function report(run)
   local bytes = plan.model_bytes + plan.trainer_bytes
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
     format.bytes(plan.trainer_bytes), dryrun.compared_to_machine(bytes, run:option "max_memory")))
-  print(disk_line(records, checkpoints, run.host))
+  print(disk_line(disk, run.host))
   local precision = describe.precision(fit.model_config.precision, plan.precision)
   if precision then print("precision   " .. precision) end
   if not seconds then print "time        unknown" return end

@@ -54,10 +54,9 @@ local function plan_all(sweep, firsts, host)
     elseif not run.fit then unknown = unknown + 1
     else
       local its = run.fit.plan
-      local records, checkpoints = dryrun.disk(run)
       plans[#plans + 1] = { trial = trial, run = run, steps = run.total, step_flops = its.flops_per_step,
         bytes = its.model_bytes + its.trainer_bytes + program_bytes,
-        disk = records + checkpoints }
+        disk = dryrun.disk(run).all }
     end
   end
   table.sort(plans, function(a, b)
