@@ -51,6 +51,12 @@ local function at(info, message)
   return ("%s:%d: %s"):format(info.short_src, info.currentline, message)
 end
 
+--- Whether the function that asks was called by a script, rather than by one of our files.
+function fault.is_called_by_script()
+  local info = debug.getinfo(3, "S")
+  return info ~= nil and info.what ~= "C" and not is_ours(info)
+end
+
 --- Raises a sentence with the position of the user's mistake, or at least the script's name, fault.script.
 function fault.mistake(message)
   local info = fault.caller()

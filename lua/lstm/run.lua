@@ -37,6 +37,13 @@ local run = {}
 local methods = fault.class {}
 local meta = { __name = "lstm.run", __index = methods }
 
+--- A field that a run does not have yet: our files give it some; a script that does means run.state, or one of its own.
+function meta.__newindex(self, key, value)
+  if not fault.is_called_by_script() then return rawset(self, key, value) end
+  fault.mistake(("attempt to set field '%s' of a run, which has none of this name; what a script keeps goes into " ..
+    "run.state"):format(tostring(key)))
+end
+
 local smoothing = 0.02 -- weight of a new loss in the smoothed one
 local of_updates = { grad_norm = true, clipped_norm = true, clipped_share = true, update_ratio = true }
 
@@ -767,9 +774,13 @@ local function is_about_no_update(statistics, name)
   return statistics.updated == false and statistics.grad_norm == 0 and of_updates[name]
 end
 
+local measured = { smoothed_loss = true, tokens_per_second = true, seconds = true }
+
 local function take(row, name, value)
   if type(name) ~= "string" or name:find "\0" then
     fault.mistake(("run:log: names of metrics expected, got '%s'"):format(tostring(name)))
+  elseif measured[name] then
+    fault.mistake(("run:log: '%s' is what the run measures itself; give the value another name"):format(name))
   elseif type(value) == "number" then
     row[name] = value + 0.0
   elseif name ~= "updated" or type(value) ~= "boolean" then -- a yes or no among the trainer's statistics
@@ -871,6 +882,10 @@ function methods:tensor(step, name, tensor, dims)
   if self.rolling_back then return end
   local known = name and self.series[name]
   if not known then add_series(self, series.of_tensor(name, tensor, dims)) end
+  if known and #known.dims ~= #tensor.shape then
+    fault.mistake(("run:tensor: '%s' has %s, this tensor %d"):format(name, format.plural(#known.dims, "dimension"),
+      #tensor.shape))
+  end
   if known and known.announced and dims then
     fault.mistake(("run:tensor: '%s' was announced, its dimensions are known: leave them out here"):format(name))
   end

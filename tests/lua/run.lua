@@ -61,6 +61,9 @@ for step in this:steps(4, fit, text) do
     tap.fails(function() this:log(1, loss) end, { "run.lua:", "this is step 2, got 1" }, "a row of another step")
     tap.fails(function() this:log(step, "low") end, "'loss' must be a number, got string", "a loss that is no number")
     tap.fails(function() this:log(step, { 1.5 }) end, { "run.lua:", "names of metrics expected, got '1'" }, "a list")
+    tap.fails(function() this:log(step, { seconds = 3 }) end,
+      { "run.lua:", "run:log: 'seconds' is what the run measures itself; give the value another name" }, "our column")
+    tap.fails(function() this.stat = 3 end, { "run.lua:", "set field 'stat' of a run", "goes into run.state" }, "no field")
     tap.fails(function() this:log(step, { acc = {} }) end, "'acc' must be a number, got table", "a value that is none")
     local pair = lstm.tensor { 1, 2 }
     for _, dim in ipairs { { "x", { 1 } }, { "x", { 1, "2" } }, { "x", { "\xff", "a" } }, { "x" }, { { 1, 2 }, "x" } } do
@@ -295,6 +298,16 @@ for _, name in ipairs { "gradients/mine", "metrics/mine" } do
     local its = new_run()
     for step in its:steps(1) do its:tensor(step, name, lstm.tensor { 1 }) end
   end, { "run.lua:", "this group is for what runs record themselves" }, "  as a tensor")
+end
+for count, wrong in pairs { [1] = lstm.tensor { { 1, 2 } }, [2] = lstm.tensor { 1, 2 } } do
+  tap.fails(function()
+    local its = new_run()
+    for step in its:steps(1) do
+      its:tensor(step, "mine/pair", count == 1 and lstm.tensor { 1, 2 } or lstm.tensor { { 1, 2 } })
+      its:tensor(step, "mine/pair", wrong)
+    end
+  end, { "run.lua:", ("'mine/pair' has %d dimension"):format(count), ("this tensor %d"):format(3 - count) },
+    "a tensor of other dimensions than those of the first")
 end
 for wrong, arguments in pairs {
   ["run:watch: a trainer expected, got lstm.corpus"] = { text, "probe" },
