@@ -167,8 +167,9 @@ static lstm_tensor with_axes_last(lua_State *L, const lstm_tensor *t, const char
     return view;
 }
 
-/* Pushes what `f` makes of the numbers along the axes named from stack index 2 on: a tensor without them, or a number. */
-static int reduce_axes(lua_State *L, const char *function, double (*f)(const lstm_tensor *))
+/* Pushes what `f` makes of the numbers along the axes named from stack index 2 on: a tensor of this type without them,
+ * or a number. */
+static int reduce_axes(lua_State *L, const char *function, double (*f)(const lstm_tensor *), lstm_type type)
 {
     int kept;
     size_t shape[LSTM_MAX_DIMS];
@@ -185,7 +186,7 @@ static int reduce_axes(lua_State *L, const char *function, double (*f)(const lst
         ((double *)result->data)[k] = f(&line);
     }
     if (kept > 0)
-        return push_as(L, view.type, result);
+        return push_as(L, type, result);
     lua_pushnumber(L, *(double *)result->data);
     return 1;
 }
@@ -194,7 +195,7 @@ static int reduce(lua_State *L, const char *function, double (*f)(const lstm_ten
 {
     const lstm_tensor *t = lua_tensor_self(L, function);
     if (lua_gettop(L) > 2 || !lua_isnoneornil(L, 2))
-        return reduce_axes(L, function, f);
+        return reduce_axes(L, function, f, t->type);
     lua_pushnumber(L, f(t));
     return 1;
 }
@@ -213,7 +214,7 @@ static int tensor_argmax(lua_State *L)
     if (lua_gettop(L) > 2)
         lua_args_error(L, "argmax", 2, "one axis or none expected, got %s, too", lua_args_got(L, 3));
     if (!lua_isnoneornil(L, 2))
-        return reduce_axes(L, "argmax", index_of_max);
+        return reduce_axes(L, "argmax", index_of_max, LSTM_F64); /* a float would round places from 2^24 on */
     size_t place = place_of_max(t), below = lstm_tensor_size(t);
     for (int d = 0; d < t->ndim; d++) {
         below /= t->axis[d].size;

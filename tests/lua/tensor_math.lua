@@ -48,6 +48,9 @@ local row, column = t:argmax()
 tap.ok(row == 1 and column == 3, "argmax is an index for each axis")
 same(t:argmax(1), { 1, 2, 1 }, "argmax along an axis")
 tap.is(tensor { 7, 9, 9 }:argmax(), 2, "the first of equals")
+local long = tensor.zeros { 1, 2 ^ 24 + 4 | 0, type = "float" }
+long[1][2 ^ 24 + 3 | 0] = 1
+tap.is(long:argmax(2)[1], 2.0 ^ 24 + 3, "places along an axis are exact, of floats, too")
 tap.is(tensor { 7, 0 / 0, 9 }:argmax(), 2, "NaN is not hidden")
 
 -- ---- functions -----------------------------------------------------------------------------------------------------
