@@ -2,6 +2,7 @@
  *
  * lua_trainer.c - trainers in Lua: steps, and everything there is to see of them.
  */
+#include <math.h>
 #include <string.h>
 
 #include "lua_binding.h"
@@ -490,14 +491,17 @@ static int trainer_newindex(lua_State *L)
 {
     lua_trainer *t = lua_trainer_check(L, 1, "newindex");
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    if (strcmp(key, "lr") == 0)
-        t->lr = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
-    else if (strcmp(key, "lr_scale") == 0)
-        t->lr_scale = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
-    else
+    double lr = t->lr, lr_scale = t->lr_scale;
+    double *field = strcmp(key, "lr") == 0 ? &lr : strcmp(key, "lr_scale") == 0 ? &lr_scale : NULL;
+    if (field == NULL)
         lua_raise(L, "attempt to set field %s of a trainer (only 'lr' and 'lr_scale' can be set)",
                   lua_args_got(L, 2));
-    lstm_trainer_set_lr(t->trainer, t->lr * t->lr_scale);
+    *field = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
+    if (!isfinite(lr * lr_scale))
+        lua_args_error(L, key, 1, "finite product of 'lr' and 'lr_scale' expected, got %f * %f", lr, lr_scale);
+    t->lr = lr;
+    t->lr_scale = lr_scale;
+    lstm_trainer_set_lr(t->trainer, lr * lr_scale);
     return 0;
 }
 

@@ -293,6 +293,8 @@ local wrong = {
   { "fit.lr = -1", "bad argument #1 to 'lr' (non-negative number expected, got -1)" },
   { "fit.lr = nan", "got nan" },
   { "fit.lr = 'fast'", "got 'fast'" },
+  { "fit.lr = 1e200; fit.lr_scale = 1e200",
+    "bad argument #1 to 'lr_scale' (finite product of 'lr' and 'lr_scale' expected, got 1e+200 * 1e+200)" },
   { "fit.batch = 3", "attempt to set field 'batch' of a trainer" },
   { "fit:stream(3)", "bad argument #1 to 'stream' (lstm.corpus expected, got 3)" },
   -- evaluation and sampling
