@@ -441,6 +441,7 @@ local function submit(sweep, directory, list, given, host)
   local show = display.new { kind = host.progress, sweep = sweep, list = list }
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(#list, "trial"),
     sweep.experiment.name, directory, #list - left_of(list)))
+  tell_code(sweep, list, function(line) show:print(line) end)
   if sweep.points == "optuna" then open = plannable(sweep, directory, list)
   elseif not host.dry_run then
     for _, trial in ipairs(open) do trials.create(trial) end
