@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_tensor_math.c - what Lua computes with tensors: sums, arithmetic, functions, products. Everything is computed in
+ * lua_tensor_math.c - what Lua computes with tensors: sums, arithmetic, comparisons, functions, products. Everything is computed in
  * doubles, in an order that follows from the shapes alone, and rounded to the type of the result.
  */
 #include <math.h>
@@ -288,10 +288,44 @@ static int tensor_tanh(lua_State *L) { return map(L, "tanh", all_tanh); }
 static int tensor_relu(lua_State *L) { return map(L, "relu", all_relu); }
 static int tensor_unm(lua_State *L) { return map(L, "unm", all_negative); }
 
-/* ---- arithmetic of two: + - * / --------------------------------------------------------------------------------- */
+/* x multiplied n times by itself. */
+static double whole_power(double x, uint64_t n)
+{
+    double result = 1;
+    for (; n > 0; n >>= 1, x *= x)
+        if (n & 1)
+            result *= x;
+    return result;
+}
 
-/* The number or tensor at `index`, of an operator's two. *number: where a number is kept. */
-static lstm_tensor operand(lua_State *L, int index, const char *function, double *number)
+/* By multiplication where the exponent is whole, else by exp and log: libm's pow need not be the same everywhere. */
+static void all_to_power(double *x, size_t n, double exponent)
+{
+    const bool whole = exponent == floor(exponent) && fabs(exponent) < 0x1p53;
+    if (!whole)
+        all_log(x, n);
+    for (size_t k = 0; k < n; k++)
+        x[k] = whole ? whole_power(x[k], (uint64_t)fabs(exponent)) : x[k] * exponent;
+    for (size_t k = 0; k < n && whole && exponent < 0; k++)
+        x[k] = 1 / x[k];
+    if (!whole)
+        all_exp(x, n);
+}
+
+/* t ^ number */
+static int tensor_pow(lua_State *L)
+{
+    lstm_type type = lua_tensor_check(L, 1, "pow", 1)->type;
+    double exponent = lua_args_to_number(L, 2, "pow", 2, NULL, LUA_RANGE_FINITE);
+    const lstm_tensor *t = push_doubles(L, 1, "pow", 1);
+    all_to_power(t->data, lstm_tensor_size(t), exponent);
+    return push_as(L, type, t);
+}
+
+/* ---- arithmetic of two, and comparisons ------------------------------------------------------------------------- */
+
+/* The number or tensor at `index`, one of the two; argument `arg` of `function`. *number: where a number is kept. */
+static lstm_tensor operand(lua_State *L, int index, const char *function, int arg, double *number)
 {
     lstm_tensor t;
     if (lua_type(L, index) == LUA_TNUMBER) {
@@ -300,8 +334,8 @@ static lstm_tensor operand(lua_State *L, int index, const char *function, double
         return t;
     }
     if (!lua_tensor_is(L, index))
-        lua_args_error(L, function, index, "number or tensor expected, got %s", lua_args_got(L, index));
-    return *lua_tensor_check(L, index, function, index);
+        lua_args_error(L, function, arg, "number or tensor expected, got %s", lua_args_got(L, index));
+    return *lua_tensor_check(L, index, function, arg);
 }
 
 /* Size of an axis counted from the last; axes that a tensor does not have are 1. */
@@ -348,15 +382,17 @@ static lstm_type common_type(lua_State *L, const lstm_tensor *a, const lstm_tens
     return wide_a || wide_b ? LSTM_F64 : LSTM_F32;
 }
 
-static int combine(lua_State *L, const char *function, void (*f)(double *a, const double *b, size_t n))
+/* first_arg: which argument the one at 1 is: 1 of an operator, 0 of a method, where it is self. */
+static int combine(lua_State *L, const char *function, int first_arg, void (*f)(double *a, const double *b, size_t n))
 {
     double number_a, number_b, x[CHUNK], y[CHUNK];
     size_t shape[LSTM_MAX_DIMS];
-    lstm_tensor a = operand(L, 1, function, &number_a), b = operand(L, 2, function, &number_b);
+    lstm_tensor a = operand(L, 1, function, first_arg, &number_a);
+    lstm_tensor b = operand(L, 2, function, first_arg + 1, &number_b);
     int ndim = common_shape(L, function, &a, &b, shape);
     const lstm_tensor *result = lua_tensor_push_new(L, "", common_type(L, &a, &b), ndim, shape);
-    operand(L, 1, function, &number_a); /* again: to make room may have closed an owner */
-    operand(L, 2, function, &number_b);
+    operand(L, 1, function, first_arg, &number_a); /* again: to make room may have closed an owner */
+    operand(L, 2, function, first_arg + 1, &number_b);
     a = stretched(&a, ndim, shape);
     b = stretched(&b, ndim, shape);
     size_t size = lstm_tensor_size(result);
@@ -394,10 +430,54 @@ static void divide(double *a, const double *b, size_t n)
         a[k] /= b[k];
 }
 
-static int tensor_add(lua_State *L) { return combine(L, "add", add); }
-static int tensor_sub(lua_State *L) { return combine(L, "sub", subtract); }
-static int tensor_mul(lua_State *L) { return combine(L, "mul", multiply); }
-static int tensor_div(lua_State *L) { return combine(L, "div", divide); }
+static int tensor_add(lua_State *L) { return combine(L, "add", 1, add); }
+static int tensor_sub(lua_State *L) { return combine(L, "sub", 1, subtract); }
+static int tensor_mul(lua_State *L) { return combine(L, "mul", 1, multiply); }
+static int tensor_div(lua_State *L) { return combine(L, "div", 1, divide); }
+
+static void less(double *a, const double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        a[k] = a[k] < b[k];
+}
+
+static void less_or_equal(double *a, const double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        a[k] = a[k] <= b[k];
+}
+
+static void greater(double *a, const double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        a[k] = a[k] > b[k];
+}
+
+static void greater_or_equal(double *a, const double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        a[k] = a[k] >= b[k];
+}
+
+static void equal(double *a, const double *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        a[k] = a[k] == b[k];
+}
+
+/* 1 where it is so, 0 elsewhere. (Lua's own < and == make true or false of whatever they are given.) */
+static int compare(lua_State *L, const char *function, void (*f)(double *a, const double *b, size_t n))
+{
+    lua_tensor_self(L, function);
+    lua_settop(L, 2);
+    return combine(L, function, 0, f);
+}
+
+static int tensor_lt(lua_State *L) { return compare(L, "lt", less); }
+static int tensor_le(lua_State *L) { return compare(L, "le", less_or_equal); }
+static int tensor_gt(lua_State *L) { return compare(L, "gt", greater); }
+static int tensor_ge(lua_State *L) { return compare(L, "ge", greater_or_equal); }
+static int tensor_eq(lua_State *L) { return compare(L, "eq", equal); }
 
 /* ---- products --------------------------------------------------------------------------------------------------- */
 
@@ -454,13 +534,14 @@ void lua_tensor_math_register(lua_State *L)
 {
     static const luaL_Reg metamethods[] = {
         { "__add", tensor_add }, { "__sub", tensor_sub }, { "__mul", tensor_mul }, { "__div", tensor_div },
-        { "__unm", tensor_unm }, { NULL, NULL },
+        { "__unm", tensor_unm }, { "__pow", tensor_pow }, { NULL, NULL },
     };
     static const luaL_Reg methods[] = {
         { "sum", tensor_sum }, { "mean", tensor_mean }, { "std", tensor_std }, { "norm", tensor_norm },
         { "min", tensor_min }, { "max", tensor_max }, { "argmax", tensor_argmax }, { "abs", tensor_abs },
         { "sqrt", tensor_sqrt }, { "exp", tensor_exp }, { "log", tensor_log }, { "sigmoid", tensor_sigmoid },
-        { "tanh", tensor_tanh }, { "relu", tensor_relu }, { "matmul", tensor_matmul },
+        { "tanh", tensor_tanh }, { "relu", tensor_relu }, { "lt", tensor_lt }, { "le", tensor_le },
+        { "gt", tensor_gt }, { "ge", tensor_ge }, { "eq", tensor_eq }, { "matmul", tensor_matmul },
         { "transpose", tensor_transpose }, { NULL, NULL },
     };
     luaL_getmetatable(L, LUA_TENSOR);

@@ -73,6 +73,15 @@ same(tensor { 4, 2 }:sqrt(), { 2, math.sqrt(2) }, "sqrt")
 same(x:relu(), { 0, 0, -0.0, 0, 0.5, 3, 800 }, "relu")
 tap.ok(tensor { 0 / 0 }:relu()[1] ~= tensor { 0 / 0 }:relu()[1], "relu of NaN is NaN")
 same(-tensor { 1, -2 }, { -1, 2 }, "minus")
+same(tensor { 3, -2, 0 } ^ 2, { 9, 4, 0 }, "a square")
+same(tensor { 2, -2 } ^ -3, { 0.125, -0.125 }, "a negative power")
+same(tensor { 2, -1, 1.5 } ^ 0, { 1, 1, 1 }, "to the power of 0")
+same(tensor { 3 } ^ 13, { 1594323 }, "a power of many factors")
+tap.ok((tensor { 0 } ^ -1)[1] == 1 / 0, "0 to a negative power")
+tap.near((tensor { 7 } ^ 0.3)[1], 7 ^ 0.3, 1e-15, "a power that is not whole")
+no = tensor { -1, 0, 0 / 0 } ^ 0.5
+tap.ok(no[1] ~= no[1] and no[2] == 0 and no[3] ~= no[3], "  of less than 0, of 0, of NaN")
+tap.is((tensor { 2, type = "float" } ^ 2).type, "float", "powers of floats are floats")
 tap.is(tensor { 0.1, type = "float" }:exp().type, "float", "functions of floats are floats")
 
 -- ---- + - * / -------------------------------------------------------------------------------------------------------
@@ -90,6 +99,18 @@ same(tensor { { 1 }, { 2 } } + tensor { 10, 20 }, { { 11, 21 }, { 12, 22 } }, "b
 tap.is((tensor { 1, type = "float" } * 0.1).type, "float", "a number takes the tensor's type")
 tap.is((tensor { 1, type = "float" } + tensor { 1 }).type, "double", "the wider type wins")
 same(a, { { 1, 2, 3 }, { 4, 5, 6 } }, "and the operands are as before")
+
+-- ---- comparisons ---------------------------------------------------------------------------------------------------
+
+local low = tensor { { 1, 2, 3 }, { 3, 2, 0 / 0 } }
+same(low:lt(2), { { 1, 0, 0 }, { 0, 0, 0 } }, "lt")
+same(low:le(2), { { 1, 1, 0 }, { 0, 1, 0 } }, "le")
+same(low:gt(2), { { 0, 0, 1 }, { 1, 0, 0 } }, "gt")
+same(low:ge(2), { { 0, 1, 1 }, { 1, 1, 0 } }, "ge")
+same(low:eq(2), { { 0, 1, 0 }, { 0, 1, 0 } }, "eq")
+same(low:gt(tensor { { 1 }, { 2 } }), { { 0, 1, 1 }, { 1, 0, 0 } }, "with a column")
+tap.is(tensor { 1, type = "float" }:gt(0).type, "float", "of floats: floats")
+tap.is(tensor { 0.95, 0.2, 0.99, 1 }:gt(0.9):mean(), 0.75, "how many are above: the mean")
 
 -- ---- products ------------------------------------------------------------------------------------------------------
 
