@@ -11,6 +11,8 @@
 
 local schedule = {}
 
+local MOST_STEPS <const> = 2 ^ 53 -- beyond, doubles do not count by one; power would never end of infinitely many
+
 -- base^n for a whole n >= 0, by squaring.
 local function power(base, n)
   local result = 1.0
@@ -63,7 +65,7 @@ end
 
 --- Grows linearly to `base` over the first `steps` steps, and stays there.
 function schedule.warmup(step, base, steps)
-  check(1, "step", step, 0)
+  check(1, "step", step, 0, MOST_STEPS)
   check(2, "base", base, 0)
   check(3, "steps", steps, 0)
   return step < steps and base * (step / steps) or base
@@ -71,7 +73,7 @@ end
 
 --- Multiplied by `decay` at every step: base * decay^(step - 1).
 function schedule.exponential(step, base, decay)
-  check(1, "step", step, 1)
+  check(1, "step", step, 1, MOST_STEPS)
   check(2, "base", base, 0)
   check(3, "decay", decay, 0)
   return base * power(decay, step // 1 - 1)
@@ -79,24 +81,25 @@ end
 
 --- Multiplied by `factor` after every `every` steps.
 function schedule.step(step, base, factor, every)
-  check(1, "step", step, 1)
+  check(1, "step", step, 1, MOST_STEPS)
   check(2, "base", base, 0)
   check(3, "factor", factor, 0)
   check(4, "every", every, 1)
   return base * power(factor, (step - 1) // every)
 end
 
---- Half a cosine from `base` at the first step to floor * base at step `steps` (Loshchilov & Hutter 2017).
+--- Half a cosine from `base` at step 0, or at the end of the warm-up, to floor * base at step `steps` (Loshchilov &
+-- Hutter 2017).
 -- shape.warmup: steps of linear growth before it (0); shape.floor: the last rate as a share of base (0).
 function schedule.cosine(step, steps, base, shape)
-  check(1, "step", step, 0)
+  check(1, "step", step, 0, MOST_STEPS)
   check(2, "steps", steps, 1)
   check(3, "base", base, 0)
   if shape ~= nil then check_shape(shape) end
   local warmup, floor = shape and shape.warmup or 0, shape and shape.floor or 0
   check(4, "warmup", warmup, 0)
   check(4, "floor", floor, 0, 1)
-  if step < warmup then return base * (step / warmup) end
+  if step <= warmup and warmup > 0 then return base * (step / warmup) end
   local done = steps > warmup and math.min(1, (step - warmup) / (steps - warmup)) or 1
   return base * (floor + (1 - floor) * half_cosine(done))
 end

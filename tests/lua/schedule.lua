@@ -19,6 +19,9 @@ tap.is(schedule.cosine(25, 1000, 0.5, { warmup = 100 }), 0.125, "warm-up grows l
 tap.is(schedule.cosine(100, 1000, 0.5, { warmup = 100 }), 0.5, "up to the base")
 tap.near(schedule.cosine(550, 1000, 0.5, { warmup = 100 }), 0.25, 1e-15, "and the cosine begins there")
 tap.is(schedule.cosine(7, 5, 0.5, { warmup = 5, floor = 0.1 }), 0.05, "a warm-up as long as the run is no trap")
+tap.is(schedule.cosine(5, 5, 0.5, { warmup = 5 }), 0.5, "  and ends at the base")
+tap.is(schedule.cosine(0, 5, 0.5), 0.5, "without warm-up the cosine begins at step 0")
+tap.is(schedule.cosine(1, 1, 0.5, { floor = 0.25 }), 0.125, "a run of one step has the floor")
 
 tap.is(schedule.constant(17, 0.1), 0.1, "constant")
 tap.is(schedule.warmup(5, 1.0, 20), 0.25, "warmup, on the way")
@@ -49,4 +52,8 @@ for name, call in pairs { constant = { 1 }, warmup = { 1, nil, 3 }, exponential 
 end
 tap.fails(function() schedule.step(1, 1.0, 0.5, 0) end, { "every", "got 0" }, "every 0 steps")
 tap.fails(function() schedule.exponential(0 / 0, 1.0, 0.5) end, "step", "a step that is not a number")
+for name, arguments in pairs { warmup = { 1, 2 }, exponential = { 1, 0.5 }, step = { 1, 0.5, 1 }, cosine = { 10, 1 } } do
+  tap.fails(function() schedule[name](math.huge, table.unpack(arguments)) end,
+    { "schedule.lua:", "step: a number from ", "expected, got inf" }, name .. " at an infinite step")
+end
 tap.done()
