@@ -19,8 +19,14 @@
 
 #define TRIES 10 /* the file may be removed between our open and our flock */
 
+typedef struct holder {
+    long pid;
+    char host[80], boot[48], start[32];
+} holder;
+
 struct runlock {
     int fd;
+    holder mine; /* as it is signed: a host may be renamed meanwhile, and /proc may not open */
     pthread_t heart;
     bool beats, ends; /* there is such a thread; it is to end */
     pthread_mutex_t mutex;
@@ -29,11 +35,6 @@ struct runlock {
 };
 
 unsigned runlock_beat_ms = 10000;
-
-typedef struct holder {
-    long pid;
-    char host[80], boot[48], start[32];
-} holder;
 
 /* ---- who somebody is -------------------------------------------------------------------------------------------- */
 
@@ -176,18 +177,17 @@ static int sign(int fd, const char *path, const holder *me, lstm_error *err)
 }
 
 /* 0: taken; -1: an error; 1: try again. */
-static int take(int fd, const char *path, lstm_error *err)
+static int take(int fd, const char *path, const holder *me, lstm_error *err)
 {
-    const holder me = myself();
     const int flocked = try_flock(fd);
     if (flocked < 0)
-        return refuse(path, fd, &me, err);
+        return refuse(path, fd, me, err);
     if (!is_still_at(path, fd))
         return 1;
     const holder h = holder_of(fd);
-    if (may_be_alive(&h, &me, path, flocked > 0))
-        return refuse(path, fd, &me, err);
-    return sign(fd, path, &me, err);
+    if (may_be_alive(&h, me, path, flocked > 0))
+        return refuse(path, fd, me, err);
+    return sign(fd, path, me, err);
 }
 
 /* ---- being seen alive ------------------------------------------------------------------------------------------- */
@@ -244,9 +244,10 @@ bool runlock_lost(const runlock *lock)
     const int fd = open(lock->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return false; /* removed by hand: nobody else is here yet */
-    const holder now = holder_of(fd), me = myself();
+    const holder now = holder_of(fd), *mine = &lock->mine;
     close(fd);
-    return now.pid != 0 && (now.pid != me.pid || strcmp(now.host, me.host) != 0 || strcmp(now.start, me.start) != 0);
+    return now.pid != 0 &&
+           (now.pid != mine->pid || strcmp(now.host, mine->host) != 0 || strcmp(now.start, mine->start) != 0);
 }
 
 /* ---- taking and giving back ------------------------------------------------------------------------------------- */
@@ -259,12 +260,13 @@ runlock *runlock_take(const char *path, lstm_error *err)
         return NULL;
     }
     strcpy(lock->path, path);
+    lock->mine = myself();
     int result = 1;
     for (int k = 0; k < TRIES && result == 1; k++) {
         lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0666);
         if (lock->fd < 0)
             result = fileio_fail(err, "cannot write", path, errno);
-        else if ((result = take(lock->fd, path, err)) != 0)
+        else if ((result = take(lock->fd, path, &lock->mine, err)) != 0)
             close(lock->fd);
     }
     if (result == 0) {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -43,6 +44,17 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
     return result;
 }
 
+static const char *renamed; /* what the host is called now; NULL: as before */
+int __real_gethostname(char *name, size_t size);
+int __wrap_gethostname(char *name, size_t size);
+int __wrap_gethostname(char *name, size_t size)
+{
+    if (!renamed)
+        return __real_gethostname(name, size);
+    snprintf(name, size, "%s", renamed);
+    return 0;
+}
+
 static bool is_there(void) { return access(path, F_OK) == 0; }
 
 static runlock *take(void)
@@ -72,6 +84,24 @@ static void can_take(bool possible, const char *what)
 
 /* ---- one process at a time -------------------------------------------------------------------------------------- */
 
+static bool lost_with_one_descriptor(const runlock *lock)
+{
+    int fds[64], count = 0;
+    struct rlimit old, few;
+    getrlimit(RLIMIT_NOFILE, &old);
+    few = old;
+    few.rlim_cur = 32;
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (count < 64 && (fds[count] = dup(0)) >= 0)
+        count++;
+    close(fds[--count]);
+    const bool lost = runlock_lost(lock);
+    while (count > 0)
+        close(fds[--count]);
+    setrlimit(RLIMIT_NOFILE, &old);
+    return lost;
+}
+
 static void check_once(void)
 {
     runlock *lock = take();
@@ -84,6 +114,10 @@ static void check_once(void)
     tap_ok(!take(), "not twice either where there is no flock: %s", err.message);
     without_flock = false;
     tap_ok(!runlock_lost(lock), "nobody else has it");
+    renamed = "another-name";
+    tap_ok(!runlock_lost(lock), "nor when the host is renamed");
+    renamed = NULL;
+    tap_ok(!lost_with_one_descriptor(lock), "nor when there is but one file descriptor left to see that");
     runlock_release(lock);
     tap_ok(!is_there(), "the file goes with the lock");
     lock = take();
