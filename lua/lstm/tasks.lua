@@ -120,9 +120,9 @@ local function check_right(task, fit, source)
   if source.endless then wrong(2, "stream with 'batches' expected") end
 end
 
--- An error of forward is about the stream, too.
+-- As fit:evaluate does. An error of forward is about the stream, too.
 local function forward(fit, source, batch)
-  local ok, problem = pcall(fit.forward, fit, batch)
+  local ok, problem = pcall(fit.forward, fit, batch, { dropout = false })
   if not ok then
     fault.mistake(("bad argument #2 to 'right' (%s: %s)"):format(tostring(source), fault.without_position(problem)))
   end

@@ -105,6 +105,15 @@ tap.ok(math.abs(still:evaluate(thousands) - all.adding.baseline) < 0.007, "addin
 -- The sum of two U(0, 1) is within 0.08 of 1 with probability 0.1536; standard deviation of the share 0.0025.
 tap.ok(math.abs(all.adding:right(still, thousands) - 0.1536) < 0.013, "adding: and right by chance")
 
+-- Nothing is dropped: a network is as right as its twin that has no dropout.
+local shares = {}
+for k, dropout in ipairs { 0, 0.9 } do
+  local twin <close> = lstm.model { input = 2, hidden = 20, layers = 2, output = 1, dropout = dropout, seed = 8 }
+  twin:parameter "head.bias":assign(1)
+  shares[k] = all.adding:right(twin:trainer { batch = 1000, seq = 9, loss_at = "last" }, thousands)
+end
+tap.ok(shares[1] > 0.05 and shares[1] == shares[2], "adding: right without dropout")
+
 local learns <close> = one:trainer { batch = 1000, seq = 9, loss_at = "last" }
 learns:step(all.adding:train { batch = 1000 })
 local inside = learns:activation "h":copy()
