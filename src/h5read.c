@@ -237,16 +237,23 @@ void h5read_free_entries(h5read_entry *entries, size_t n)
 
 /* ---- the list of what is in it: between h5_enter and h5_leave --------------------------------------------------- */
 
-/* The name of the scale that a reference leads to. */
+/* The name of the scale that a reference leads to: its attribute's. (Where the scale is, libhdf5 would look for through
+ * the whole file.) */
 static void name_dimension(hid_t dataset, const hvl_t *list, char name[64])
 {
-    char path[PATH_ROOM];
     name[0] = 0;
     if (list->len == 0 || !list->p)
         return;
     hid_t scale = H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, list->p);
-    if (scale >= 0 && H5Iget_name(scale, path, sizeof path) > 0)
-        snprintf(name, 64, "%.63s", h5read_leaf(path));
+    hid_t a = scale >= 0 && H5Aexists(scale, "NAME") > 0 ? H5Aopen(scale, "NAME", H5P_DEFAULT) : -1;
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (a < 0 || type < 0 || H5Tset_size(type, 64) < 0 || H5Aread(a, type, name) < 0)
+        name[0] = 0;
+    name[63] = 0;
+    if (!h5_name_ok(name, strlen(name)))
+        name[0] = 0;
+    h5_close(type);
+    h5_close(a);
     h5_close(scale);
 }
 

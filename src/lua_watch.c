@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_PARTS 256 /* tensors in one record: layers, or parameters */
+#define MAX_PARTS ((size_t)1 << 20) /* tensors in one record: layers, or parameters */
 #define MAX_NAMES 1024
 
 /* ---- announcing ------------------------------------------------------------------------------------------------ */
@@ -120,7 +120,7 @@ static size_t count_parts(lua_State *L, int index)
         return 1;
     luaL_checktype(L, index, LUA_TTABLE);
     const size_t n = lua_rawlen(L, index);
-    luaL_argcheck(L, n >= 1 && n <= MAX_PARTS, index, "1 to 256 tensors expected");
+    luaL_argcheck(L, n >= 1 && n <= MAX_PARTS, index, "a tensor, or a list of some, expected");
     return n;
 }
 

@@ -2,7 +2,8 @@
 """check_lstmlog.py - for lstmlog.sh.
 
 exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS) equals what is in the run's log
-spoil BACK SHORT            makes logs whose steps go back, and whose columns differ in length
+spoil BACK SHORT LONG HUGE  makes logs whose steps go back, whose columns differ in length, by a few rows or by more
+                            than can ever be read, and whose steps claim more rows than are there
 interrupt LOG               leaves the log as in the middle of a commit: without a signature, the rest in its journal
 """
 
@@ -111,3 +112,7 @@ else:
         f["activations/step"][5] = 1
     with h5py.File(sys.argv[3], "r+") as f:
         f["metrics/loss"].resize((11,))
+    with h5py.File(sys.argv[4], "r+") as f:
+        f["metrics/loss"].resize((2 ** 45,))
+    with h5py.File(sys.argv[5], "r+") as f:
+        f["metrics/step"].resize((2 ** 41,))

@@ -391,8 +391,8 @@ exits 1 "  from what is no checkpoint"; says "cannot begin with these parameters
 
 cat >looks.lua <<'END'
 local lstm = require "lstm"
-return lstm.experiment { options = { { "mode", "forward", "forward, evaluate" } }, run = function(cfg, run)
-  local model <close> = lstm.model { input = 1, output = 1, hidden = 4 }
+return lstm.experiment { options = { { "mode", "forward", "or evaluate, step" }, { "layers", 1 } }, run = function(cfg, run)
+  local model <close> = lstm.model { input = 1, output = 1, hidden = 4, layers = cfg.layers }
   local fit <close> = model:trainer { batch = 1, seq = 3 }
   local batch = { x = { 1, 1, 0 }, y = { 1, 1, 0 } }
   for step in run:steps(3, fit) do run:log(step, (fit[cfg.mode](fit, batch))) end
@@ -405,6 +405,9 @@ run looks.lua --quiet --out=looks-not mode=evaluate activations.every=2 paramete
 exits 0 "a loop in which the trainer does nothing"
 says "activations.every=2 recorded nothing: the trainer that run:steps was given did nothing in those steps"
 log show looks-not; prints "parameters: 1 record"
+run looks.lua --quiet --out=deep mode=step layers=300 activations.every=1 gradients.every=1 parameters.every=1
+exits 0 "a record of 300 layers"
+log show deep; prints "gradients: 3 records"; matches "dh_norm +float64 .record 3, layer 300, time 3"
 
 run whole/log.h5
 exits 1 "a log instead of a script"; says "lstmrun: whole/log.h5 is an HDF5 file"; says "'lstmlog show whole/log.h5'"

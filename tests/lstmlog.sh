@@ -328,12 +328,16 @@ else
     "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
     result $? "what was exported, read by Python"
     cp runs/done/log.h5 bad/back.h5
-    cp runs/done/log.h5 bad/short.h5
-    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5
+    for bad in short long huge; do cp runs/done/log.h5 bad/$bad.h5; done
+    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5
     log verify bad/back.h5
     says "goes back from"
     log verify bad/short.h5
     says "/metrics/loss has 11 rows, /metrics/step has 12"
+    log verify bad/long.h5
+    says "/metrics/loss has 35184372088832 rows, /metrics/step has 12"
+    log verify bad/huge.h5
+    says "bad/huge.h5 is damaged: /metrics/step claims 2199023255552 rows in "
     cp -R runs/done runs/interrupted
     "$python" "$here/check_lstmlog.py" interrupt runs/interrupted/log.h5
     log ls runs/interrupted
