@@ -86,6 +86,8 @@ int luaopen_lstm_core(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushliteral(L, LSTM_VERSION);
     lua_setfield(L, -2, "version");
+    lua_pushinteger(L, LUA_ARGS_SIZE_MAX);
+    lua_setfield(L, -2, "size_max");
     lua_memory_register(L);
     lua_tensor_register(L);
     lua_vocabulary_register(L);

@@ -39,6 +39,13 @@ local function check_options(t)
   if math.type(batch) ~= "integer" or batch < 1 then
     fail(3, "field 'batch': positive integer expected, got %s", tostring(batch))
   end
+  if batch > core.size_max then fail(3, "field 'batch': at most %d expected, got %d", core.size_max, batch) end
+  if t.shuffle ~= nil and type(t.shuffle) ~= "boolean" then
+    fail(3, "field 'shuffle': true or false expected, got %s", tostring(t.shuffle))
+  end
+  if t.seed ~= nil and not (math.type(t.seed) == "integer" and t.seed >= 0) then
+    fail(3, "field 'seed': non-negative integer expected, got %s", tostring(t.seed))
+  end
   if t.loss_at ~= nil and t.loss_at ~= "all" and t.loss_at ~= "last" then
     fail(3, "field 'loss_at': 'all' or 'last' expected, got %s", tostring(t.loss_at))
   end
@@ -88,7 +95,7 @@ local function order_of(self, epoch)
   local order = {}
   for k = 1, #self.sequences do order[k] = k end
   if not self.shuffle then return order end
-  local keys = core.tensor.uniform { #order, seed = self.seed + epoch }:totable()
+  local keys = core.tensor.uniform { #order, seed = (self.seed + epoch) & math.maxinteger }:totable()
   table.sort(order, function(a, b) return keys[a] < keys[b] or keys[a] == keys[b] and a < b end)
   return order
 end
@@ -129,10 +136,11 @@ function stream:cursor()
 end
 
 function stream:seek(cursor)
+  fault.check(1, "seek", cursor, "table")
   local epoch, position = cursor.epoch, cursor.position
   if math.type(epoch) ~= "integer" or epoch < 0 or math.type(position) ~= "integer" or position < 0
     or position > self.batches then
-    error(("bad argument #1 to 'seek' (no batch %s in epoch %s)"):format(position, epoch), 2)
+    fault.mistake(("bad argument #1 to 'seek' (no batch %s in epoch %s)"):format(position, epoch))
   end
   self.epoch, self.position, self.order = epoch, position, nil
 end

@@ -32,7 +32,7 @@ end
 
 -- The fields of a table by name: defaults are { name = default }, "needed" or false (may be left out). Integers from
 -- least.name (1) on, and no larger than the engine's sizes can be.
-local LARGEST <const> = 2147483647
+local LARGEST <const> = core.size_max
 local function fields(what, given, defaults, least)
   if type(given) ~= "table" then refuse(what, "table expected, got %s", type(given)) end
   fault.no_colon(what, given, tasks)

@@ -456,6 +456,11 @@ do
   fit:evaluate(data)
   tap.is(data:cursor().position, 3, "evaluation leaves it")
   list.shuffle = true
+  list.seed = math.maxinteger
+  local last = lstm.sequences(list)
+  for _ = 1, 4 do last:next() end
+  tap.is(last:cursor().epoch, 1, "the largest of seeds serves the second epoch, too")
+  list.seed = nil
   local order_a, order_b = lstm.sequences(list), lstm.sequences(list)
   order_a:next()
   order_a:next()
