@@ -275,6 +275,25 @@ lua_args lua_args_open_field(const lua_args *a, int table, const char *prefix, c
     return inner;
 }
 
+bool lua_args_push_other_key(lua_State *L, int table, size_t length)
+{
+    table = lua_absindex(L, table);
+    const bool zero = lua_rawgeti(L, table, 0) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (length > 0 || zero)
+        lua_pushinteger(L, zero ? 0 : (lua_Integer)length);
+    else
+        lua_pushnil(L);
+    if (zero)
+        return true;
+    while (lua_next(L, table) != 0) {
+        lua_pop(L, 1);
+        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > (lua_Integer)length)
+            return true;
+    }
+    return false;
+}
+
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
 /* "field 'hidden': " or nothing, then what was expected and what was got. */

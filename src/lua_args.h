@@ -65,6 +65,11 @@ lua_args lua_args_open(lua_State *L, int table, const char *function, int arg, c
 lua_args lua_args_open_field(const lua_args *a, int table, const char *prefix, const char *const *names,
                              bool positional);
 
+/* Whether the table at a stack index, a list of `length` elements, has something else: [0], of somebody who counts from
+ * there, or a field; then its key is pushed. Beside [0] it looks at the keys after the last element, as all others are
+ * where the elements lie in the array that Lua keeps for them: to look at all would take as long as to read the list. */
+bool lua_args_push_other_key(lua_State *L, int table, size_t length);
+
 /* The name among `names` (NULL-terminated) that someone who wrote `wrong` may have meant, or NULL. */
 const char *lua_args_nearest(const char *wrong, const char *const *names);
 

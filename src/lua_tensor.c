@@ -314,32 +314,14 @@ static const char *push_table_place(const nested *n, int depth)
     return n->what == NULL ? "" : lua_pushfstring(n->L, "%s: ", n->what);
 }
 
-/* The key is on top of the stack. */
-static void refuse_key(const nested *n, int depth)
-{
-    lua_State *L = n->L;
-    const char *got = lua_args_got(L, -1);
-    lua_args_error(L, n->function, n->arg, "%selements [1] to [%I] expected, got [%s], too", push_table_place(n, depth),
-                   (LUAI_UACINT)n->shape[depth], got);
-}
-
-/* Refuses what the table on top of the stack has beside its elements: [0], of somebody who counts from there, or a field.
- * Of the others it looks at those that come after the last element, as all do where elements are in the array that Lua
- * keeps for them: to look at all keys would take as long as to read the numbers. */
+/* Refuses what the table on top of the stack has beside its elements. */
 static void refuse_others(const nested *n, int depth)
 {
-    lua_State *L = n->L;
-    const lua_Integer length = (lua_Integer)n->shape[depth];
-    bool zero = lua_rawgeti(L, -1, 0) != LUA_TNIL;
-    lua_pop(L, 1);
-    lua_pushinteger(L, zero ? 0 : length);
-    if (zero)
-        refuse_key(n, depth);
-    while (lua_next(L, -2) != 0) {
-        lua_pop(L, 1);
-        if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > length)
-            refuse_key(n, depth);
-    }
+    if (!lua_args_push_other_key(n->L, -1, n->shape[depth]))
+        return;
+    const char *got = lua_args_got(n->L, -1);
+    lua_args_error(n->L, n->function, n->arg, "%selements [1] to [%I] expected, got [%s], too",
+                   push_table_place(n, depth), (LUAI_UACINT)n->shape[depth], got);
 }
 
 /* The shape is that of the first elements. */

@@ -111,6 +111,9 @@ int32_t *lua_ids_push(lua_State *L, int index, size_t below, const char *functio
     if (!lua_istable(L, index) && !tensor)
         lua_args_error(L, function, arg, "%s: list of ids expected, got %s", what, lua_args_got(L, index));
     *count = tensor ? lstm_tensor_size(t) : lua_rawlen(L, index);
+    if (!tensor && lua_args_push_other_key(L, index, *count))
+        lua_args_error(L, function, arg, "%s: elements [1] to [%I] expected, got [%s], too", what, (LUAI_UACINT)*count,
+                       lua_args_got(L, -1));
     int32_t *ids = lua_newuserdatauv(L, *count * sizeof *ids + 1, 0);
     int top = lua_gettop(L);
     for (size_t k = 0; k < *count; k++) {

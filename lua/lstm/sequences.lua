@@ -14,13 +14,14 @@
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local options = require "lstm.options"
 
 local stream = fault.class {}
 stream.__index = stream
 stream.__name = "lstm.sequences"
 
-local function fail(level, ...)
-  error("bad argument #1 to 'sequences' (" .. string.format(...) .. ")", level + 1)
+local function fail(...)
+  fault.mistake("bad argument #1 to 'sequences' (" .. string.format(...) .. ")")
 end
 
 -- ---- checks -------------------------------------------------------------------------------------------------------
@@ -28,16 +29,16 @@ end
 local known = { batch = true, shuffle = true, seed = true, loss_at = true }
 
 local function check_options(t)
-  if type(t) ~= "table" then fail(3, "table expected, got %s", type(t)) end
+  if type(t) ~= "table" then fail("table expected, got %s", type(t)) end
   fault.no_colon("sequences", t)
   for key in pairs(t) do
     if not known[key] and not (math.type(key) == "integer" and key >= 1 and key <= #t) then
-      fail(3, "unknown field '%s'", tostring(key))
+      fail("unknown field '%s'", tostring(key))
     end
   end
   local batch = t.batch
   if math.type(batch) ~= "integer" or batch < 1 then
-    fail(3, "field 'batch': positive integer expected, got %s", tostring(batch))
+    fail("field 'batch': positive integer expected, got %s", tostring(batch))
   end
   if batch > core.size_max then fail(3, "field 'batch': at most %d expected, got %d", core.size_max, batch) end
   if t.shuffle ~= nil and type(t.shuffle) ~= "boolean" then
@@ -47,35 +48,38 @@ local function check_options(t)
     fail(3, "field 'seed': non-negative integer expected, got %s", tostring(t.seed))
   end
   if t.loss_at ~= nil and t.loss_at ~= "all" and t.loss_at ~= "last" then
-    fail(3, "field 'loss_at': 'all' or 'last' expected, got %s", tostring(t.loss_at))
+    fail("field 'loss_at': 'all' or 'last' expected, got %s", tostring(t.loss_at))
   end
-  if #t == 0 then fail(3, "at least one sequence expected, got none") end
+  if #t == 0 then fail("at least one sequence expected, got none") end
 end
 
 -- A list by time step; tensors become tables.
 local function list_of(value, k, field)
   if type(value) == "userdata" then value = value:totable() end
   if type(value) ~= "table" then
-    fail(4, "sequence %d, field '%s': table or tensor expected, got %s", k, field, type(value))
+    fail("sequence %d, field '%s': table or tensor expected, got %s", k, field, type(value))
   end
-  if #value == 0 then fail(4, "sequence %d, field '%s' is empty", k, field) end
+  if #value == 0 then fail("sequence %d, field '%s' is empty", k, field) end
+  local problem = options.no_list(value, "time steps")
+  if problem then fail("sequence %d, field '%s': %s", k, field, problem) end
   return value
 end
 
 -- { inputs, targets, length } of the k-th sequence.
 local function check_sequence(s, k, input, last)
-  if type(s) ~= "table" then fail(3, "sequence %d: table expected, got %s", k, type(s)) end
+  if type(s) ~= "table" then fail("sequence %d: table expected, got %s", k, type(s)) end
   for key in pairs(s) do
     if key ~= input and key ~= "y" and key ~= "targets" then
-      fail(3, "sequence %d: unknown field '%s'", k, tostring(key))
+      fail("sequence %d: unknown field '%s'", k, tostring(key))
     end
   end
   local inputs = list_of(s[input], k, input)
+  if s.targets and s.y then fail("sequence %d: y is another name for targets; only one of them expected", k) end
   local targets = s.targets or s.y
   if last and type(targets) == "number" then targets = { targets } end
   targets = list_of(targets, k, s.targets and "targets" or "y")
   if #targets ~= #inputs and not (last and #targets == 1) then
-    fail(3, "sequence %d: %d time steps of '%s', but %d targets", k, #inputs, input, #targets)
+    fail("sequence %d: %d time steps of '%s', but %d targets", k, #inputs, input, #targets)
   end
   return { inputs = inputs, targets = targets, length = #inputs }
 end
