@@ -128,7 +128,7 @@ static int stream_next(lua_State *L)
 {
     lua_stream *s = check_stream(L, "next");
     lstm_stream_config c = *lstm_stream_settings(s->stream);
-    size_t n = c.batch * c.seq, steps;
+    size_t n = c.batch * lstm_stream_steps(s->stream), steps; /* seq may be far more than the text has */
     bool reset;
     int32_t *ids = lua_newuserdatauv(L, 2 * n * sizeof *ids, 0), *targets = ids + n;
     lua_createtable(L, 0, 3);

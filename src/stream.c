@@ -11,8 +11,9 @@ struct lstm_stream {
     size_t row;     /* S, tokens of each stream (contiguous, once) */
     size_t windows; /* W (shuffled) */
     size_t batches;
+    size_t steps; /* of the longest batch: T, or all that a row has where that is less (once) */
     lstm_cursor cursor;
-    int32_t *stretch; /* at most T+1 tokens of one row */
+    int32_t *stretch; /* steps + 1 tokens of one row */
 };
 
 static const char *const order_name[] = { "stream", "shuffled", "once" };
@@ -145,6 +146,7 @@ static void plan(lstm_stream *s)
 {
     size_t n = lstm_corpus_part_size(s->corpus, s->config.part), T = s->config.seq, B = s->config.batch;
 
+    s->steps = T;
     switch (s->config.order) {
     case LSTM_ORDER_CONTIGUOUS:
         s->row = n / B;
@@ -157,6 +159,7 @@ static void plan(lstm_stream *s)
     default:
         s->row = n / B;
         s->batches = (s->row - 2) / T + 1;
+        s->steps = least(T, s->row - 1);
         break;
     }
 }
@@ -171,16 +174,18 @@ lstm_stream *lstm_stream_new(lstm_corpus *c, const lstm_stream_config *config, l
     if (check_config(c, &full, err))
         return NULL;
     s = calloc(1, sizeof *s);
-    if (s)
-        s->stretch = calloc(least(full.seq, lstm_corpus_part_size(c, full.part)) + 1, sizeof *s->stretch);
+    if (s) {
+        s->corpus = c;
+        s->config = full;
+        plan(s);
+        s->stretch = calloc(s->steps + 1, sizeof *s->stretch);
+    }
     if (!s || !s->stretch) {
         free(s);
         lstm_fail(err, "", "not enough memory for a stream of seq=%zu", full.seq);
         return NULL;
     }
-    s->corpus = lstm_corpus_ref(c);
-    s->config = full;
-    plan(s);
+    lstm_corpus_ref(c);
     return s;
 }
 
@@ -206,6 +211,11 @@ lstm_corpus *lstm_stream_corpus(const lstm_stream *s)
 size_t lstm_stream_batches(const lstm_stream *s)
 {
     return s->batches;
+}
+
+size_t lstm_stream_steps(const lstm_stream *s)
+{
+    return s->steps;
 }
 
 /* ---- batches ----------------------------------------------------------------------------------------------- */
@@ -242,7 +252,7 @@ bool lstm_stream_next(lstm_stream *s, int32_t *ids, int32_t *targets, size_t *st
             return false;
     }
     *reset = shuffled || s->cursor.position == 0;
-    *steps = s->config.seq;
+    *steps = s->steps;
     if (!shuffled)
         *steps = least(*steps, s->row - 1 - (size_t)s->cursor.position * s->config.seq);
     for (size_t b = 0; b < s->config.batch; b++)

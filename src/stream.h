@@ -43,8 +43,10 @@ void lstm_stream_free(lstm_stream *s); /* accepts NULL */
 const lstm_stream_config *lstm_stream_settings(const lstm_stream *s); /* with stride filled in */
 lstm_corpus *lstm_stream_corpus(const lstm_stream *s);
 size_t lstm_stream_batches(const lstm_stream *s); /* per epoch (once: per pass), >= 1 */
+size_t lstm_stream_steps(const lstm_stream *s);   /* that its longest batch has: T, or fewer in a short part (once) */
 
-/* Writes the next batch to the caller's ids[T][B] and targets[T][B], of which the first *steps (<= T) rows count.
+/* Writes the next batch to the caller's ids[][B] and targets[][B], of which the first *steps (<= lstm_stream_steps) rows
+ * count.
  * *reset: the state must start from zero. Returns false, with nothing written, only at the end of a pass (once). */
 bool lstm_stream_next(lstm_stream *s, int32_t *ids, int32_t *targets, size_t *steps, bool *reset);
 

@@ -101,6 +101,12 @@ for pass = 1, 2 do
 end
 tap.is(n, 2 * 99, "once: every token but the first is a target, and then comes nil")
 tap.ok(once.part == "train" and once.order == "once" and once.seq == 8 and once.text == digits, "fields")
+local whole = digits:stream { part = "train", order = "once", batch = 1, seq = 2147483647 }
+collectgarbage "stop"
+local before = collectgarbage "count"
+tap.is(#whole:next().ids, 99, "once: all of a part, by a seq beyond any text")
+tap.ok(collectgarbage "count" - before < 1000, "  in memory for what there is")
+collectgarbage "restart"
 digits:close()
 tap.ok(stream:next() ~= nil, "a stream outlives its text")
 stream:close()
