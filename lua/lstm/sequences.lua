@@ -40,12 +40,12 @@ local function check_options(t)
   if math.type(batch) ~= "integer" or batch < 1 then
     fail("field 'batch': positive integer expected, got %s", tostring(batch))
   end
-  if batch > core.size_max then fail(3, "field 'batch': at most %d expected, got %d", core.size_max, batch) end
+  if batch > core.size_max then fail("field 'batch': at most %d expected, got %d", core.size_max, batch) end
   if t.shuffle ~= nil and type(t.shuffle) ~= "boolean" then
-    fail(3, "field 'shuffle': true or false expected, got %s", tostring(t.shuffle))
+    fail("field 'shuffle': true or false expected, got %s", tostring(t.shuffle))
   end
   if t.seed ~= nil and not (math.type(t.seed) == "integer" and t.seed >= 0) then
-    fail(3, "field 'seed': non-negative integer expected, got %s", tostring(t.seed))
+    fail("field 'seed': non-negative integer expected, got %s", tostring(t.seed))
   end
   if t.loss_at ~= nil and t.loss_at ~= "all" and t.loss_at ~= "last" then
     fail("field 'loss_at': 'all' or 'last' expected, got %s", tostring(t.loss_at))
