@@ -37,11 +37,12 @@ static const command commands[] = {
     {"show", show, 1, 1, "", "show RUN|FILE", "what is in a log or a checkpoint", false},
     {"verify", verify, 1, 256, "", "verify RUN|FILE...", "check checksums, structure and journals", false},
     {"recover", recover, 1, 1, "", "recover RUN|FILE", "bring the log of a killed run to its last commit", false},
-    {"export", export, 1, 1, "cmvors", "export RUN --csv[=GROUP/SERIES] [-o DIR]",
+    {"export", export, 1, 1, "cmvdors", "export RUN --csv[=GROUP/SERIES] [-o DIR]",
      "the metrics, or one series, as CSV (default: to standard output)", false},
-    {"export", export, 1, 1, "cmvors", "export RUN --numpy -o DIR", "every series as a .npy file", false},
-    {"export", export, 1, 1, "cmvors", "export RUN --lstmvis -o DIR [--row=N] [--steps=A:B]",
+    {"export", export, 1, 1, "cmvdors", "export RUN --numpy -o DIR", "every series as a .npy file", false},
+    {"export", export, 1, 1, "cmvdors", "export RUN --lstmvis -o DIR [--row=N] [--steps=A:B]",
      "activations as a project of LSTMVis", false},
+    {"export", export, 1, 1, "cmvdors", "export RUN --source -o DIR", "the script and its modules, as they were", false},
     {"diff", diff, 2, 2, "", "diff RUN RUN", "what differs in configuration, and from which step in metrics", false},
     {"tail", tail, 1, 1, "fnk", "tail [-f] [-n N] [--columns=A,B] RUN", "the last rows of the metrics", true},
 };
@@ -109,7 +110,7 @@ static int read_option(const command *c, request *q, const char *word, const cha
         char letter;
         const char *name;
     } known[] = {{'j', "--json"}, {'f', "-f"}, {'m', "--numpy"}, {'v', "--lstmvis"}, {'c', "--csv"}, {'n', "-n"},
-                 {'o', "-o"}, {'r', "--row"}, {'s', "--steps"}, {'k', "--columns"}};
+                 {'o', "-o"}, {'d', "--source"}, {'r', "--row"}, {'s', "--steps"}, {'k', "--columns"}};
     char letter = 0;
     const char *value = NULL;
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
@@ -128,13 +129,14 @@ static int read_option(const command *c, request *q, const char *word, const cha
     }
     if (!value && strchr("rsk", letter))
         return usage("option %s needs a value: %s=...", word, word);
-    if (value && strchr("jfmv", letter))
+    if (value && strchr("jfmvd", letter))
         return usage("option '%s' takes no value", word);
     switch (letter) {
     case 'j': q->json = true; break;
     case 'f': q->follow = true; break;
     case 'm': q->numpy = true; break;
     case 'v': q->lstmvis = true; break;
+    case 'd': q->source = true; break;
     case 'c': q->csv = true; q->series = value; break;
     case 'o': q->out = value; break;
     case 'k': q->columns = value; break;
@@ -169,8 +171,8 @@ static int read_request(const command *c, request *q, int argc, char **argv)
         return usage("usage: lstmlog %s", c->usage);
     if (c->run != export)
         return 0;
-    if (q->csv + q->numpy + q->lstmvis != 1)
-        return usage("export: one of --csv, --numpy and --lstmvis expected");
+    if (q->csv + q->numpy + q->lstmvis + q->source != 1)
+        return usage("export: one of --csv, --numpy, --lstmvis and --source expected");
     return q->out || q->csv ? 0 : usage("export: -o DIR expected");
 }
 

@@ -18,7 +18,7 @@
 typedef struct request {
     const char *paths[256];
     int npaths;
-    bool json, follow, numpy, lstmvis, csv;
+    bool json, follow, numpy, lstmvis, source, csv;
     const char *series;  /* --csv=SERIES; NULL: the metrics */
     const char *out;     /* -o DIR */
     const char *columns; /* --columns=A,B */

@@ -698,9 +698,41 @@ static int export_lstmvis(job *j, const h5read *r)
     return result;
 }
 
+/* ---- the script ------------------------------------------------------------------------------------------------- */
+
+static int export_file(job *j, const h5read *r, const h5read_item *item)
+{
+    char path[PATH_MAX];
+    lstm_error err = {0};
+    char *text = malloc(item->width + 1);
+    int result = text ? h5read_rows(r, item, 0, 1, item->type, text, &err) : lstm_fail(&err, "", "out of memory");
+    FILE *f = result ? NULL : create(j, path, h5read_leaf(item->path));
+    if (f)
+        fwrite(text, 1, strnlen(text, item->width), f);
+    free(text);
+    if (result)
+        return complain(j, "%s", err.message);
+    return f ? finish(j, f, path, 0) : 1;
+}
+
+static int export_source(job *j, const h5read *r)
+{
+    int result = 0, files = 0;
+    for (size_t k = 0; k < h5read_count(r) && !result; k++) {
+        const h5read_item *item = h5read_item_at(r, k);
+        if (strncmp(item->path, "source/", 7) == 0 && item->is_text && item->ndim == 1 && item->shape[0] == 1) {
+            result = export_file(j, r, item);
+            files++;
+        }
+    }
+    return files ? result : complain(j, "%s does not have its script", h5read_path(r));
+}
+
 static int export_run(job *j, const h5read *r)
 {
-    return j->request->csv ? export_csv(j, r) : j->request->numpy ? export_numpy(j, r) : export_lstmvis(j, r);
+    const request *q = j->request;
+    return q->csv ? export_csv(j, r) : q->numpy ? export_numpy(j, r) : q->source ? export_source(j, r)
+                                                                                 : export_lstmvis(j, r);
 }
 
 int export(job *j)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lua_tensor_math.c - what Lua computes with tensors: sums, arithmetic, comparisons, functions, products. Everything is computed in
- * doubles, in an order that follows from the shapes alone, and rounded to the type of the result.
+ * lua_tensor_math.c - what Lua computes with tensors: sums, arithmetic, comparisons, functions, products. Everything is
+ * computed in doubles, in an order that follows from the shapes alone, and rounded to the type of the result.
  */
 #include <math.h>
 #include <string.h>

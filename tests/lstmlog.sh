@@ -296,6 +296,10 @@ exits 0 "export --numpy"
 log export runs/done --numpy -o numpy
 exits 1 "export into a folder that is not empty"
 one_line
+log export runs/done --source -o source
+exits 0 "export --source"; cmp source/*-tiny.lua tiny.lua; result $? "  is the script that ran"
+log export runs/done --source
+exits 2 "  needs a folder"; says "-o DIR expected"
 log export runs/done --lstmvis --row=1 -o vis
 exits 0 "export --lstmvis"
 grep -q '^␣ ' vis/words.dict && ! grep -qvE '^[^ ]+ [0-9]+$' vis/words.dict

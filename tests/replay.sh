@@ -85,7 +85,7 @@ exits 1 "another text"; says "is not the text of this run, text (its SHA-256 dif
 sed 's/dropout = 0.3/dropout = 0.31/' other.lua >changed.lua
 run replay run --from=9 --to=10 --script=changed.lua data=words
 exits 1 "a script that has changed"
-says "changed.lua is not the script of these steps (its SHA-256 differs); --script=FILE names another"
+says "changed.lua is not the script of these steps (its SHA-256 differs); --script=FILE names another, and 'lstmlog export run --source -o DIR' has it"
 says "step 9 differs: loss"; says "What is different: script has changed"
 log tail -n 1 run/replay-9-10-2
 prints " 10 "
@@ -187,6 +187,13 @@ exits 1 "  and the last ones are not"; says "step 21 differs"
 says "What is different: when the run went on after step 20: script has changed"
 run replay edited --from=21
 exits 1 "  nor by themselves"; says "edited.lua is not the script of these steps"
+log export edited --source -o sources
+exits 0 "lstmlog export --source"; first=sources/$(sha256sum old.lua | cut -c1-12)-edited.lua
+[ "$(ls sources | wc -l)" -eq 2 ] && cmp "$first" old.lua; result $? "  has both scripts"
+echo 'error "neither of them"' >edited.lua
+run replay edited --from=3 --to=10 --script="$first"
+exits 0 "  whose steps they repeat when the file is lost"; [ ! -s err ]; result $? "  without a complaint"
+cp old.lua edited.lua
 run edited.lua --resume=edited/checkpoint-best.h5 --out=edited-3
 prints "script has changed since then"
 

@@ -104,6 +104,11 @@ function methods:describe(environment, set, cfg)
   return ok, reason
 end
 
+--- Keeps the text of a script or module.
+function methods:source(name, text)
+  return self.log:texts("source", name, { text })
+end
+
 --- Keeps the symbols of the token ids.
 function methods:vocabulary(symbols)
   return self.log:texts("vocabulary", "symbol", symbols)

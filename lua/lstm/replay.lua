@@ -245,8 +245,8 @@ end
 local function warn_of_change(run, path)
   local known = run.environment.script_sha256
   if ranks.rank == 0 and known and script.hash(path) ~= known then
-    io.stderr:write(("lstmrun: %s is not the script of these steps (its SHA-256 differs); --script=FILE names another\n")
-      :format(path))
+    io.stderr:write(("lstmrun: %s is not the script of these steps (its SHA-256 differs); --script=FILE names another, " ..
+      "and 'lstmlog export %s --source -o DIR' has it\n"):format(path, run.path))
   end
 end
 

@@ -244,6 +244,7 @@ local function describe_run(self, before)
   end
   for _, pair in ipairs(environment) do now[pair[1]] = pair[2] end
   must(self, self.logs:describe(environment, self.description.options, self.cfg))
+  for _, file in ipairs(script.sources(self.host.script_path)) do must(self, self.logs:source(file[1], file[2])) end
   local vocab = self:vocabulary()
   if vocab then must(self, self.logs:vocabulary(describe.symbols(vocab))) end
   if self.replay then self.replay:compare_environment(now) end

@@ -138,6 +138,26 @@ function script.code(f)
   return core.sha256(table.concat(hashes, " "))
 end
 
+local LONGEST <const> = 1 << 20 -- bytes of a file that is worth keeping
+
+--- What the script at a path (which may be nil) and the user's modules that were required so far are, as text: a list of
+-- { name, text }. A name begins with that of its bytes (SHA-256), so that other versions have others.
+function script.sources(path)
+  local list, known = {}, {}
+  local paths = { path }
+  for _, module in ipairs(loaded) do paths[#paths + 1] = module[2] end
+  for _, file in ipairs(paths) do
+    local text = read(file)
+    local base = file:match "[^/]*$":gsub("[^%w_.-]", "_"):sub(-40)
+    local name = text and core.sha256(text):sub(1, 12) .. "-" .. base
+    if text and #text <= LONGEST and utf8.len(text) and not text:find "\0" and not known[name] then
+      known[name] = true
+      list[#list + 1] = { name, text }
+    end
+  end
+  return list
+end
+
 --- SHA-256 of the user's modules that were required so far, by their names; nil when there are none.
 function script.modules()
   local hashes = {}

@@ -21,7 +21,8 @@ local function is_name(value)
 end
 
 local ours = { activations = true, config = true, environment = true, events = true, gradients = true, inputs = true,
-  metrics = true, parameter_gradients = true, parameters = true, samples = true, saturation = true, vocabulary = true }
+  metrics = true, parameter_gradients = true, parameters = true, samples = true, saturation = true,
+  source = true, vocabulary = true }
 
 -- What the run records itself goes by names of ours, today or when it is resumed with other options.
 local function is_ours(name)
