@@ -53,6 +53,8 @@ void print_complaint(FILE *f, const char *format, va_list args, const char *afte
 int complain(job *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void print_text(FILE *f, const char *text); /* within a line: control characters by their values */
+int text_width(const char *text);           /* bytes that it then takes */
+void print_padded(FILE *f, const char *text, int width); /* with spaces after it, up to so many bytes */
 
 bool is_directory(const char *path);
 bool exists(const char *path);

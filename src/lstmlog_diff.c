@@ -29,7 +29,9 @@ static bool is_own(const char *name)
 
 static void print_entry(job *j, const char *group, const char *name, const char *first, const char *second)
 {
-    fprintf(j->out, "%s %s: ", group, name);
+    fprintf(j->out, "%s ", group);
+    print_text(j->out, name);
+    fputs(": ", j->out);
     print_text(j->out, first);
     fputs(" | ", j->out);
     print_text(j->out, second);

@@ -26,10 +26,30 @@ int complain(job *j, const char *format, ...)
     return 1;
 }
 
+static bool is_control(unsigned char c)
+{
+    return c < ' ' || c == 127;
+}
+
 void print_text(FILE *f, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        fprintf(f, *c < ' ' || *c == 127 ? "\\x%02x" : "%c", *c);
+        fprintf(f, is_control(*c) ? "\\x%02x" : "%c", *c);
+}
+
+int text_width(const char *text)
+{
+    int width = 0;
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        width += is_control(*c) ? 4 : 1;
+    return width;
+}
+
+void print_padded(FILE *f, const char *text, int width)
+{
+    print_text(f, text);
+    for (int k = text_width(text); k < width; k++)
+        fputc(' ', f);
 }
 
 static void *read_column(const h5read *r, const char *path, h5type type, size_t *n, lstm_error *err)

@@ -193,7 +193,8 @@ static void print_run(FILE *out, const char *path, int width, const summary *s)
     number_or_dash(s->loss, loss);
     number_or_dash(s->best, best);
     strftime(start, sizeof start, "%Y-%m-%d %H:%M", localtime_r(&s->start, &tm));
-    fprintf(out, "%-*s  %-8s  %9s  %8s  %8s  %s\n", width, path, s->status, step, loss, best, start);
+    print_padded(out, path, width);
+    fprintf(out, "  %-8s  %9s  %8s  %8s  %s\n", s->status, step, loss, best, start);
 }
 
 static void print_run_json(FILE *out, const char *path, const summary *s)
@@ -236,7 +237,7 @@ int list_runs(job *j)
         return complain(j, "%s: %s", folder, exists(folder) ? "not a folder" : strerror(errno));
     find_runs(&list, folder, 0);
     for (size_t k = 0; k < list.n; k++)
-        width = (int)strlen(list.paths[k]) > width ? (int)strlen(list.paths[k]) : width;
+        width = text_width(list.paths[k]) > width ? text_width(list.paths[k]) : width;
     if (list.n && !j->request->json)
         fprintf(j->out, "%-*s  %-8s  %9s  %8s  %8s  %s\n", width, "run", "status", "step", "loss", "best val", "start");
     for (size_t k = 0; k < list.n; k++)

@@ -20,10 +20,12 @@ static int show_attributes(job *j, const h5read *r, const char *object, const ch
     if (h5read_attributes(r, object, &entries, &n, &err))
         return complain(j, "%s", err.message);
     for (size_t k = 0; k < n; k++)
-        width = (int)strlen(entries[k].name) > width ? (int)strlen(entries[k].name) : width;
+        width = text_width(entries[k].name) > width ? text_width(entries[k].name) : width;
     fprintf(j->out, "\n%s\n", title);
     for (size_t k = 0; k < n; k++) {
-        fprintf(j->out, "  %-*s  ", width, entries[k].name);
+        fputs("  ", j->out);
+        print_padded(j->out, entries[k].name, width);
+        fputs("  ", j->out);
         print_text(j->out, entries[k].text);
         fputc('\n', j->out);
     }
@@ -50,7 +52,8 @@ static void show_event(job *j, const h5read *r, size_t k, int64_t step, double s
     char *kind = text_at(r, "events/kind", k), *text = text_at(r, "events/text", k);
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&at, &tm));
     const bool more = text && *text;
-    fprintf(j->out, "  step %-8lld  %s  %-*s", (long long)step, when, more ? 13 : 0, kind ? kind : "");
+    fprintf(j->out, "  step %-8lld  %s  ", (long long)step, when);
+    print_padded(j->out, kind ? kind : "", more ? 13 : 0);
     print_text(j->out, more ? text : "");
     fputc('\n', j->out);
     free(kind);
@@ -149,12 +152,12 @@ int show(job *j)
     bool is_log = h5read_kind_of(r) == H5READ_LOG;
     int result = is_log && summarize(r, &s, &err) ? complain(j, "%s: %s", h5read_path(r), err.message) : 0;
     stat(h5read_path(r), &st);
+    print_text(j->out, result ? "" : h5read_path(r));
     if (!result && is_log)
-        fprintf(j->out, "%s: log, %s, step %lld, %s\n", h5read_path(r), s.status, (long long)s.step,
+        fprintf(j->out, ": log, %s, step %lld, %s\n", s.status, (long long)s.step,
                 bytes_text((uint64_t)st.st_size, size));
     else if (!result)
-        fprintf(j->out, "%s: checkpoint, checksum correct, %s\n", h5read_path(r),
-                bytes_text((uint64_t)st.st_size, size));
+        fprintf(j->out, ": checkpoint, checksum correct, %s\n", bytes_text((uint64_t)st.st_size, size));
     if (!result && is_log)
         result = show_attributes(j, r, "config", "config") | show_attributes(j, r, "environment", "environment");
     else if (!result)

@@ -112,9 +112,11 @@ static int verify_log(job *j, const h5read *r)
         result = complain(j, "%s: an unfinished commit waits in its journal; complete it by: lstmlog recover %s",
                           h5read_path(r), h5read_path(r));
     }
-    if (!result)
-        fprintf(j->out, "%s: sound log, %zu datasets and groups%s\n", h5read_path(r), h5read_count(r), note);
-    return result;
+    if (result)
+        return result;
+    print_text(j->out, h5read_path(r));
+    fprintf(j->out, ": sound log, %zu datasets and groups%s\n", h5read_count(r), note);
+    return 0;
 }
 
 static int verify_file(job *j, const char *path)
@@ -123,10 +125,12 @@ static int verify_file(job *j, const char *path)
     if (!r)
         return 1;
     int result = 0;
-    if (h5read_kind_of(r) == H5READ_LOG)
+    if (h5read_kind_of(r) == H5READ_LOG) {
         result = verify_log(j, r);
-    else
-        fprintf(j->out, "%s: sound checkpoint, %zu datasets and groups\n", path, h5read_count(r));
+    } else {
+        print_text(j->out, path);
+        fprintf(j->out, ": sound checkpoint, %zu datasets and groups\n", h5read_count(r));
+    }
     close_log(j, r);
     return result;
 }
@@ -164,6 +168,7 @@ int recover(job *j)
     }
     if (h5log_recover(path, &what, &err))
         return complain(j, "%s", err.message);
-    fprintf(j->out, "%s: %s\n", path, what);
+    print_text(j->out, path);
+    fprintf(j->out, ": %s\n", what);
     return 0;
 }

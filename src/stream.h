@@ -45,9 +45,9 @@ lstm_corpus *lstm_stream_corpus(const lstm_stream *s);
 size_t lstm_stream_batches(const lstm_stream *s); /* per epoch (once: per pass), >= 1 */
 size_t lstm_stream_steps(const lstm_stream *s);   /* that its longest batch has: T, or fewer in a short part (once) */
 
-/* Writes the next batch to the caller's ids[][B] and targets[][B], of which the first *steps (<= lstm_stream_steps) rows
- * count.
- * *reset: the state must start from zero. Returns false, with nothing written, only at the end of a pass (once). */
+/* Writes the next batch to the caller's ids[][B] and targets[][B], of which the first *steps rows count, at most
+ * lstm_stream_steps. *reset: the state must start from zero. Returns false, with nothing written, only at the end of a
+ * pass (once). */
 bool lstm_stream_next(lstm_stream *s, int32_t *ids, int32_t *targets, size_t *steps, bool *reset);
 
 /* Where a stream stands: that many batches of that epoch (from 0) are taken. position = batches means the epoch is used

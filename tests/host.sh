@@ -59,6 +59,20 @@ same_metrics() {
 }
 reports() { grep -h -e '"event": "sample"' -e '"event": "evaluation"' "$@"; }
 
+# ---- names with control characters ----------------------------------------------------------------------------------
+
+odd=$(printf 'ru\033[31mns\nx')
+run tiny.lua steps=2 --out="$odd"
+exits 0 "a run in a directory with control characters in its name"; silent
+! tr -d '\n' <out | LC_ALL=C grep -q '[[:cntrl:]]'
+result $? "  no line shows them as they are"
+matches '^run     ru\\x1b\[31mns\\nx \(log.h5'; matches '^done    2 steps .* in ru\\x1b\[31mns\\nx$'
+cp "$odd/checkpoint-latest.h5" "$odd/checkpoint-previous.h5"; : >"$odd/checkpoint-latest.h5"
+run tiny.lua steps=4 --resume="$odd"
+exits 0 "  which goes on"
+says 'going on from ru\x1b[31mns\nx/checkpoint-previous.h5, step 2'
+rm -r "$odd"
+
 # ---- options --------------------------------------------------------------------------------------------------------
 
 run --help

@@ -187,6 +187,32 @@ log show .
 exits 1 "show of a folder that is no run"
 says ". holds no log.h5"
 
+# ---- names with control characters ----------------------------------------------------------------------------------
+
+# plain TEXT: what was printed has no control character but the ends of lines.
+plain() { [ -s out ] && ! LC_ALL=C tr -d '\n' <out | LC_ALL=C grep -q '[[:cntrl:]]'; result $? "  $1"; }
+
+odd=$(printf 'odd/ru\033[31mns\nx')
+mkdir odd
+cp -r runs/done "$odd"
+cp -r runs/done odd/plain
+log ls odd
+exits 0 "ls of a run with control characters in its name"
+plain "shows them by their values"
+matches '^odd/ru\\x1b\[31mns\\x0ax  done  '; matches '^odd/plain {14}done  '
+log ls --json odd
+prints 'ru\u001b[31mns\u000ax'
+log show "$odd"
+plain "show does, too"
+matches '^odd/ru\\x1b\[31mns\\x0ax/log.h5: log, done, step 12, '
+log show "$odd/checkpoint-latest.h5"
+plain "  of a checkpoint"
+log verify "$odd"
+plain "and verify"
+prints 'x/log.h5: sound log'; prints 'x/checkpoint-latest.h5: sound checkpoint'
+log recover "$odd"
+plain "and recover"
+
 # ---- diff -----------------------------------------------------------------------------------------------------------
 
 log diff runs/done runs/same/again

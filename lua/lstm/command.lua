@@ -269,7 +269,8 @@ local function read_saved(description, given, host)
     fault.stop(("%s is of experiment '%s', not of '%s'"):format(saved.path, saved.experiment, description.name))
   end
   if saved.fallback and ranks.rank == 0 then
-    io.stderr:write(("lstmrun: %s; going on from %s, step %d\n"):format(saved.fallback, saved.path, saved.state.step))
+    io.stderr:write(fault.one_line(("lstmrun: %s; going on from %s, step %d"):format(saved.fallback, saved.path,
+      saved.state.step)), "\n")
   end
   return saved
 end
@@ -306,7 +307,7 @@ end
 
 local function greet(host)
   if host.progress == "json" or host.progress == "quiet" or ranks.rank > 0 then return end
-  io.stdout:write(describe.program(), "  ", host.script, "\n")
+  io.stdout:write(describe.program(), "  ", fault.one_line(host.script), "\n")
   io.stdout:flush()
 end
 

@@ -15,8 +15,8 @@ local home = debug.getinfo(1, "S").source:match "^(@.*)fault%.lua$" or "@?"
 
 local shown = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
--- A sentence is one line, whatever the names in it.
-local function one_line(message)
+--- A sentence is one line, whatever the names in it: control characters are shown, not sent to a terminal.
+function fault.one_line(message)
   return (message:gsub("%c", function(c) return shown[c] or ("\\x%02x"):format(c:byte()) end))
 end
 
@@ -28,7 +28,7 @@ end
 
 --- Ends the program with a sentence and an exit status (default: 1). message nil: silently, all is said.
 function fault.stop(message, status)
-  error(setmetatable({ message = message and one_line(message), status = status or fault.ERROR }, stop_meta), 0)
+  error(setmetatable({ message = message and fault.one_line(message), status = status or fault.ERROR }, stop_meta), 0)
 end
 
 function fault.is_stop(err)
@@ -60,7 +60,7 @@ end
 --- Raises a sentence with the position of the user's mistake, or at least the script's name, fault.script.
 function fault.mistake(message)
   local info = fault.caller()
-  message = one_line(message)
+  message = fault.one_line(message)
   if info then message = at(info, message)
   elseif fault.script then message = ("%s: %s"):format(fault.script, message) end
   error(message, 0)

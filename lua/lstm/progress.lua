@@ -6,6 +6,7 @@
 -- seconds, less often as the run grows longer; with --json a JSON object a line; with --quiet nothing. A call between
 -- two drawings costs one look at the clock.
 
+local fault = require "lstm.fault"
 local format = require "lstm.format"
 local json = require "lstm.json"
 
@@ -59,8 +60,14 @@ function methods:print(text)
   write(self, text .. "\n")
 end
 
+--- The same of a line with names in it: of files, of directories.
+function methods:tell(text)
+  self:print(fault.one_line(text))
+end
+
 --- The answer for which somebody started the program: a line even with --quiet.
 function methods:answer(text)
+  text = fault.one_line(text)
   if self.kind ~= "quiet" then self:print(text)
   elseif not self.silent and not self.gone then write(self, text .. "\n") end
 end

@@ -335,14 +335,14 @@ local function ranks_line(self)
 end
 
 local function announce(self)
-  if self.text then self.progress:print(describe.text(self.text)) end
+  if self.text then self.progress:tell(describe.text(self.text)) end
   if self.fit then self.progress:print(describe.model(self.fit.model)) end
   local precision = self.fit and describe.precision(self.fit.model.config.precision, self.fit.precision)
   if precision then self.progress:print("numbers " .. precision) end
   if ranks.size > 1 and self.fit then self.progress:print(ranks_line(self)) end
-  self.progress:print(run_line(self))
+  self.progress:tell(run_line(self))
   for _, change in ipairs(self.code_changes or {}) do
-    self.progress:print(("        %s since then (SHA-256 differs)"):format(change))
+    self.progress:tell(("        %s since then (SHA-256 differs)"):format(change))
   end
   if self.saved and not self.replay and self.step == self.total then
     self.progress:print(("        all of its %s are done; to train longer, give steps=MORE")
@@ -492,7 +492,7 @@ local function check_lock(self)
   if not self.lock:lost() then return end
   self.progress:finish()
   io.stderr:write(("lstmrun: another process has taken %s over: this one had been stopped for so long that it was " ..
-    "taken for dead. It ends, at step %d, and writes nothing more\n"):format(self.directory, self.step))
+    "taken for dead. It ends, at step %d, and writes nothing more\n"):format(fault.one_line(self.directory), self.step))
   sys.quit(fault.ERROR)
 end
 
@@ -971,7 +971,7 @@ function methods:finish()
   local line = ("done    %s in %s"):format(format.plural(self.step, "step"), format.duration(self:seconds()))
   if self.smoothed then line = line .. ", smoothed loss " .. format.fixed(self.smoothed, 3) end
   if self.best then line = line .. (", best val %.3f at step %d"):format(self.best.value, self.best.step) end
-  self.progress:print(line .. ", in " .. self.directory)
+  self.progress:tell(line .. ", in " .. self.directory)
 end
 
 --- The script raised an error, or was interrupted outside of its steps.
