@@ -494,8 +494,8 @@ static int trainer_newindex(lua_State *L)
     double lr = t->lr, lr_scale = t->lr_scale;
     double *field = strcmp(key, "lr") == 0 ? &lr : strcmp(key, "lr_scale") == 0 ? &lr_scale : NULL;
     if (field == NULL)
-        lua_raise(L, "attempt to set field %s of a trainer (only 'lr' and 'lr_scale' can be set)",
-                  lua_args_got(L, 2));
+        return lua_raise(L, "attempt to set field %s of a trainer (only 'lr' and 'lr_scale' can be set)",
+                         lua_args_got(L, 2));
     *field = lua_args_to_number(L, 3, key, 1, NULL, LUA_RANGE_NOT_NEGATIVE);
     if (!isfinite(lr * lr_scale))
         lua_args_error(L, key, 1, "finite product of 'lr' and 'lr_scale' expected, got %f * %f", lr, lr_scale);
