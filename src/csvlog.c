@@ -194,9 +194,12 @@ static bool put_row(csvlog *csv)
 /* The last line becomes the current one again: a flush ended it, and there is more to say of its step. */
 static int take_back(csvlog *csv, lstm_error *err)
 {
-    const size_t written = csv->line > csv->used ? csv->line - csv->used : 0; /* the rest is in the buffer still */
-    if (written && ftruncate(csv->fd, lseek(csv->fd, 0, SEEK_END) - (off_t)written) != 0)
-        return fileio_fail(err, "cannot shorten", csv->path, errno);
+    size_t written = 0; /* of the line; the rest is in the buffer still */
+    if (csv->line > csv->used) {
+        written = csv->line - csv->used;
+        if (ftruncate(csv->fd, lseek(csv->fd, 0, SEEK_END) - (off_t)written) != 0)
+            return fileio_fail(err, "cannot shorten", csv->path, errno);
+    }
     csv->used -= csv->line - written;
     csv->has_row = true;
     return 0;
