@@ -287,7 +287,11 @@ bool lua_args_push_other_key(lua_State *L, int table, size_t length)
     if (zero)
         return true;
     while (lua_next(L, table) != 0) {
+        const bool packed = lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "n") == 0 &&
+                            lua_isinteger(L, -1) && lua_tointeger(L, -1) == (lua_Integer)length; /* by table.pack */
         lua_pop(L, 1);
+        if (packed)
+            continue;
         if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > (lua_Integer)length)
             return true;
     }

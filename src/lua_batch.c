@@ -238,16 +238,12 @@ static void take_inputs(lua_State *L, int table, field *f, const lua_trainer *t,
     lua_settop(L, top);
 }
 
-/* "y" or "targets". Classes may be called y, too. */
+/* "y" or "targets". Classes may be called y, too; where both are there, models of either kind take their own. */
 static const char *targets_name(const lua_args *a, bool linear)
 {
-    if (linear && lua_args_has(a, "targets"))
+    if (linear && lua_args_has(a, "targets") && !lua_args_has(a, "y"))
         lua_args_field_error(a, "targets", "the model has a linear output; what it should be is the field 'y'");
-    if (linear || !lua_args_has(a, "y"))
-        return linear ? "y" : "targets";
-    if (lua_args_has(a, "targets"))
-        lua_args_field_error(a, "y", "another name for 'targets', which is there, too; only one of them expected");
-    return "y";
+    return linear || (lua_args_has(a, "y") && !lua_args_has(a, "targets")) ? "y" : "targets";
 }
 
 static void take_targets(const lua_args *a, field *f, const lua_trainer *t, const arrays *to, lstm_batch *batch)

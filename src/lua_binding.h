@@ -177,7 +177,8 @@ enum {
     LUA_TRAINER_ARRAYS, /* userdata: the arrays of the last batch */
     LUA_TRAINER_TEXT,   /* the text of the stream below */
     LUA_TRAINER_STREAM, /* stream that step(text) takes its batches from */
-    LUA_TRAINER_SOURCE, /* what the last batch that was trained on came from: text, stream, object; nil: a table */
+    LUA_TRAINER_DRAWN,  /* what the last batch came from: text, stream, object; nil: a table */
+    LUA_TRAINER_SOURCE, /* the same of the last one that went backward, too */
     LUA_TRAINER_USER_VALUES = LUA_TRAINER_SOURCE
 };
 

@@ -191,10 +191,18 @@ static int reduce_axes(lua_State *L, const char *function, double (*f)(const lst
     return 1;
 }
 
+/* Arguments that are not there may be nil. */
+static void drop_nils(lua_State *L)
+{
+    while (lua_gettop(L) > 1 && lua_isnil(L, -1))
+        lua_pop(L, 1);
+}
+
 static int reduce(lua_State *L, const char *function, double (*f)(const lstm_tensor *))
 {
     const lstm_tensor *t = lua_tensor_self(L, function);
-    if (lua_gettop(L) > 2 || !lua_isnoneornil(L, 2))
+    drop_nils(L);
+    if (lua_gettop(L) > 1)
         return reduce_axes(L, function, f, t->type);
     lua_pushnumber(L, f(t));
     return 1;
@@ -211,9 +219,10 @@ static int tensor_max(lua_State *L) { return reduce(L, "max", max_of); }
 static int tensor_argmax(lua_State *L)
 {
     const lstm_tensor *t = lua_tensor_self(L, "argmax");
+    drop_nils(L);
     if (lua_gettop(L) > 2)
         lua_args_error(L, "argmax", 2, "one axis or none expected, got %s, too", lua_args_got(L, 3));
-    if (!lua_isnoneornil(L, 2))
+    if (lua_gettop(L) > 1)
         return reduce_axes(L, "argmax", index_of_max, LSTM_F64); /* a float would round places from 2^24 on */
     size_t place = place_of_max(t), below = lstm_tensor_size(t);
     for (int d = 0; d < t->ndim; d++) {

@@ -220,13 +220,20 @@ static lua_trainer *take_batch(lua_State *L, const char *function, bool targets)
         lua_args_error(L, function, 1, "the stream is at its end");
     if (!t->drawn)
         lua_pushnil(L);
-    lua_setiuservalue(L, 1, LUA_TRAINER_SOURCE);
+    lua_setiuservalue(L, 1, LUA_TRAINER_DRAWN);
     lua_owner_recheck(L, &t->owner, function);
     t->forwards++;
     if (targets && t->batch.target == NULL && t->batch.target_ids == NULL)
         lua_args_error(L, function, 1, "field '%s': table or tensor expected, got nil",
                        lstm_model_settings(t->model->model)->loss == LSTM_LOSS_MSE ? "y" : "targets");
     return t;
+}
+
+/* The trainer at 1 has gone backward. */
+static void keep_source(lua_State *L)
+{
+    lua_getiuservalue(L, 1, LUA_TRAINER_DRAWN);
+    lua_setiuservalue(L, 1, LUA_TRAINER_SOURCE);
 }
 
 static int trainer_step(lua_State *L)
@@ -236,6 +243,7 @@ static int trainer_step(lua_State *L)
     lstm_error err;
     if (lstm_trainer_step(t->trainer, &t->batch, &stats, &err) != 0)
         lua_trainer_engine_error(L, "step", &err);
+    keep_source(L);
     if (lua_trainer_carries(t))
         lstm_trainer_carry(t->trainer);
     lua_pushnumber(L, stats.loss);
@@ -271,6 +279,7 @@ static int trainer_backward(lua_State *L)
     t->ready = false;
     if (lstm_trainer_backward(t->trainer, &err) != 0)
         lua_trainer_engine_error(L, "backward", &err);
+    keep_source(L);
     return 0;
 }
 

@@ -426,6 +426,35 @@ log show deep; prints "gradients: 3 records"; matches "dh_norm +float64 .record 
 run whole/log.h5
 exits 1 "a log instead of a script"; says "lstmrun: whole/log.h5 is an HDF5 file"; says "'lstmlog show whole/log.h5'"
 says "'lstmrun SCRIPT --resume=whole'"; says "'lstmrun replay whole'"
+echo 'print("from a pipe", ...)' >piped.lua
+status=0; cat piped.lua | "$program" /dev/stdin one >out 2>err || status=$?
+exits 0 "a script from a pipe"; prints "from a pipe	one"
+echo 'options = arg[1]' >reads.lua && echo 'dofile "reads.lua" print(options)' >main.lua
+run main.lua lr=3
+exits 0 "a program whose other file reads its arguments"; prints "lr=3"
+cat >describes.lua <<'END'
+local experiment = require "lstm".experiment { run = function() end, options = {} }
+if arg[1] == "describe" then print "described" return end
+return experiment
+END
+run describes.lua describe
+exits 0 "an experiment that has something else to do"; prints "described"
+cat >streams.lua <<'END'
+local lstm = require "lstm"
+return lstm.experiment { options = { { "more", false } }, changeable = { "more" }, run = function(cfg, run)
+  local task = lstm.tasks.adding { seq = 4 }
+  local model <close> = lstm.model { input = 2, output = 1, hidden = 3 }
+  local fit <close> = model:trainer { batch = 2, seq = 4, loss_at = "last" }
+  local data = task:train { batch = 2 }
+  local more = { cfg.more and task:val { batch = 2 } or nil }
+  for step in run:steps(3, fit, data, table.unpack(more)) do run:log(step, fit:step(data)) end
+end }
+END
+run streams.lua --quiet --out=streams
+run streams.lua --quiet --resume=streams more=true
+exits 1 "a run that goes on with more streams"
+says "cannot resume: run:steps is given 2 streams, the checkpoint has places of 1; give it those that it had"
+
 run write prime="line " length=30
 exits 0 "experiments/write.lua"; says "runs/tiny/20"; says "/checkpoint-best.h5, step "
 [ "$(wc -c <out)" -eq 36 ] && grep -q '^line ' out; result $? "  writes prime and length, and nothing else"

@@ -383,9 +383,10 @@ local function refuse_sweep_options(given, name)
   end
 end
 
--- `return` is easily forgotten, and without it nothing would be run.
+-- `return` is easily forgotten, and without it nothing would be run. A program that reads its arguments itself may have
+-- had something else to do.
 local function check_returned(path, name)
-  local made = experiment.made_by(path)
+  local made = not script.reads_arguments(path) and experiment.made_by(path)
   if not made then return end
   fault.stop(("%s:%d: the %s made here is not returned, so that nothing was run; write 'return lstm.%s { ... }'")
     :format(name, made.line, made.kind, made.kind), fault.USAGE)

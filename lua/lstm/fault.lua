@@ -67,9 +67,9 @@ function fault.mistake(message)
 end
 
 --- Raises a sentence unless the argument at a position, of the function of this name, is of the type expected; that is
--- "integer", too.
+-- "integer", too, of any whole number.
 function fault.check(position, name, value, expected)
-  if math.type(value) == expected then return end
+  if expected == "integer" and type(value) == "number" and math.tointeger(value) then return end -- 3.0, too
   local kind = require "lstm.core".sys.typename(value)
   if kind == expected then return end
   local got = type(value) == "number" and tostring(value) or kind

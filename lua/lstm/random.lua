@@ -27,7 +27,7 @@ function random.new(...)
   for k = 1, select("#", ...) do
     local x = select(k, ...)
     fault.check(k, "new", x, "integer")
-    state = mix(state + gamma + x)
+    state = mix(state + gamma + math.tointeger(x))
   end
   return setmetatable({ state = state }, random)
 end
@@ -42,6 +42,7 @@ end
 function random:integer(low, high)
   fault.check(1, "integer", low, "integer")
   fault.check(2, "integer", high, "integer")
+  low, high = math.tointeger(low), math.tointeger(high)
   if high < low then fault.mistake(("bad argument #2 to 'integer' (at least %d expected, got %d)"):format(low, high)) end
   return low + self:seed() % (high - low + 1)
 end

@@ -82,6 +82,7 @@ local function read_run(path)
   return {
     path = path, environment = must_read(reader:attributes "environment"), events = read_events(reader),
     config = must_read(json.decode(texts[1] or "")), steps = steps, columns = columns, row_of = row_of,
+    has_source = #(reader:names "source" or {}) > 0,
   }
 end
 
@@ -245,8 +246,9 @@ end
 local function warn_of_change(run, path)
   local known = run.environment.script_sha256
   if ranks.rank == 0 and known and script.hash(path) ~= known then
-    io.stderr:write(("lstmrun: %s is not the script of these steps (its SHA-256 differs); --script=FILE names another, " ..
-      "and 'lstmlog export %s --source -o DIR' has it\n"):format(path, run.path))
+    local has_it = run.has_source and (", and 'lstmlog export %s --source -o DIR' has it"):format(run.path) or ""
+    io.stderr:write(("lstmrun: %s is not the script of these steps (its SHA-256 differs); --script=FILE names another%s\n")
+      :format(path, has_it))
   end
 end
 

@@ -237,6 +237,11 @@ local function note_differences(self, before, now)
   end
 end
 
+-- The script and the modules that it has required so far; what is there already stays.
+local function keep_sources(self)
+  for _, file in ipairs(script.sources(self.host.script_path)) do must(self, self.logs:source(file[1], file[2])) end
+end
+
 local function describe_run(self, before)
   local environment, now = describe.surroundings(), {}
   for _, list in ipairs { origin(self), self.replay and self.replay:origin() } do
@@ -244,7 +249,7 @@ local function describe_run(self, before)
   end
   for _, pair in ipairs(environment) do now[pair[1]] = pair[2] end
   must(self, self.logs:describe(environment, self.description.options, self.cfg))
-  for _, file in ipairs(script.sources(self.host.script_path)) do must(self, self.logs:source(file[1], file[2])) end
+  keep_sources(self)
   local vocab = self:vocabulary()
   if vocab then must(self, self.logs:vocabulary(describe.symbols(vocab))) end
   if self.replay then self.replay:compare_environment(now) end
@@ -584,30 +589,29 @@ local function tell_once(self, line)
   self.told[line] = true
 end
 
--- What serves one step alone is nothing to keep.
+-- What serves one step alone is nothing to keep; and a script may put a stream in its place itself.
 local function check_source(self)
   local source, before = self.fit.source, self.source
   self.source = source
   if source == nil or not rawequal(source, before) or keeps(self, source) then return end
   if type(source) == "table" and not has_cursor(source) then
-    tell_once(self, "batches come from an object without cursor and seek: a resumed run would begin with its first " ..
-      "ones again")
+    tell_once(self, "batches come from an object without cursor and seek: unless the script sees to that itself, a " ..
+      "resumed run begins with its first ones again")
   else
-    fault.mistake(("the loop takes its batches from a %s that run:steps was not given, so that a resumed run would " ..
-      "begin with its first ones again; give it to run:steps, too")
-      :format(sys.typename(source) == "lstm.corpus" and "text" or "stream"))
+    tell_once(self, ("the loop takes its batches from a %s that run:steps was not given: unless the script sees to that " ..
+      "itself, a resumed run begins with its first ones again"):format(
+      sys.typename(source) == "lstm.corpus" and "text" or "stream"))
   end
 end
 
--- What is trained from step to step must be in checkpoints.
+-- What is trained from step to step should be in checkpoints.
 local function check_kept(self)
-  local others = core.updates_of_others(self.fit)
-  if others > 0 and not self.fit then
-    fault.mistake("the loop trains with a trainer that run:steps was not given: no checkpoint would have it, and no " ..
-      "record; give it to run:steps, as in run:steps(n, fit)")
-  elseif others > 0 then
-    tell_once(self, "the loop trains with another trainer than the one that run:steps was given: checkpoints do not " ..
-      "have it, and a resumed run begins anew with it")
+  if self.replay then return end
+  if core.updates_of_others(self.fit) > 0 then
+    tell_once(self, self.fit and "the loop trains with another trainer than the one that run:steps was given: " ..
+      "checkpoints do not have it, and a resumed run begins anew with it" or "the loop trains with a trainer that " ..
+      "run:steps was not given: checkpoints do not have it, a resumed run begins anew with it, and nothing of it is " ..
+      "recorded; give it as in run:steps(n, fit)")
   end
   if self.fit then check_source(self) end
 end
@@ -959,6 +963,7 @@ function methods:finish()
   check_not_ended(self)
   if not self.finished then leave(self) end -- of a loop in a coroutine, which nobody closed
   if self.replay then end_replay(self) end
+  keep_sources(self)
   if self.step < self.total then
     must(self, self.logs:event(self.step, "ended", ("ended by the script, at step %d of %d"):format(self.step, self.total)))
   end

@@ -123,6 +123,11 @@ local function check(run, state)
       :format(run.text.name))
   end
   if run.fit and not state.counters then fault.stop "cannot resume: the checkpoint has no trainer" end
+  local streams, places = #run.streams, #(state.cursors or {})
+  if streams ~= places then
+    fault.stop(("cannot resume: run:steps is given %s, the checkpoint has places of %d; give it those that it had")
+      :format(format.plural(streams, "stream"), places))
+  end
 end
 
 -- A rate that the script changes as it goes must be carried on; one that was given anew for the resumed run must not

@@ -37,6 +37,7 @@ end
 
 -- What somebody may take for a run that goes on.
 local function refuse_hdf5(path)
+  if sys.kind(path) ~= "file" then return end -- a pipe can be read once
   local file <close> = io.open(path, "rb")
   if not file or file:read(8) ~= "\x89HDF\r\n\x1a\n" then return end
   local run = path:match "^(.*)/" or "."
@@ -104,8 +105,9 @@ function script.setlocale(locale, category)
   return category ~= "numeric" and setlocale(nil, category) or nil
 end
 
+-- nil of a pipe, which was read when the script was loaded, and of what cannot be read.
 local function read(path)
-  local file <close> = io.open(path, "rb")
+  local file <close> = sys.kind(path) == "file" and io.open(path, "rb") or nil
   return file and file:read "a"
 end
 
@@ -115,11 +117,14 @@ function script.hash(path)
   return text and core.sha256(text)
 end
 
---- Whether a script may read its arguments: it has `...` or `arg` in it, or a module that it requires `arg`.
+--- Whether a script may read its arguments: it has `...` or `arg` in it, or a module that it requires `arg`; or it runs
+-- other files, which may.
 function script.reads_arguments(path)
-  local text = read(path) or ""
+  local text = read(path)
+  if not text then return true end
   for _, module in ipairs(loaded) do text = text .. "\n" .. (read(module[2]) or ""):gsub("%.%.%.", "") end
-  return text:find("...", 1, true) or text:find "%f[%w_]arg%f[^%w_]"
+  return text:find("...", 1, true) or text:find "%f[%w_]arg%f[^%w_]" or text:find "%f[%w_]dofile%f[^%w_]"
+    or text:find "%f[%w_]loadfile%f[^%w_]"
 end
 
 --- The file that a function is from; nil when it is from none.

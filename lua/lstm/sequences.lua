@@ -55,9 +55,9 @@ end
 
 -- A list by time step; tensors become tables.
 local function list_of(value, k, field)
-  if type(value) == "userdata" then value = value:totable() end
+  if core.sys.typename(value) == "lstm.tensor" then value = value:totable() end
   if type(value) ~= "table" then
-    fail("sequence %d, field '%s': table or tensor expected, got %s", k, field, type(value))
+    fail("sequence %d, field '%s': table or tensor expected, got %s", k, field, core.sys.typename(value))
   end
   if #value == 0 then fail("sequence %d, field '%s' is empty", k, field) end
   local problem = options.no_list(value, "time steps")

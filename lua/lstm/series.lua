@@ -31,7 +31,7 @@ end
 
 --- Whether run:watch may record into a group of this name.
 function series.check_group(name)
-  if type(name) ~= "string" or not name:find "^[%w_.-]+$" then
+  if type(name) ~= "string" or not name:find "^[%w_][%w_.-]*$" then
     fault.mistake("run:watch: a name of letters, digits and _ expected for its group, got " ..
       (type(name) == "string" and "'" .. name .. "'" or type(name)))
   elseif is_ours(name .. "/") then

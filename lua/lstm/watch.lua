@@ -423,7 +423,13 @@ end
 
 --- Records the inside of the trainer as it is: `of` what went forward last, and of its backward pass.
 function probe:record(log, step)
+  local fit = self.fit
   self.step = step
+  if not pcall(fit.activation, fit, "h", 0) then
+    fault.mistake "run:watch: the trainer has nothing to show: fit:forward or fit:step comes first"
+  elseif #self.slopes > 0 and not pcall(fit.gradient, fit, "dh", 0) then
+    fault.mistake(("run:watch: there is no %s yet: fit:backward or fit:step comes first"):format(self.slopes[1]))
+  end
   activations(self, log)
   for _, name in ipairs(self.slopes) do
     put(self, log, self.group .. "/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",

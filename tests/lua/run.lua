@@ -271,18 +271,43 @@ tap.fails(function() new_run():steps(2, text, fit, other_text) end, { "bad argum
 tap.fails(function() new_run():steps(2, other_fit.model, fit, text) end, { "bad argument #2", "without its trainer" },
   "a model that would not be kept")
 tap.fails(function() new_run():steps(2, {}) end, { "bad argument #2", "got table" }, "an object that no run knows")
-tap.fails(function()
-  for _ in new_run():steps(2) do fit:step(text) end
-end, { "run.lua:", "the loop trains with a trainer that run:steps was not given" }, "a trainer that is not given to the run")
+
+-- What a run says, besides its progress, while its loop of n steps has this body.
+local function told(n, kept, body)
+  local its, lines = new_run(), {}
+  for step in its:steps(n, table.unpack(kept)) do
+    its.progress.say = function(_, line) lines[#lines + 1] = line end
+    body(step)
+  end
+  its:finish()
+  return table.concat(lines, "\n")
+end
+
+local unknown = told(3, {}, function() fit:step(text) end)
+tap.ok(unknown:find "the loop trains with a trainer that run:steps was not given", "a trainer that is not given to the run")
+tap.is(select(2, unknown:gsub("\n", "")), 0, "  is told of once")
 local given = new_trainer()
 for source, what in pairs { [text] = "text", [text:train { batch = 2, seq = 5 }] = "stream",
   [lstm.tasks.copy { symbols = 8, length = 1, delay = 2 }:train { batch = 2 }] = "stream" } do
   local its_fit = what == "text" and given or type(source) ~= "table" and new_trainer()
     or lstm.model { vocab = 10, hidden = 3 }:trainer { batch = 2, seq = 20 }
-  tap.fails(function()
-    for _ in new_run():steps(3, its_fit) do its_fit:step(source) end
-  end, { "run.lua:", "takes its batches from a " .. what .. " that run:steps was not given" }, "such a source: " .. what)
+  tap.ok(told(3, { its_fit }, function() its_fit:step(source) end):find("takes its batches from a " .. what ..
+    " that run:steps was not given", 1, true), "such a source: " .. what)
+  tap.is(told(3, { its_fit, source }, function() its_fit:step(source) end), "", "  and one that is given")
 end
+tap.ok(told(2, { given }, function() given:step { next = function() return { ids = { { 1, 2 } }, targets = { { 1, 2 } } } end } end)
+  == "", "an object of its own in every step")
+local drawn = { next = function() return { ids = { { 1, 2 } }, targets = { { 1, 2 } } } end }
+tap.ok(told(2, { given }, function() given:step(drawn) end):find "object without cursor and seek", "one for all steps")
+local held_out = text:val { batch = 2, seq = 5, order = "stream" }
+tap.is(told(3, { given, text }, function()
+  given:step(text)
+  given:forward(held_out)
+end), "", "a stream that nothing is trained on")
+tap.ok(told(2, { given, text }, function()
+  given:step(text)
+  fit:step(text)
+end):find "with another trainer than the one", "a second trainer")
 for wrong, cursor in pairs { ["got number"] = 3, ["got nil"] = false, ["cannot be kept in a checkpoint"] = { f = print } } do
   local odd = { next = function() return { ids = { 1 }, targets = { 1 } } end, seek = function() end,
     cursor = function() return cursor or nil end }
@@ -313,6 +338,7 @@ for wrong, arguments in pairs {
   ["run:watch: a trainer expected, got lstm.corpus"] = { text, "probe" },
   ["run:watch: a name of letters, digits and _ expected for its group, got nil"] = { given },
   ["run:watch: a name of letters, digits and _ expected for its group, got 'a/b'"] = { given, "a/b" },
+  ["run:watch: a name of letters, digits and _ expected for its group, got '..'"] = { given, ".." },
   ["run:watch: group 'activations' is for what runs record themselves"] = { given, "activations" },
   ["run:watch: a table of options expected, got number"] = { given, "probe", 3 },
   ["run:watch: unknown field 'off' (did you mean 'of'?)"] = { given, "probe", { off = { "f" } } },
@@ -329,6 +355,18 @@ for wrong, arguments in pairs {
     end
   end, { "run.lua:", wrong }, wrong)
 end
+tap.fails(function()
+  for step in new_run():steps(1) do new_run():watch(step, new_trainer(), "probe") end
+end, "no step yet", "run:watch before the loop")
+for wrong, given_of in pairs { ["the trainer has nothing to show"] = { "h" }, ["there is no dh yet"] = { "dh" } } do
+  local its, shy = new_run(), new_trainer()
+  tap.fails(function()
+    for step in its:steps(1) do
+      if given_of[1] == "dh" then shy:forward(text) end
+      its:watch(step, shy, "probe", { of = given_of })
+    end
+  end, { "run.lua:", "run:watch: " .. wrong }, "run:watch: " .. wrong)
+end
 local sizes = new_run()
 tap.fails(function()
   for step in sizes:steps(1) do
@@ -339,13 +377,10 @@ tap.fails(function()
   end
 end, { "run.lua:", "records of group 'probe' have 1 layers, 5 time steps", "this one has 1 layers, 7 time steps" },
   "run:watch of another shape")
-local brief = new_run()
-for _ in brief:steps(3, given) do
+tap.is(told(3, { given }, function()
   given:step(text:train { batch = 2, seq = 5 })
   new_trainer():step(text)
-end
-brief:finish()
-tap.is(brief.step, 3, "but what serves one step alone need not be kept")
+end), "", "what serves one step alone need not be kept")
 
 -- What a stream of the script's own, or an object that has a cursor, gives after a resume.
 local function resumes(what, new_fit, new_source)

@@ -22,6 +22,8 @@ same(t:max(2), { 5, 2 }, "max")
 same(t:norm(2), { math.sqrt(50), math.sqrt(5) }, "norm")
 same(tensor { { 1, 3 }, { 5, 5 } }:std(2), { 1, 0 }, "std divides by n")
 tap.is(tensor { 1, 2, 4 }:sum(1), 7.0, "along the only axis: a number")
+tap.ok(t:sum(1, nil):equal(t:sum(1)) and t:mean(nil, nil) == t:mean() and select("#", t:argmax(nil)) == 2,
+  "an axis that is nil is none")
 local cube = tensor.normal { 3, 4, 5, seed = 2 }
 local middle = cube:max(2)
 local right = table.concat(middle.shape, ",") == "3,5"

@@ -276,6 +276,7 @@ do
   -- Chunks of another length add up the same terms in another order: equal to rounding.
   tap.near(model:evaluate(text, { seq = 50 }), loss, 1e-13, "its result does not depend on the length of chunks")
   local list = { { ids = { 1, 2 }, targets = { 2, 3 } }, { ids = { 3, 4, 5 }, targets = { 4, 5, 6 } } }
+  tap.is(fit:evaluate { ids = table.pack(1, 2), targets = table.pack(2, 3) }, fit:evaluate(list[1]), "packed lists")
   tap.is(fit:evaluate(list, { batches = 1 }), fit:evaluate(list[1]), "of the first batch alone")
   local endless = lstm.tasks.adding { seq = 6 }:train { batch = 1 }
   local sums <close> = lstm.model { input = 2, output = 1, hidden = 3 }
