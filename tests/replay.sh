@@ -187,6 +187,11 @@ exits 1 "  and the last ones are not"; says "step 21 differs"
 says "What is different: when the run went on after step 20: script has changed"
 run replay edited --from=21
 exits 1 "  nor by themselves"; says "edited.lua is not the script of these steps"
+echo 'return 1' >late.lua
+sed 's/^    run:log(/    require "late"\n&/' old.lua >lazy.lua
+run lazy.lua --quiet --out=lazy
+log export lazy --source -o late && [ "$(ls late | sed 's/^[^-]*-//' | tr '\n' ' ')" = "late.lua lazy.lua " ]
+result $? "the log has modules that the loop required, too"
 log export edited --source -o sources
 exits 0 "lstmlog export --source"; first=sources/$(sha256sum old.lua | cut -c1-12)-edited.lua
 [ "$(ls sources | wc -l)" -eq 2 ] && cmp "$first" old.lua; result $? "  has both scripts"

@@ -239,6 +239,9 @@ end
 
 -- The script and the modules that it has required so far; what is there already stays.
 local function keep_sources(self)
+  local count = script.modules_so_far()
+  if self.modules_kept == count then return end
+  self.modules_kept = count
   for _, file in ipairs(script.sources(self.host.script_path)) do must(self, self.logs:source(file[1], file[2])) end
 end
 

@@ -143,6 +143,11 @@ function script.code(f)
   return core.sha256(table.concat(hashes, " "))
 end
 
+--- How many modules of the user's were required so far.
+function script.modules_so_far()
+  return #loaded
+end
+
 local LONGEST <const> = 1 << 20 -- bytes of a file that is worth keeping
 
 --- What the script at a path (which may be nil) and the user's modules that were required so far are, as text: a list of
