@@ -18,7 +18,8 @@ end
 local function take(set, cfg, seen, word)
   local key, value = word:match "^(%a[%w_.]*)=(.*)$"
   if not key then return nil, ("unexpected argument '%s' (options are key=value)"):format(word) end
-  if seen[key] then return nil, ("option '%s' is given twice: %s and %s"):format(key, seen[key], value) end
+  local problem = options.twice(key, seen[key], value)
+  if problem then return nil, problem end
   seen[key] = value
   return set:assign(cfg, key, value)
 end

@@ -78,8 +78,8 @@ end
 
 -- Of an option that is given twice one value would be lost without a word.
 local function refuse_twice(name, before, value)
-  if before == nil then return end
-  usage(("option '%s' is given twice: %s and %s"):format(name, before, value))
+  local problem = options.twice(name, before, value)
+  if problem then usage(problem) end
 end
 
 -- Reads args[i], an option of lstmrun, into `given`; returns the index of the next argument.
@@ -386,8 +386,8 @@ end
 -- `return` is easily forgotten, and without it nothing would be run. A program that reads its arguments itself may have
 -- had something else to do.
 local function check_returned(path, name)
-  local made = not script.reads_arguments(path) and experiment.made_by(path)
-  if not made then return end
+  local made = experiment.made_by(path)
+  if not made or script.reads_arguments(path) then return end
   fault.stop(("%s:%d: the %s made here is not returned, so that nothing was run; write 'return lstm.%s { ... }'")
     :format(name, made.line, made.kind, made.kind), fault.USAGE)
 end

@@ -371,6 +371,11 @@ function set_methods:lines(cfg, with_help)
   return lines
 end
 
+--- A sentence about an option that is given a second time; nil the first time, when there is no value of before.
+function options.twice(name, before, value)
+  return before ~= nil and ("option '%s' is given twice: %s and %s"):format(name, before, value) or nil
+end
+
 --- The value of a name in a list of { name, value }; nil where it is not there.
 function options.value_in(list, name)
   for _, pair in ipairs(list) do

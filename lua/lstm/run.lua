@@ -62,6 +62,7 @@ function run.new(settings)
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
     replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
     step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, probes = {}, told = {},
+    problem = false, source = false, -- rather than nil, which meta.__newindex would see filled at each step
   }, meta)
 end
 
@@ -358,7 +359,8 @@ local function announce(self)
   end
   self.progress:event("start", { experiment = self.description.name, directory = self.directory, step = self.step,
     steps = self.total, ranks = ranks.size, code_changes = self.code_changes, config = self.config,
-    parameters = self.fit and self.fit.model.size, data = self.text and self.text.path, data_sha256 = self.text and self.text.sha256 })
+    parameters = self.fit and self.fit.model.size, data = self.text and self.text.path,
+    data_sha256 = self.text and self.text.sha256 })
 end
 
 -- A text too short to train on is told before there are files.
@@ -392,7 +394,7 @@ end
 
 -- Sentences that no error is made of.
 local function tell(self, sentences)
-  for _, line in ipairs(sentences or {}) do self.progress:say("lstmrun: " .. line) end
+  for _, line in ipairs(sentences) do self.progress:say("lstmrun: " .. line) end
 end
 
 local function begin(self)
@@ -411,7 +413,9 @@ local function begin(self)
   announce(self)
   self.first = self.step
   local replay = self.replay
-  tell(self, self.watcher and self.watcher:not_due(replay and replay.from - 1 or self.first, replay and replay.to or self.total))
+  local from, to = replay and replay.from - 1 or self.first, replay and replay.to or self.total
+  if self.watcher then tell(self, self.watcher:not_due(from, to)) end
+  core.updates_of_others(self.fit) -- from now on
   if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
 end
 
@@ -570,7 +574,7 @@ end
 local function complete(self)
   save_latest(self)
   tell_lost(self)
-  tell(self, self.watcher and not self.logs.lost and self.watcher:not_recorded(self.first, self.step) or nil)
+  if self.watcher and not self.logs.lost then tell(self, self.watcher:not_recorded(self.first, self.step)) end
   self.progress:show(self.step, self.info)
   self.progress:finish()
   self.finished = true
@@ -594,9 +598,9 @@ end
 
 -- What serves one step alone is nothing to keep; and a script may put a stream in its place itself.
 local function check_source(self)
-  local source, before = self.fit.source, self.source
+  local source, before = self.fit.source or false, self.source
   self.source = source
-  if source == nil or not rawequal(source, before) or keeps(self, source) then return end
+  if not source or not rawequal(source, before) or keeps(self, source) then return end
   if type(source) == "table" and not has_cursor(source) then
     tell_once(self, "batches come from an object without cursor and seek: unless the script sees to that itself, a " ..
       "resumed run begins with its first ones again")
@@ -641,9 +645,8 @@ local function next_step(self, step)
   if signal then stop(self, signal, status) end
   if self.pause then pause(self) end
   self.in_body = true
-  core.updates_of_others(self.fit)
   if self.fit then self.counters, self.forwards = self.fit:counters(), self.fit.forwards end
-  self.current, self.problem = step + 1, nil
+  self.current, self.problem = step + 1, false
   if self.replay then self.replay:enter(self, step + 1) end
   return step + 1
 end

@@ -82,13 +82,16 @@ function watch.imply_every(set, cfg)
   watch.imply_every(set, cfg)
 end
 
+local outputs = { none = true, logits = true, probabilities = true }
+local no_probabilities = "this network puts out numbers, not probabilities of classes; take logits"
+
 local function check_values(get)
   for _, name in ipairs { "activations.every", "saturation.every", "gradients.every", "parameters.every",
     "watch.rows" } do
     if get(name) < 0 then return nil, ("option '%s' must be at least 0, got %d"):format(name, get(name)) end
   end
   local output, keepbits, deflate = get "activations.output", get "watch.keepbits", get "watch.deflate"
-  if output ~= "none" and output ~= "logits" and output ~= "probabilities" then
+  if not outputs[output] then
     return nil, ("option 'activations.output' must be none, logits or probabilities, got '%s'"):format(output)
   end
   if keepbits < 0 or keepbits > 22 then
@@ -107,7 +110,7 @@ local function check_network(get, config)
   if ok then ok, problem = check_names("gradients.of", get "gradients.of", slopes) end
   if not ok then return nil, problem end
   if config.output and get "activations.output" == "probabilities" then
-    return nil, "option 'activations.output': this network puts out numbers, not probabilities of classes; take logits"
+    return nil, "option 'activations.output': " .. no_probabilities
   end
   if config.precision == "double" and get "watch.keepbits" > 0 then
     return nil, "option 'watch.keepbits' is for networks of precision float, this one's is double"
@@ -170,27 +173,25 @@ end
 local probe = {}
 local probe_meta = { __index = probe }
 
-local probe_fields = { "of", "output", "rows" }
+local probe_fields = { of = true, output = true, rows = true }
 
 -- What is wrong with the options that run:watch is given; nil: nothing.
 local function probe_problem(config, batch, given)
   for key in pairs(given) do
-    if key ~= "of" and key ~= "output" and key ~= "rows" then
-      return ("unknown field '%s'%s"):format(tostring(key), options.suggestion(tostring(key), probe_fields))
+    if not probe_fields[key] then
+      return ("unknown field '%s'%s"):format(tostring(key), options.suggestion(tostring(key), options.keys(probe_fields)))
     end
   end
-  local of, output, rows = given.of or {}, given.output or "none", given.rows or batch
+  local of, rows = given.of or {}, given.rows or batch
   local states, slopes = names_of(config)
   local known = table.move(slopes, 1, #slopes, #states + 1, table.move(states, 1, #states, 1, {}))
   if type(of) ~= "table" then return "field 'of': a list of some of " .. table.concat(known, ",") .. " expected" end
   local ok, problem = check_names("of", of, known)
   if not ok then return (problem:gsub("^option", "field")) end
-  if output ~= "none" and output ~= "logits" and output ~= "probabilities" then
-    return ("field 'output': none, logits or probabilities expected, got '%s'"):format(tostring(output))
+  if not outputs[given.output or "none"] then
+    return ("field 'output': none, logits or probabilities expected, got '%s'"):format(tostring(given.output))
   end
-  if config.output and output == "probabilities" then
-    return "field 'output': this network puts out numbers, not probabilities of classes; take logits"
-  end
+  if config.output and given.output == "probabilities" then return "field 'output': " .. no_probabilities end
   if math.type(rows) ~= "integer" or rows < 1 or rows > batch then
     return ("field 'rows': integer from 1 to %d expected, got %s"):format(batch, tostring(rows))
   end
@@ -357,18 +358,26 @@ local function parameter_dims(self)
   return { { "parameter", #parameter_names(self), parameter_names(self) } }
 end
 
+-- dL/dh and its like, by layer, of all rows.
+local function slope_parts(self, name)
+  return layers(self, function(layer) return whole(self, self.fit:gradient(name, layer)) end)
+end
+
+-- These, of every unit.
+local function slope(self, log, group, name, parts)
+  put(self, log, group .. "/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
+    layers(self, function(layer) return some_rows(self, parts[layer + 1]) end))
+end
+
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
     "total_norms", map(names, function(name) return fit:gradient(name) end))
   for _, name in ipairs(self.slopes) do
-    local parts = layers(self, function(layer) return whole(self, fit:gradient(name, layer)) end)
+    local parts = slope_parts(self, name)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
       "L2 norm of dL/d" .. name:sub(2) .. " at each time step", "norms", parts, fit.seq)
-    if self.full.gradients then
-      put(self, log, "gradients/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
-        layers(self, function(layer) return some_rows(self, parts[layer + 1]) end))
-    end
+    if self.full.gradients then slope(self, log, "gradients", name, parts) end
   end
   local width = config.embed or config.input
   if self.full.gradients and math.type(width) == "integer" and width > 0 then
@@ -431,10 +440,7 @@ function probe:record(log, step)
     fault.mistake(("run:watch: there is no %s yet: fit:backward or fit:step comes first"):format(self.slopes[1]))
   end
   activations(self, log)
-  for _, name in ipairs(self.slopes) do
-    put(self, log, self.group .. "/" .. name, REAL, unit_dims(self), "dL/d" .. name:sub(2), "tensors",
-      layers(self, function(layer) return some_rows(self, whole(self, self.fit:gradient(name, layer))) end))
-  end
+  for _, name in ipairs(self.slopes) do slope(self, log, self.group, name, slope_parts(self, name)) end
   return not self.failed, self.failed
 end
 

@@ -243,27 +243,23 @@ tap.fails(function() new_run():log(1, 2.5) end, { "run.lua:", "no step yet" }, "
 tap.fails(function() new_run():every(3) end, "no step yet", "every before the loop")
 tap.fails(function() new_run():steps(-1) end, { "run.lua:", "bad argument #1 to 'steps'" }, "fewer steps than none")
 tap.fails(function() new_run():steps(2.5) end, "number of steps expected, got 2.5", "half a step")
-local looks, looking = new_run(), new_trainer()
-looks.cfg.gradients.every = 1
-tap.fails(function()
-  for step in looks:steps(2, looking, text) do
-    looks:log(step, looking:step(text))
-    looking:forward(text)
-  end
-end, "cannot record the gradients of step 1", "a forward in the place of what is to be recorded")
-looks, looking = new_run(), new_trainer()
-looks.cfg.activations.every = 1
-tap.fails(function()
-  for step in looks:steps(2, looking, text) do
-    looks:log(step, looking:step(text))
-    looking:forward(text)
-  end
-end, "cannot record the activations of step 1", "  activations, too")
-looks, looking = new_run(), new_trainer()
-looks.cfg.gradients.every = 1
-tap.fails(function()
-  for step in looks:steps(2, looking, text) do looks:log(step, looking:forward(text)) end
-end, { "cannot record the gradients of step 1", "it went forward only" }, "gradients of what did not go backward")
+
+-- What cannot be recorded of this group, in a loop with this body.
+local function not_recorded(group, body, expected, what)
+  local its, its_fit = new_run(), new_trainer()
+  its.cfg[group].every = 1
+  tap.fails(function()
+    for step in its:steps(2, its_fit, text) do body(its, its_fit, step) end
+  end, expected, what)
+end
+local function probes(its, its_fit, step)
+  its:log(step, its_fit:step(text))
+  its_fit:forward(text)
+end
+not_recorded("gradients", probes, "cannot record the gradients of step 1", "a forward in the place of what is to be recorded")
+not_recorded("activations", probes, "cannot record the activations of step 1", "  activations, too")
+not_recorded("gradients", function(its, its_fit, step) its:log(step, its_fit:forward(text)) end,
+  { "cannot record the gradients of step 1", "it went forward only" }, "gradients of what did not go backward")
 local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
 tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
   "a trainer that would not be restored")
@@ -295,9 +291,9 @@ for source, what in pairs { [text] = "text", [text:train { batch = 2, seq = 5 }]
     " that run:steps was not given", 1, true), "such a source: " .. what)
   tap.is(told(3, { its_fit, source }, function() its_fit:step(source) end), "", "  and one that is given")
 end
-tap.ok(told(2, { given }, function() given:step { next = function() return { ids = { { 1, 2 } }, targets = { { 1, 2 } } } end } end)
-  == "", "an object of its own in every step")
-local drawn = { next = function() return { ids = { { 1, 2 } }, targets = { { 1, 2 } } } end }
+local function draw() return { ids = { { 1, 2 } }, targets = { { 1, 2 } } } end
+tap.is(told(2, { given }, function() given:step { next = draw } end), "", "an object of its own in every step")
+local drawn = { next = draw }
 tap.ok(told(2, { given }, function() given:step(drawn) end):find "object without cursor and seek", "one for all steps")
 local held_out = text:val { batch = 2, seq = 5, order = "stream" }
 tap.is(told(3, { given, text }, function()
