@@ -14,7 +14,7 @@
 --     lstmrun experiments/sweep_precision.lua                     # a quarter of an hour on two cores; can be stopped
 --     lstmrun experiments/sweep_precision.lua --list
 --
--- Where there are no matrix units, software computes the same bits: docs/precision.md.
+-- Where there are no matrix units, others compute the same bits: docs/precision.md.
 
 local lstm = require "lstm"
 

@@ -46,7 +46,8 @@ LSTM_CHECK_CFLAGS([-fno-math-errno], [ENGINE_CFLAGS="$ENGINE_CFLAGS -fno-math-er
 AC_SUBST([ENGINE_CFLAGS])])
 
 # LSTM_KERNELS
-# The kernels are compiled for AVX2, AVX-512 and AMX beside plain C where the compiler can; the choice is made at run time.
+# The kernels are compiled for AVX2, AVX-512, AVX512-BF16 and AMX beside plain C where the compiler can; the choice is made
+# at run time.
 AC_DEFUN([LSTM_KERNELS],
 [AVX2_CFLAGS="-mavx2 -mfma"
 AVX512_CFLAGS="-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512"
@@ -55,12 +56,27 @@ AS_CASE([$host_cpu], [x86_64],
     [LSTM_CHECK_CFLAGS([-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512],
          [lstm_x86_kernels=yes])])
 AM_CONDITIONAL([X86_KERNELS], [test $lstm_x86_kernels = yes])
+BF16_CFLAGS="$AVX512_CFLAGS -mavx512bf16"
+lstm_bf16_kernel=no
+AS_IF([test $lstm_x86_kernels = yes],
+    [AC_CACHE_CHECK([whether $CC knows AVX512-BF16], [lstm_cv_avx512bf16],
+        [lstm_save_CFLAGS=$CFLAGS
+         CFLAGS="$CFLAGS $BF16_CFLAGS"
+         AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <immintrin.h>]],
+             [[__m512 x = _mm512_setzero_ps();
+               x = _mm512_dpbf16_ps(x, (__m512bh)_mm512_setzero_si512(), (__m512bh)_mm512_setzero_si512());
+               return __builtin_cpu_supports("avx512bf16") && _mm512_cvtss_f32(x) > 0;]])],
+             [lstm_cv_avx512bf16=yes], [lstm_cv_avx512bf16=no])
+         CFLAGS=$lstm_save_CFLAGS])
+     lstm_bf16_kernel=$lstm_cv_avx512bf16])
+AM_CONDITIONAL([BF16_KERNEL], [test $lstm_bf16_kernel = yes])
 AMX_CFLAGS="-mamx-tile -mamx-bf16"
 lstm_amx_kernel=no
 AS_IF([test $lstm_x86_kernels = yes],
     [AS_CASE([$host_os], [linux*], [LSTM_CHECK_CFLAGS([-mamx-tile -mamx-bf16], [lstm_amx_kernel=yes])])])
 AM_CONDITIONAL([AMX_KERNEL], [test $lstm_amx_kernel = yes])
 AC_SUBST([AMX_CFLAGS])
+AC_SUBST([BF16_CFLAGS])
 AC_SUBST([AVX2_CFLAGS])
 AC_SUBST([AVX512_CFLAGS])])
 

@@ -189,8 +189,14 @@ typedef enum lstm_isa { LSTM_ISA_SCALAR, LSTM_ISA_AVX2, LSTM_ISA_AVX512, LSTM_IS
 /* The instruction set to use; LSTM_ISA_UNKNOWN and err when LSTM_KERNEL asks for one that cannot be had. */
 lstm_isa lstm_machine_isa(lstm_error *err);
 
-/* Who computes products in tiles; LSTM_TILES_UNKNOWN and err when LSTM_TILES asks for what cannot be had. */
-typedef enum lstm_tile_unit { LSTM_TILES_SOFTWARE, LSTM_TILES_AMX, LSTM_TILES_UNKNOWN } lstm_tile_unit;
+/* Who computes products in tiles, the fastest last; LSTM_TILES_UNKNOWN and err when LSTM_TILES asks for what cannot be
+ * had. */
+typedef enum lstm_tile_unit {
+    LSTM_TILES_SOFTWARE,
+    LSTM_TILES_AVX512BF16,
+    LSTM_TILES_AMX,
+    LSTM_TILES_UNKNOWN
+} lstm_tile_unit;
 lstm_tile_unit lstm_machine_tiles(lstm_error *err);
 /* What `auto` stands for. */
 lstm_products lstm_products_for(const lstm_model_config *m, const lstm_trainer_config *c);

@@ -360,10 +360,11 @@ int lstm_plan_for(const lstm_model_config *model, const lstm_trainer_config *tra
 /* Instruction set in use: "scalar", "avx2", "avx512". Chosen by CPU and OS, or by LSTM_KERNEL; an impossible wish is
  * an error at the first lstm_model_new. */
 const char *lstm_kernel(void);
-/* Who computes products of bfloat16 numbers: "amx", the processor's matrix units, or "software"; the same bits. Chosen by
- * CPU and OS, or by LSTM_TILES. */
+/* Who computes products of bfloat16 numbers: "amx", the processor's matrix units, "avx512bf16", its vector instructions for
+ * them, or "software"; the same bits. Chosen by CPU and OS, or by LSTM_TILES. */
 const char *lstm_tiles(void);
-/* Why matrix units that are there are not used: they failed a check against the program. NULL: nothing is wrong. */
+/* Why units or instructions that are there are not used: they failed a check against the program. NULL: nothing is
+ * wrong. */
 const char *lstm_tiles_problem(void);
 /* Whether LSTM_PRODUCTS_AUTO decides as on a machine with matrix units (1), without (0), or as on this one (-1, at first),
  * so that what one machine began another can repeat. */

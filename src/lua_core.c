@@ -16,7 +16,8 @@ static int kernel(lua_State *L)
     return 1;
 }
 
-/* lstm.tiles() -> "amx" or "software": who computes products of bfloat16 numbers; and what is wrong with AMX, or nil */
+/* lstm.tiles() -> "amx", "avx512bf16" or "software": who computes products of bfloat16 numbers; and what is wrong with what
+ * is not used, or nil */
 static int tiles(lua_State *L)
 {
     lua_pushstring(L, lstm_tiles());

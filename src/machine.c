@@ -3,13 +3,10 @@
  * machine.c - what this processor can do, how many threads, denormals.
  */
 #include "engine.h"
+#include "kern/units.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef LSTM_AMX_KERNEL
-#include "kern/amx.h"
-#endif
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -61,42 +58,61 @@ const char *lstm_kernel(void)
 
 /* ---- products in tiles ------------------------------------------------------------------------------------------- */
 
-static const char *const unit_names[] = {"software", "amx"};
+static const char *const unit_names[] = {"software", "avx512bf16", "amx"};
+static const char *const unit_features[] = {"", "AVX512-BF16", "AMX"};
 
-typedef enum amx_state { AMX_UNKNOWN, AMX_MISSING, AMX_WRONG, AMX_GOOD } amx_state;
+typedef enum unit_state { UNIT_UNKNOWN, UNIT_MISSING, UNIT_WRONG, UNIT_GOOD } unit_state;
 
-/* Asked once: the answers of threads that ask at the same time are the same. */
-static amx_state amx(void)
+static unit_state look_for(lstm_tile_unit unit)
 {
 #ifdef LSTM_AMX_KERNEL
-    static atomic_int known = AMX_UNKNOWN;
-    int state = atomic_load(&known);
-    if (state == AMX_UNKNOWN) {
-        const unsigned saved = lstm_denormals_flush();
-        state = !kern_amx_usable() ? AMX_MISSING : kern_amx_agrees() ? AMX_GOOD : AMX_WRONG;
-        lstm_denormals_restore(saved);
-        atomic_store(&known, state);
-    }
-    return (amx_state)state;
-#else
-    return AMX_MISSING;
+    if (unit == LSTM_TILES_AMX && kern_amx_usable())
+        return kern_amx_agrees() ? UNIT_GOOD : UNIT_WRONG;
 #endif
+#ifdef LSTM_BF16_KERNEL
+    if (unit == LSTM_TILES_AVX512BF16 && best_isa() == LSTM_ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
+        return kern_avx512bf16_agrees() ? UNIT_GOOD : UNIT_WRONG;
+#endif
+    return unit == LSTM_TILES_SOFTWARE ? UNIT_GOOD : UNIT_MISSING;
+}
+
+/* Asked once: the answers of threads that ask at the same time are the same. */
+static unit_state state_of(lstm_tile_unit unit)
+{
+    static atomic_int known[LSTM_TILES_UNKNOWN];
+    int state = atomic_load(&known[unit]);
+    if (state == UNIT_UNKNOWN) {
+        const unsigned saved = lstm_denormals_flush();
+        state = look_for(unit);
+        lstm_denormals_restore(saved);
+        atomic_store(&known[unit], state);
+    }
+    return (unit_state)state;
+}
+
+static lstm_tile_unit best_unit(void)
+{
+    int unit = LSTM_TILES_AMX;
+    while (state_of((lstm_tile_unit)unit) != UNIT_GOOD)
+        unit--;
+    return (lstm_tile_unit)unit;
 }
 
 lstm_tile_unit lstm_machine_tiles(lstm_error *err)
 {
     const char *wish = getenv("LSTM_TILES");
     if (!wish || !*wish)
-        return amx() == AMX_GOOD ? LSTM_TILES_AMX : LSTM_TILES_SOFTWARE;
-    if (!strcmp(wish, unit_names[LSTM_TILES_SOFTWARE]))
-        return LSTM_TILES_SOFTWARE;
-    if (strcmp(wish, unit_names[LSTM_TILES_AMX]))
-        lstm_fail(err, "", "LSTM_TILES=%.32s: unknown; expected software or amx", wish);
-    else if (amx() == AMX_GOOD)
-        return LSTM_TILES_AMX;
-    else
-        lstm_fail(err, "", "LSTM_TILES=amx: %s",
-                  amx() == AMX_WRONG ? lstm_tiles_problem() : "this machine, or this program, has no AMX");
+        return best_unit();
+    for (int i = 0; i < (int)LSTM_TILES_UNKNOWN; i++) {
+        if (strcmp(wish, unit_names[i]))
+            continue;
+        if (state_of((lstm_tile_unit)i) == UNIT_GOOD)
+            return (lstm_tile_unit)i;
+        lstm_fail(err, "", "LSTM_TILES=%s: this machine, or this program, has no %s%s", wish, unit_features[i],
+                  state_of((lstm_tile_unit)i) == UNIT_WRONG ? " that adds up as it is known to" : "");
+        return LSTM_TILES_UNKNOWN;
+    }
+    lstm_fail(err, "", "LSTM_TILES=%.32s: unknown; expected software, avx512bf16 or amx", wish);
     return LSTM_TILES_UNKNOWN;
 }
 
@@ -108,7 +124,11 @@ const char *lstm_tiles(void)
 
 const char *lstm_tiles_problem(void)
 {
-    return amx() == AMX_WRONG ? "this processor's matrix units (AMX) do not add up as they are known to" : NULL;
+    if (state_of(LSTM_TILES_AMX) == UNIT_WRONG)
+        return "this processor's matrix units (AMX) do not add up as they are known to";
+    if (state_of(LSTM_TILES_AVX512BF16) == UNIT_WRONG)
+        return "this processor's bfloat16 instructions (AVX512-BF16) do not add up as they are known to";
+    return NULL;
 }
 
 static int auto_units = -1;

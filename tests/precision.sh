@@ -55,7 +55,24 @@ matches "precision +bf16"
 run tiny.lua --out=none precision=bf16x9
 exits 1 "a precision that is none"; says "'bf16x6', 'bf16x3'"
 LSTM_TILES=hardware run tiny.lua --out=none
-exits 1 "LSTM_TILES that says nothing"; says "LSTM_TILES=hardware: unknown; expected software or amx"
+exits 1 "LSTM_TILES that says nothing"; says "LSTM_TILES=hardware: unknown; expected software, avx512bf16 or amx"
+
+run tiny.lua --dry-run precision=bf16
+prints "precision   bf16, products by software, for want of AVX512-BF16 or AMX: 'float' is faster here"
+if LSTM_TILES= "$program" --version | grep -q '^tiles *avx512bf16'; then
+    LSTM_TILES= run tiny.lua --dry-run precision=bf16
+    prints "precision   bf16, products by AVX512-BF16"
+    if grep -q faster out; then false; fi; result $? "  which is faster than float"
+    LSTM_TILES= run tiny.lua --dry-run precision=bf16x3
+    prints "precision   bf16x3, products by AVX512-BF16, for want of matrix units (AMX): 'float' is faster here"
+    LSTM_TILES= run tiny.lua --out=vector precision=bf16
+    log show vector
+    matches "tiles +avx512bf16"
+    run replay vector --out=by_software --threads=1
+    exits 0 "a run by AVX512-BF16 is repeated by software"; prints "equal   steps 1 to 12 are the logged ones, bit for bit"
+else
+    skip "products by AVX512-BF16" "there is none here"
+fi
 
 # ---- stopped, resumed, repeated --------------------------------------------------------------------------------------
 

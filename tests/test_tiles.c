@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_tiles.c - products of bfloat16 numbers in tiles: packing, the order of sums, the code for matrix units (on a
- * processor without them by amx_unit.c), and what networks compute with them, against float64.
+ * processor without them by amx_unit.c) and for AVX512-BF16 (as a program, too), and what networks compute with them,
+ * against float64.
  *
  * usage: test_tiles            LSTM_TORTURE set (make torture): larger networks, too
  *
@@ -17,11 +18,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern const kern_tile_ops kern_tiles_scalar_f32;
+#include "kern/units.h"
+
+extern const kern_tile_ops kern_tiles_scalar_f32, kern_tiles_chains_f32;
+
+/* One of those who pack and multiply. */
+typedef struct way {
+    const char *name;
+    const kern_tile_ops *ops;
+    bool chains; /* how it packs */
+} way;
 
 #ifdef LSTM_AMX_KERNEL
-#include "kern/amx.h"
-
 static bool unit_there;
 
 bool __real_kern_amx_usable(void);
@@ -54,15 +62,23 @@ static float some_float(uint64_t *seed)
     return (float)ldexp(2 * random_unit(seed) - 1, (int)random_below(seed, 41) - 20);
 }
 
-/* Element (r, k) of A, or (k, n) of B for n = r: part number `part`. */
-static uint16_t a_part(const uint16_t *tile, size_t r, size_t k, size_t part)
+/* Where k lies in a row of A: as it is, or for chains (tiles.h). */
+static size_t place(const way *w, size_t k)
 {
-    return tile[part * TILE_SIZE + r * TILE_DEPTH + k];
+    static const size_t in_four[] = {1, 3, 0, 2};
+
+    return w->chains ? k / 4 * 4 + in_four[k % 4] : k;
 }
 
-static uint16_t b_part(const uint16_t *tile, size_t k, size_t n, size_t part)
+/* Element (r, k) of A, or (k, n) of B for n = r: part number `part`. */
+static uint16_t a_part(const way *w, const uint16_t *tile, size_t r, size_t k, size_t part)
 {
-    return tile[part * TILE_SIZE + k / 2 * TILE_DEPTH + 2 * n + k % 2];
+    return tile[part * TILE_SIZE + r * TILE_DEPTH + place(w, k)];
+}
+
+static uint16_t b_part(const way *w, const uint16_t *tile, size_t k, size_t n, size_t part)
+{
+    return tile[part * TILE_SIZE + place(w, k) / 2 * TILE_DEPTH + 2 * n + place(w, k) % 2];
 }
 
 /* ---- packing ---------------------------------------------------------------------------------------------------- */
@@ -77,7 +93,7 @@ static bool is_nearest(float x, uint16_t half)
            (error < fmin(fabs((double)x - up), fabs((double)x - down)) || half % 2 == 0);
 }
 
-static void check_rounding(const kern_tile_ops *ops, const char *name)
+static void check_rounding(const way *w)
 {
     static _Alignas(64) float in[16][16];
     static _Alignas(64) uint16_t tile[TILE_PARTS * TILE_SIZE];
@@ -86,21 +102,21 @@ static void check_rounding(const kern_tile_ops *ops, const char *name)
 
     for (size_t k = 0; k < 256; k++)
         in[k / 16][k % 16] = k % 3 ? some_float(&seed) : (float)(1 + (double)k / 512); /* many of these are halfway */
-    ops->rows(tile, 0, in[0], 16, 16, 3);
+    w->ops->rows(tile, 0, in[0], 16, 16, 3);
     for (size_t k = 0; k < 256; k++) {
         const float x = in[k / 16][k % 16];
-        const double sum = (double)widened(a_part(tile, k / 16, k % 16, 0)) +
-                           (double)widened(a_part(tile, k / 16, k % 16, 1)) +
-                           (double)widened(a_part(tile, k / 16, k % 16, 2));
+        const double sum = (double)widened(a_part(w, tile, k / 16, k % 16, 0)) +
+                           (double)widened(a_part(w, tile, k / 16, k % 16, 1)) +
+                           (double)widened(a_part(w, tile, k / 16, k % 16, 2));
 
-        nearest += is_nearest(x, a_part(tile, k / 16, k % 16, 0));
+        nearest += is_nearest(x, a_part(w, tile, k / 16, k % 16, 0));
         exact += sum == (double)x;
     }
-    tap_ok(nearest == 256, "%s: the first part is the nearest bfloat16, even where there are two (%zu)", name, nearest);
-    tap_ok(exact == 256, "%s: three parts are the float (%zu)", name, exact);
+    tap_ok(nearest == 256, "%s: the first part is the nearest bfloat16, even where there are two (%zu)", w->name, nearest);
+    tap_ok(exact == 256, "%s: three parts are the float (%zu)", w->name, exact);
 }
 
-static void check_special(const kern_tile_ops *ops, const char *name)
+static void check_special(const way *w)
 {
     static _Alignas(64) float in[16];
     static _Alignas(64) uint16_t tile[TILE_SIZE];
@@ -111,14 +127,18 @@ static void check_special(const kern_tile_ops *ops, const char *name)
     in[2] = NAN;
     memcpy(&in[3], &all_ones, sizeof in[3]); /* a NaN that would be -0 if it were rounded */
     in[4] = -0.0f;
-    ops->rows(tile, 0, in, 16, 1, 1);
-    tap_ok(isinf(widened(tile[0])) && widened(tile[1]) < 0 && isnan(widened(tile[2])) && isnan(widened(tile[3])) &&
-               bits_of(widened(tile[4])) == 0x80000000,
-           "%s: infinities, NaNs and -0 are kept", name);
+    w->ops->rows(tile, 0, in, 16, 1, 1);
+    float got[5];
+
+    for (size_t k = 0; k < 5; k++)
+        got[k] = widened(a_part(w, tile, 0, k, 0));
+    tap_ok(isinf(got[0]) && got[0] > 0 && isinf(got[1]) && got[1] < 0 && isnan(got[2]) && isnan(got[3]) &&
+               bits_of(got[4]) == 0x80000000,
+           "%s: infinities, NaNs and -0 are kept", w->name);
 }
 
 /* All ways of packing put element (row, column) of a 32 x 16 matrix where it belongs. */
-static void check_places(const kern_tile_ops *ops, const char *name)
+static void check_places(const way *w)
 {
     static _Alignas(64) float m[32][16];
     static _Alignas(64) uint16_t left[2 * TILE_SIZE], b[2 * TILE_SIZE], a[2 * TILE_SIZE];
@@ -134,25 +154,25 @@ static void check_places(const kern_tile_ops *ops, const char *name)
         row[k] = k == 31 ? NULL : m[k];
         packed[k] = k == 31 ? NULL : halves + k / 16 * 2 * TILE_SIZE + k % 16 * TILE_DEPTH;
     }
-    ops->pairs(b, row, 2);
-    ops->turn(a, b, 2);
-    ops->rows(left + 16, TILE_SIZE, m[0], 16, 16, 2); /* the right half */
-    ops->rows(halves, 2 * TILE_SIZE, m[0], 16, 32, 2);
-    ops->weave(woven, packed, 2);
+    w->ops->pairs(b, row, 2);
+    w->ops->turn(a, b, 2);
+    w->ops->rows(left + 16, TILE_SIZE, m[0], 16, 16, 2); /* the right half */
+    w->ops->rows(halves, 2 * TILE_SIZE, m[0], 16, 32, 2);
+    w->ops->weave(woven, packed, 2);
     for (size_t k = 0; k < 32; k++)
         for (size_t n = 0; n < 16; n++) {
             const double x = k == 31 ? 0 : (double)m[k][n];
-            const double in_b = (double)widened(b_part(b, k, n, 0)) + (double)widened(b_part(b, k, n, 1));
-            const double in_a = (double)widened(a_part(a, n, k, 0)) + (double)widened(a_part(a, n, k, 1));
+            const double in_b = (double)widened(b_part(w, b, k, n, 0)) + (double)widened(b_part(w, b, k, n, 1));
+            const double in_a = (double)widened(a_part(w, a, n, k, 0)) + (double)widened(a_part(w, a, n, k, 1));
 
             wrong_b += fabs(in_b - x) > ldexp(fabs(x), -16);
             wrong_a += in_a != in_b;
-            wrong_rows += k < 16 && a_part(left, k, 16 + n, 1) != b_part(b, k, n, 1);
+            wrong_rows += k < 16 && a_part(w, left, k, 16 + n, 1) != b_part(w, b, k, n, 1);
         }
-    tap_ok(wrong_b == 0, "%s: pairs: a tile of B, zeros where there is no row (%zu wrong)", name, wrong_b);
-    tap_ok(memcmp(woven, b, sizeof b) == 0, "%s: woven: the same from rows in tiles of A", name);
-    tap_ok(wrong_a == 0, "%s: turned: a tile of A of the transposed matrix (%zu wrong)", name, wrong_a);
-    tap_ok(wrong_rows == 0, "%s: rows: half a tile of A (%zu wrong)", name, wrong_rows);
+    tap_ok(wrong_b == 0, "%s: pairs: a tile of B, zeros where there is no row (%zu wrong)", w->name, wrong_b);
+    tap_ok(memcmp(woven, b, sizeof b) == 0, "%s: woven: the same from rows in tiles of A", w->name);
+    tap_ok(wrong_a == 0, "%s: turned: a tile of A of the transposed matrix (%zu wrong)", w->name, wrong_a);
+    tap_ok(wrong_rows == 0, "%s: rows: half a tile of A (%zu wrong)", w->name, wrong_rows);
 }
 
 /* ---- the order of sums ------------------------------------------------------------------------------------------ */
@@ -166,7 +186,7 @@ typedef struct operands {
 } operands;
 
 /* As tiles.h has it, number by number. */
-static float expected(const kern_tiles *p, size_t r, size_t n, float c)
+static float expected(const way *w, const kern_tiles *p, size_t r, size_t n, float c)
 {
     static const struct {
         size_t count, a[6], b[6];
@@ -179,10 +199,10 @@ static float expected(const kern_tiles *p, size_t r, size_t n, float c)
             float even = 0, odd = 0;
 
             for (size_t k = 0; k < TILE_DEPTH; k += 2) {
-                even = fmaf(widened(a_part(a, r % 16, k, order[p->parts].a[j])),
-                            widened(b_part(b, k, n % 16, order[p->parts].b[j])), even);
-                odd = fmaf(widened(a_part(a, r % 16, k + 1, order[p->parts].a[j])),
-                           widened(b_part(b, k + 1, n % 16, order[p->parts].b[j])), odd);
+                even = fmaf(widened(a_part(w, a, r % 16, k, order[p->parts].a[j])),
+                            widened(b_part(w, b, k, n % 16, order[p->parts].b[j])), even);
+                odd = fmaf(widened(a_part(w, a, r % 16, k + 1, order[p->parts].a[j])),
+                           widened(b_part(w, b, k + 1, n % 16, order[p->parts].b[j])), odd);
             }
             c += even + odd;
         }
@@ -200,8 +220,7 @@ static void draw(uint16_t *to, size_t n, uint64_t *seed)
 }
 
 /* Wrong numbers of a product of this shape; columns in panels of four blocks that lie apart, as gradients do. */
-static size_t wrong_numbers(operands *o, void (*product)(const kern_tiles *p), size_t rows, size_t blocks, size_t depth,
-                            size_t parts, bool add)
+static size_t wrong_numbers(operands *o, const way *w, size_t rows, size_t blocks, size_t depth, size_t parts, bool add)
 {
     const size_t step = depth * parts * TILE_SIZE, panel = 4 * TILE_SIDE;
     const kern_tiles p = {.rows = rows,
@@ -220,19 +239,19 @@ static size_t wrong_numbers(operands *o, void (*product)(const kern_tiles *p), s
     size_t wrong = 0;
 
     memcpy(o->c, o->before, sizeof o->c);
-    product(&p);
+    w->ops->product(&p);
     for (size_t r = 0; r < rows; r++)
         for (size_t n = 0; n < blocks * 16; n++) {
             const size_t at = n / panel * rows * panel + r * panel + n % panel;
 
-            wrong += bits_of(o->c[at]) != bits_of(expected(&p, r, n, add ? o->before[at] : 0));
+            wrong += bits_of(o->c[at]) != bits_of(expected(w, &p, r, n, add ? o->before[at] : 0));
         }
     for (size_t at = (blocks + 3) / 4 * rows * panel; at < sizeof o->c / sizeof *o->c; at++)
         wrong += bits_of(o->c[at]) != bits_of(o->before[at]);
     return wrong;
 }
 
-static void check_sums(void (*product)(const kern_tiles *p), const char *name, bool few)
+static void check_sums(const way *w, bool few)
 {
     static operands o;
     static const struct {
@@ -249,24 +268,46 @@ static void check_sums(void (*product)(const kern_tiles *p), const char *name, b
         o.before[k] = some_float(&seed);
     for (size_t k = 0; k < shapes; k++)
         for (size_t parts = 1; parts <= 3; parts++, tried++)
-            wrong += wrong_numbers(&o, product, shape[k].rows, shape[k].blocks, shape[k].depth, parts,
+            wrong += wrong_numbers(&o, w, shape[k].rows, shape[k].blocks, shape[k].depth, parts,
                                    (k + parts) % 2 == 0);
-    tap_ok(wrong == 0, "%s: the documented sums, bit by bit, in %zu products (%zu wrong)", name, tried, wrong);
+    tap_ok(wrong == 0, "%s: the documented sums, bit by bit, in %zu products (%zu wrong)", w->name, tried, wrong);
+}
+
+static bool has_avx512bf16(void)
+{
+#ifdef LSTM_BF16_KERNEL
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+#else
+    return false;
+#endif
+}
+
+static void check_way(const way *w)
+{
+    check_rounding(w);
+    check_special(w);
+    check_places(w);
+    check_sums(w, false);
 }
 
 static void check_operations(void)
 {
     const kern *used = kern_select_f32();
-    const kern_tile_ops *ops[] = {&kern_tiles_scalar_f32, used->tiles};
-    const char *names[] = {"scalar", used->name};
     const unsigned saved = lstm_denormals_flush();
 
-    for (size_t k = 0; k < 2 && (k == 0 || ops[1] != ops[0]); k++) {
-        check_rounding(ops[k], names[k]);
-        check_special(ops[k], names[k]);
-        check_places(ops[k], names[k]);
-        check_sums(ops[k]->product, names[k], false);
-    }
+    check_way(&(way){"scalar", &kern_tiles_scalar_f32, false});
+    if (used->tiles != &kern_tiles_scalar_f32)
+        check_way(&(way){used->name, used->tiles, false});
+    check_way(&(way){"a program in chains", &kern_tiles_chains_f32, true});
+    tap_ok(kern_tiles_agree(&kern_tiles_chains_f32, used->tiles), "tiles in chains pass the check of units");
+#ifdef LSTM_BF16_KERNEL
+    if (has_avx512bf16())
+        check_way(&(way){"avx512bf16", &kern_tiles_avx512bf16_f32, true});
+    else
+        tap_skip("no AVX512-BF16 here");
+#endif
     lstm_denormals_restore(saved);
 }
 
@@ -451,9 +492,8 @@ static void check_large_networks(void)
         check_network(&list[k]);
 }
 
-/* ---- matrix units ----------------------------------------------------------------------------------------------- */
+/* ---- units ------------------------------------------------------------------------------------------------------- */
 
-#ifdef LSTM_AMX_KERNEL
 static uint64_t hash_of_training(lstm_model_config net, lstm_products products, int threads, const char *tiles)
 {
     lstm_trainer_config c;
@@ -481,31 +521,33 @@ static uint64_t hash_of_training(lstm_model_config net, lstm_products products, 
     return hash;
 }
 
-static void check_training(void)
+static void check_training(const char *unit)
 {
-    const lstm_model_config net = embedded(7, 6, 37, 2);
+    const lstm_model_config net = embedded(7, 6, 37, 2), wide = wide_head(40, 265, 0.3);
 
     for (lstm_products p = LSTM_PRODUCTS_BF16X6; p <= LSTM_PRODUCTS_BF16; p++) {
-        const size_t before = amx_unit_dots();
-        const uint64_t by_unit = hash_of_training(net, p, 2, "amx");
-        const bool used = amx_unit_dots() > before || __real_kern_amx_usable();
-
-        tap_ok(used && by_unit == hash_of_training(net, p, 1, "software"),
-               "%s: three steps by matrix units, two threads: the bits of software, one thread", names[p]);
+        tap_ok(hash_of_training(net, p, 2, unit) == hash_of_training(net, p, 1, "software"),
+               "%s: three steps by %s, two threads: the bits of software, one thread", names[p], unit);
+        tap_ok(hash_of_training(wide, p, 1, unit) == hash_of_training(wide, p, 2, "software"),
+               "%s: the same with many classes", names[p]);
     }
 }
 
+#ifdef LSTM_AMX_KERNEL
 static void check_units(void)
 {
     const unsigned saved = lstm_denormals_flush();
     const bool real = __real_kern_amx_usable();
+    const kern_tile_ops ops = kern_amx_tiles(kern_select_f32()->tiles);
+    const size_t before = amx_unit_dots();
 
     tap_note(real ? "by this processor's matrix units" : "by a matrix unit that the test plays");
     if (!real)
         amx_unit_install();
-    kern_amx_begin();
-    check_sums(kern_amx_product, "amx", true);
-    kern_amx_end();
+    ops.begin();
+    check_sums(&(way){"amx", &ops, false}, true);
+    ops.end();
+    tap_ok(real || amx_unit_dots() > before, "... by the unit");
     tap_ok(kern_amx_agrees(), "units that add up as they should pass their check");
     if (real)
         tap_skip("these units cannot be spoilt");
@@ -518,11 +560,19 @@ static void check_units(void)
     unit_there = true;
     unsetenv("LSTM_TILES");
     tap_string(lstm_tiles(), "amx", "units that are there are used");
-    check_training();
+    check_training("amx");
 }
 #else
 static void check_units(void) { tap_skip("this build has no code for matrix units"); }
 #endif
+
+static void check_avx512bf16(void)
+{
+    if (has_avx512bf16())
+        check_training("avx512bf16");
+    else
+        tap_skip("no AVX512-BF16 here");
+}
 
 /* ---- what stands for auto, and wishes ---------------------------------------------------------------------------- */
 
@@ -562,21 +612,23 @@ static bool is_refused(const char *wish, const char *why)
     return !lstm_model_new(&net, &err) && strstr(err.message, why);
 }
 
-/* Without units; in a process of its own, since a process looks for them once. */
+/* Without matrix units; in a process of its own, since a process looks for them once. */
 static void check_wishes(void)
 {
     int status;
     pid_t child = fork();
 
     if (child == 0) {
-        bool good = is_refused("amx", "no AMX") && is_refused("hardware", "expected software or amx");
+        const char *best = has_avx512bf16() ? "avx512bf16" : "software";
+        bool good = is_refused("amx", "no AMX") && is_refused("hardware", "expected software, avx512bf16 or amx") &&
+                    (has_avx512bf16() || is_refused("avx512bf16", "no AVX512-BF16"));
 
         unsetenv("LSTM_TILES");
-        _exit(good && !strcmp(lstm_tiles(), "software") && !lstm_tiles_problem() ? 0 : 1);
+        _exit(good && !strcmp(lstm_tiles(), best) && !lstm_tiles_problem() ? 0 : 1);
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
         bail("no process");
-    tap_ok(status == 0, "LSTM_TILES: what cannot be had is refused; without it software, where there are no units");
+    tap_ok(status == 0, "LSTM_TILES: what cannot be had is refused; without it the best there is");
 }
 
 int main(void)
@@ -584,6 +636,7 @@ int main(void)
     check_wishes();
     setenv("LSTM_TILES", "software", 1);
     check_operations();
+    check_avx512bf16();
     check_units();
     check_networks();
     check_large_networks();

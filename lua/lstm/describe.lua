@@ -51,12 +51,13 @@ function describe.model(model)
   return line .. (", init %s, seed %d"):format(init_name(c.init), c.seed)
 end
 
-local by_tiles = { bf16x6 = true, bf16x3 = true, bf16 = true }
+-- Precisions whose products are in tiles: what of a processor makes them faster than floats.
+local wanted = { bf16x6 = "matrix units (AMX)", bf16x3 = "matrix units (AMX)", bf16 = "AVX512-BF16 or AMX" }
 
---- Who computes the products of a precision, "amx" or "software"; nil where they are not of bfloat16 numbers.
+--- Who computes the products of a precision (lstm.tiles()); nil where they are not of bfloat16 numbers.
 -- asked: the model's precision, which may be "auto"; chosen: what the trainer has.
 function describe.tiles(asked, chosen)
-  return (asked == "auto" or by_tiles[chosen]) and core.tiles() or nil
+  return (asked == "auto" or wanted[chosen]) and core.tiles() or nil
 end
 
 --- "bf16x6 (auto), products by matrix units (AMX)"; nil for float and double, which need no words.
@@ -65,12 +66,15 @@ function describe.precision(asked, chosen)
   if not unit then return nil end
   local line = asked == "auto" and chosen .. " (auto)" or chosen
   problem = problem and "; " .. problem or ""
-  if not by_tiles[chosen] then
+  if not wanted[chosen] then
     return line .. (unit == "amx" and ": too small a network or batch for matrix units" or
       ": no matrix units (AMX) here") .. problem
   end
   if unit == "amx" then return line .. ", products by matrix units (AMX)" end
-  return line .. ", products by software, for want of matrix units (AMX): 'float' is faster here" .. problem
+  local slow = ": 'float' is faster here" .. problem
+  if unit == "software" then return line .. ", products by software, for want of " .. wanted[chosen] .. slow end
+  line = line .. ", products by AVX512-BF16"
+  return chosen == "bf16" and line .. problem or line .. ", for want of " .. wanted[chosen] .. slow
 end
 
 --- "lstmrun 0.1.0 (avx512, 2 threads)"

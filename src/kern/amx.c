@@ -4,7 +4,7 @@
  * is here, but for kern_amx_usable, may only be called where that has found them. See tiles.h.
  */
 #define _GNU_SOURCE /* syscall */
-#include "amx.h"
+#include "units.h"
 #include "kern.h"
 #include "tiles.h"
 
@@ -54,7 +54,7 @@ typedef struct tile_config {
     uint8_t rows[16];
 } tile_config;
 
-void kern_amx_begin(void)
+static void begin(void)
 {
     _Alignas(64) tile_config c = {.palette = 1};
     for (size_t i = 0; i < 8; i++) {
@@ -65,7 +65,7 @@ void kern_amx_begin(void)
     _tile_loadconfig(&c);
 }
 
-void kern_amx_end(void) { _tile_release(); }
+static void end(void) { _tile_release(); }
 
 #define TILE_FILE FROM_MEMORY
 #define TILE_ZERO(i) _tile_zero(i)
@@ -76,58 +76,11 @@ void kern_amx_end(void) { _tile_release(); }
 #define TILE_DOT(i, a, b, rows) _tile_dpbf16ps(i, a, b)
 #include "tiles_product.h"
 
-void kern_amx_product(const kern_tiles *p) { tiles_product(p); }
-
-/* ---- do they compute what they should? --------------------------------------------------------------------------- */
-
-enum { CHECK_ROWS = 37, CHECK_BLOCKS = 3, CHECK_DEPTH = 2, CHECK_GROUPS = 3 };
-
-typedef struct check {
-    _Alignas(64) uint16_t a[CHECK_GROUPS * CHECK_DEPTH * TILE_PARTS * TILE_SIZE];
-    _Alignas(64) uint16_t b[CHECK_BLOCKS * CHECK_DEPTH * TILE_PARTS * TILE_SIZE];
-    _Alignas(64) real c[2][CHECK_ROWS][CHECK_BLOCKS * TILE_SIDE];
-} check;
-
-/* Numbers of any sign and size between 2^-30 and 2^9; one in seven so small that it or its products are denormal. */
-static uint16_t some_number(uint32_t *random)
+kern_tile_ops kern_amx_tiles(const kern_tile_ops *packing)
 {
-    *random = *random * UINT32_C(1664525) + UINT32_C(1013904223);
-    const uint32_t bits = *random >> 8, exponent = bits % 7 == 0 ? bits >> 10 & 63 : 97 + (bits >> 10) % 40;
-    return (uint16_t)((bits & 1) << 15 | exponent << 7 | (bits >> 16 & 0x7f));
-}
-
-static void check_product(check *k, size_t which, size_t parts, void (*product)(const kern_tiles *p))
-{
-    const size_t step = CHECK_DEPTH * parts * TILE_SIZE, row = CHECK_BLOCKS * TILE_SIDE;
-    product(&(kern_tiles){.rows = CHECK_ROWS,
-                          .blocks = CHECK_BLOCKS,
-                          .depth = CHECK_DEPTH,
-                          .parts = parts,
-                          .a = k->a,
-                          .b = k->b,
-                          .a_group = step,
-                          .b_block = step,
-                          .c = k->c[which][0],
-                          .c_row = row,
-                          .c_block = TILE_SIDE,
-                          .add = parts == 2});
-}
-
-bool kern_amx_agrees(void)
-{
-    check k;
-    uint32_t random = 1;
-    bool same = true;
-    for (size_t i = 0; i < sizeof k.a / sizeof *k.a; i++)
-        k.a[i] = some_number(&random);
-    for (size_t i = 0; i < sizeof k.b / sizeof *k.b; i++)
-        k.b[i] = some_number(&random);
-    kern_amx_begin();
-    for (size_t parts = 1; parts <= TILE_PARTS; parts++) {
-        check_product(&k, 0, parts, kern_select_f32()->tiles->product);
-        check_product(&k, 1, parts, kern_amx_product);
-        same = same && !memcmp(k.c[0], k.c[1], sizeof k.c[0]);
-    }
-    kern_amx_end();
-    return same;
+    kern_tile_ops ops = *packing;
+    ops.begin = begin;
+    ops.end = end;
+    ops.product = tiles_product;
+    return ops;
 }

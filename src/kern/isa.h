@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * isa.h - for files compiled once per instruction set with -DKERN_ISA=scalar|avx2|avx512: what vec.h wants to know, and
- * names of their own for their tables.
+ * names of their own for their tables. tiles.c is compiled for avx512bf16, too, and, for tests, as a program of the same
+ * order (chains).
  */
 #ifndef LSTM_ISA_H
 #define LSTM_ISA_H
@@ -11,9 +12,14 @@
 #define KERN_IS_scalar 0
 #define KERN_IS_avx2 1
 #define KERN_IS_avx512 2
+#define KERN_IS_avx512bf16 3
+#define KERN_IS_chains 4
 #define KERN_WHICH2(isa) KERN_IS_##isa
 #define KERN_WHICH(isa) KERN_WHICH2(isa)
-#if KERN_WHICH(KERN_ISA) == 2
+#if KERN_WHICH(KERN_ISA) >= 3
+#define KERN_CHAINS
+#endif
+#if KERN_WHICH(KERN_ISA) == 2 || KERN_WHICH(KERN_ISA) == 3
 #define KERN_AVX512
 #elif KERN_WHICH(KERN_ISA) == 1
 #define KERN_AVX2

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tiles.c - tiles as a program, for each instruction set: bfloat16 numbers are widened to floats, whose fused
- * multiply-adds in the order of the matrix units give their bits. And what rounds, splits and packs operands, for those
- * units too. See tiles.h.
+ * tiles.c - products of bfloat16 numbers in tiles by an instruction set, and what rounds, splits and packs operands, for
+ * matrix units too. See tiles.h.
  */
 #include "isa.h"
 #include "kern.h"
@@ -23,117 +22,6 @@ typedef uint16_t halves __attribute__((vector_size(VBYTES / 2), may_alias));
 
 INLINE ivec pairs_at(const uint16_t *p) { return *(const ivec *)(const void *)p; }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------- */
-
-/* Even and odd k apart, as floats. of A: [row][pair]; of B: [pair][column]. */
-typedef struct wide_tile {
-    _Alignas(64) real even[TILE_SIDE][PAIRS], odd[TILE_SIDE][PAIRS];
-} wide_tile;
-
-typedef struct sum_tile {
-    _Alignas(64) real at[TILE_SIDE][TILE_SIDE];
-} sum_tile;
-
-typedef struct tile_file {
-    sum_tile c[4];
-    wide_tile ab[4];
-} tile_file;
-
-INLINE void widen(wide_tile *to, const uint16_t *from)
-{
-    for (size_t r = 0; r < TILE_SIDE; r++)
-        for (size_t i = 0; i < PAIRS; i += VL) {
-            ivec x = pairs_at(from + 2 * (r * PAIRS + i));
-            v_store(&to->even[r][i], (vec)(x << 16));
-            v_store(&to->odd[r][i], (vec)(x & HIGH_HALF));
-        }
-}
-
-INLINE void load_sums(sum_tile *to, const real *from, size_t row)
-{
-    for (size_t r = 0; r < TILE_SIDE; r++)
-        memcpy(to->at[r], from + r * row, sizeof to->at[r]);
-}
-
-INLINE void store_sums(const sum_tile *from, real *to, size_t row)
-{
-    for (size_t r = 0; r < TILE_SIDE; r++)
-        memcpy(to + r * row, from->at[r], sizeof from->at[r]);
-}
-
-/* Rows whose sums are in registers together: eight vectors of sums hide the latency of the additions. */
-#define VECTORS (TILE_SIDE / VL)
-#define ROWS (8 / VECTORS)
-
-INLINE void chain(vec sum[ROWS][VECTORS], const real a[][PAIRS], const real b[][PAIRS])
-{
-    UNROLL for (size_t r = 0; r < ROWS; r++)
-        UNROLL for (size_t i = 0; i < VECTORS; i++)
-            sum[r][i] = v_zero();
-    for (size_t k = 0; k < PAIRS; k++) {
-        vec bv[VECTORS];
-        UNROLL for (size_t i = 0; i < VECTORS; i++) bv[i] = v_load(&b[k][i * VL]);
-        UNROLL for (size_t r = 0; r < ROWS; r++)
-        {
-            vec x = v_set(a[r][k]);
-            UNROLL for (size_t i = 0; i < VECTORS; i++) sum[r][i] = v_fma(x, bv[i], sum[r][i]);
-        }
-    }
-}
-
-static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows)
-{
-    for (size_t r = 0; r < rows; r += ROWS) { /* rows beyond the last are zeros */
-        vec even[ROWS][VECTORS], odd[ROWS][VECTORS];
-        chain(even, a->even + r, b->even);
-        chain(odd, a->odd + r, b->odd);
-        UNROLL for (size_t j = 0; j < ROWS; j++)
-            UNROLL for (size_t i = 0; i < VECTORS; i++)
-            {
-                real *at = &c->at[r + j][i * VL];
-                v_store(at, v_load(at) + (even[j][i] + odd[j][i]));
-            }
-    }
-}
-
-#define TILE_FILE tile_file file
-#define TILE_ZERO(i) memset(&file.c[i], 0, sizeof file.c[i])
-#define TILE_LOAD(i, from, row) load_sums(&file.c[i], from, row)
-#define TILE_STORE(i, to, row) store_sums(&file.c[i], to, row)
-#define TILE_KEEP(i, from) widen(&file.ab[(i) - 4], from)
-#define TILE_PASS(i, from) widen(&file.ab[(i) - 4], from)
-#define TILE_DOT(i, a, b, rows) dot(&file.c[i], &file.ab[(a) - 4], &file.ab[(b) - 4], rows)
-#include "tiles_product.h"
-
-/* ---- few rows ---------------------------------------------------------------------------------------------------- */
-
-/* Tiles of B beside each other whose sums are in registers together: again eight vectors. */
-#define ABREAST (4 / VECTORS)
-
-/* One row of A in a tile, and n tiles of B: nothing is widened to memory, so that weights pass as fast as they come. */
-INLINE void row_dot(vec sum[ABREAST][VECTORS], const uint16_t *a, const uint16_t *b, size_t b_block, const size_t n)
-{
-    vec even[ABREAST][VECTORS], odd[ABREAST][VECTORS];
-    UNROLL for (size_t j = 0; j < n; j++)
-        UNROLL for (size_t i = 0; i < VECTORS; i++)
-            even[j][i] = odd[j][i] = v_zero();
-    for (size_t k = 0; k < PAIRS; k++) {
-        uint32_t two;
-        memcpy(&two, a + 2 * k, sizeof two);
-        const ivec x = (ivec){0} + two;
-        UNROLL for (size_t j = 0; j < n; j++)
-            UNROLL for (size_t i = 0; i < VECTORS; i++)
-            {
-                const ivec w = pairs_at(b + j * b_block + 2 * (k * PAIRS + i * VL));
-                even[j][i] = v_fma((vec)(x << 16), (vec)(w << 16), even[j][i]);
-                odd[j][i] = v_fma((vec)(x & HIGH_HALF), (vec)(w & HIGH_HALF), odd[j][i]);
-            }
-    }
-    UNROLL for (size_t j = 0; j < n; j++)
-        UNROLL for (size_t i = 0; i < VECTORS; i++)
-            sum[j][i] += even[j][i] + odd[j][i];
-}
-
 /* Which parts of A and B are multiplied, in the order of tiles.h. */
 static const struct {
     size_t count;
@@ -147,39 +35,11 @@ static const struct {
     {6, {{0, 2}, {1, 1}, {2, 0}, {1, 0}, {0, 1}, {0, 0}}},
 };
 
-/* Row r of n blocks of columns, from q on, which are of the same four. */
-INLINE void row_product(const kern_tiles *p, size_t r, size_t q, const size_t n)
-{
-    const uint16_t *a = p->a + r * TILE_DEPTH, *b = p->b + q * p->b_block;
-    real *c = column_block(p, q) + r * p->c_row;
-    vec sum[ABREAST][VECTORS];
-    UNROLL for (size_t j = 0; j < n; j++)
-        UNROLL for (size_t i = 0; i < VECTORS; i++)
-            sum[j][i] = p->add ? v_load(c + j * p->c_block + i * VL) : v_zero();
-    for (size_t k = 0; k < p->depth; k++, a += p->parts * TILE_SIZE, b += p->parts * TILE_SIZE)
-        for (size_t i = 0; i < products[p->parts].count; i++)
-            row_dot(sum, a + products[p->parts].of[i].a * TILE_SIZE, b + products[p->parts].of[i].b * TILE_SIZE,
-                    p->b_block, n);
-    UNROLL for (size_t j = 0; j < n; j++)
-        UNROLL for (size_t i = 0; i < VECTORS; i++)
-            v_store(c + j * p->c_block + i * VL, sum[j][i]);
-}
-
-static void product(const kern_tiles *p)
-{
-    if (p->rows >= ROWS) {
-        tiles_product(p);
-        return;
-    }
-    for (size_t q = 0, n; q < p->blocks; q += n) {
-        n = q % ABREAST == 0 && q + ABREAST <= p->blocks ? ABREAST : 1;
-        for (size_t r = 0; r < p->rows; r++)
-            if (n == ABREAST)
-                row_product(p, r, q, ABREAST);
-            else
-                row_product(p, r, q, 1);
-    }
-}
+#ifdef KERN_CHAINS
+#include "tiles_chains.h"
+#else
+#include "tiles_wide.h"
+#endif
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
 
@@ -190,6 +50,24 @@ INLINE ivec rounded(vec x)
     return ((bits + up) & ~nan & HIGH_HALF) | ((bits | 0x400000) & nan & HIGH_HALF);
 }
 
+/* Which of the numbers along k are in pair p, and the order of a row's numbers for that; sorted() is its inverse. */
+#ifdef KERN_CHAINS
+INLINE size_t lower_k(size_t p) { return p / 2 * 4 + p % 2 + 2; }
+INLINE size_t upper_k(size_t p) { return p / 2 * 4 + p % 2; }
+#if defined(KERN_AVX512)
+INLINE halves paired(halves x) { return (halves)_mm256_shufflehi_epi16(_mm256_shufflelo_epi16((__m256i)x, 0x72), 0x72); }
+INLINE halves sorted(halves x) { return (halves)_mm256_shufflehi_epi16(_mm256_shufflelo_epi16((__m256i)x, 0x8d), 0x8d); }
+#else
+INLINE halves paired(halves x) { return (halves){x[2], x[0], x[3], x[1]}; }
+INLINE halves sorted(halves x) { return (halves){x[1], x[3], x[0], x[2]}; }
+#endif
+#else
+INLINE size_t lower_k(size_t p) { return 2 * p; }
+INLINE size_t upper_k(size_t p) { return 2 * p + 1; }
+INLINE halves paired(halves x) { return x; }
+INLINE halves sorted(halves x) { return x; }
+#endif
+
 static void rows(uint16_t *out, size_t out_group, const real *in, size_t in_row, size_t rows, size_t parts)
 {
     for (size_t r = 0; r < rows; r++)
@@ -198,7 +76,7 @@ static void rows(uint16_t *out, size_t out_group, const real *in, size_t in_row,
             vec x = v_load(in + r * in_row + i);
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
                 ivec bits = rounded(x);
-                *(halves *)(void *)to = __builtin_convertvector(bits >> 16, halves);
+                *(halves *)(void *)to = paired(__builtin_convertvector(bits >> 16, halves));
                 x = x - (vec)bits;
             }
         }
@@ -209,8 +87,8 @@ static void pairs(uint16_t *out, const real *const row[], size_t parts)
     for (size_t p = 0; p < PAIRS; p++)
         for (size_t i = 0; i < TILE_SIDE; i += VL) {
             uint16_t *to = out + 2 * (p * PAIRS + i);
-            vec x = row[2 * p] ? v_load(row[2 * p] + i) : v_zero();
-            vec y = row[2 * p + 1] ? v_load(row[2 * p + 1] + i) : v_zero();
+            vec x = row[lower_k(p)] ? v_load(row[lower_k(p)] + i) : v_zero();
+            vec y = row[upper_k(p)] ? v_load(row[upper_k(p)] + i) : v_zero();
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
                 ivec a = rounded(x), b = rounded(y);
                 *(ivec *)(void *)to = a >> 16 | b;
@@ -222,7 +100,7 @@ static void pairs(uint16_t *out, const real *const row[], size_t parts)
 
 INLINE ivec widened(const uint16_t *row)
 {
-    return row ? __builtin_convertvector(*(const halves *)(const void *)row, ivec) : (ivec){0};
+    return row ? __builtin_convertvector(sorted(*(const halves *)(const void *)row), ivec) : (ivec){0};
 }
 
 static void weave(uint16_t *out, const uint16_t *const row[], size_t parts)
@@ -231,9 +109,9 @@ static void weave(uint16_t *out, const uint16_t *const row[], size_t parts)
         for (size_t part = 0; part < parts; part++)
             for (size_t i = 0; i < TILE_SIDE; i += VL) {
                 const size_t at = part * TILE_SIZE + i;
-                const ivec even = widened(row[2 * p] ? row[2 * p] + at : NULL);
-                const ivec odd = widened(row[2 * p + 1] ? row[2 * p + 1] + at : NULL);
-                *(ivec *)(void *)(out + part * TILE_SIZE + 2 * (p * PAIRS + i)) = even | odd << 16;
+                const ivec lower = widened(row[lower_k(p)] ? row[lower_k(p)] + at : NULL);
+                const ivec upper = widened(row[upper_k(p)] ? row[upper_k(p)] + at : NULL);
+                *(ivec *)(void *)(out + part * TILE_SIZE + 2 * (p * PAIRS + i)) = lower | upper << 16;
             }
 }
 
@@ -266,6 +144,5 @@ static void turn(uint16_t *out, const uint16_t *in, size_t parts)
                 turn_four((void *)(out + 2 * (c * PAIRS + r)), (const void *)(in + 2 * (r * PAIRS + c)));
 }
 
-extern const kern_tile_ops KERN_NAME(kern_tiles_);
 const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = product, .rows = rows, .pairs = pairs,
                                            .weave = weave, .turn = turn};

@@ -2,7 +2,8 @@
  *
  * tiles.h - products of matrices whose operands are bfloat16 numbers in tiles, added up in float: what the matrix units
  * (AMX) of some processors do. One body (tiles_product.h) is compiled for those units (amx.c) and, as a program, for
- * each instruction set (tiles.c). All of them give the same bits.
+ * each instruction set (tiles_wide.h); another one (tiles_chains.h) for AVX512-BF16, whose instructions get the same
+ * order of sums from tiles that are packed in another order. All of them give the same bits.
  *
  * A number x is the sum of `parts` bfloat16 numbers: x0 = x rounded to 8 bits (to nearest even), x1 = x - x0 rounded,
  * x2 = what then remains, rounded. One part is mixed precision; two keep 16 bits, three all 24. A product of two such
@@ -22,6 +23,9 @@
  *     of B   row p: 16 pairs, (B[2p][n], B[2p+1][n]) for 16 columns n
  * Tiles of an operand lie as [16 rows of A, or columns of B][32 steps of k][part][512 numbers]; what is beyond the
  * operand's edge is zero. A tile of A, taken as 16 x 16 pairs and transposed, is one of B for the transposed matrix.
+ *
+ * Tiles for chains have k, k+1, k+2, k+3 in the order k+2, k, k+3, k+1 (k a multiple of 4). So they are of no use to other
+ * operations than those that packed them.
  */
 #ifndef LSTM_TILES_H
 #define LSTM_TILES_H
@@ -45,7 +49,11 @@ typedef struct kern_tiles {
     bool add; /* start from what C holds rather than from zero */
 } kern_tiles;
 
+/* Column block q of C. */
+static inline real *kern_tiles_column(const kern_tiles *p, size_t q) { return p->c + q / 4 * p->c_panel + q % 4 * p->c_block; }
+
 typedef struct kern_tile_ops {
+    void (*begin)(void), (*end)(void); /* in each thread, around products; NULL: nothing to do */
     void (*product)(const kern_tiles *p);
     /* 16 columns of `rows` rows, `in_row` apart, into tiles of A: into their left half at `out`, the right at out + 16. */
     void (*rows)(uint16_t *out, size_t out_group, const real *in, size_t in_row, size_t rows, size_t parts);
@@ -58,10 +66,11 @@ typedef struct kern_tile_ops {
 } kern_tile_ops;
 
 #if LSTM_REAL == 32
-/* The product by matrix units, where amx.h has found them. begin and end: in each thread, around products. */
-void kern_amx_begin(void);
-void kern_amx_end(void);
-void kern_amx_product(const kern_tiles *p);
+extern const kern_tile_ops kern_tiles_avx512bf16_f32; /* where the processor has AVX512-BF16 */
+/* By matrix units, where units.h has found them; `packing` packs for them. */
+kern_tile_ops kern_amx_tiles(const kern_tile_ops *packing);
+/* Whether two give the same bits: a short check, with denormals, in a thread that flushes them. */
+bool kern_tiles_agree(const kern_tile_ops *x, const kern_tile_ops *y);
 #endif
 
 #endif

@@ -130,8 +130,6 @@ static void any_square(const square *s, size_t parts, int m, int n)
     }
 }
 
-static real *column_block(const kern_tiles *p, size_t q) { return p->c + q / 4 * p->c_panel + q % 4 * p->c_block; }
-
 /* Column blocks q and, if it is of the same four, q+1: how many. */
 static size_t pair_at(const kern_tiles *p, size_t q) { return q % 4 < 3 && q + 1 < p->blocks ? 2 : 1; }
 
@@ -145,7 +143,7 @@ static void whole_square(const kern_tiles *p, size_t g, size_t q, size_t k0, siz
                       .b_block = p->b_block,
                       .depth = count,
                       .rows = TILE_SIDE,
-                      .c = column_block(p, q) + g * TILE_SIDE * p->c_row,
+                      .c = kern_tiles_column(p, q) + g * TILE_SIDE * p->c_row,
                       .c_row = p->c_row,
                       .c_block = p->c_block,
                       .zero = k0 == 0 && !p->add,
@@ -181,7 +179,7 @@ static void last_group(const kern_tiles *p)
     _Alignas(64) real c[TILE_SIDE][2 * TILE_SIDE] = {{0}};
     for (size_t q = 0, n; q < p->blocks; q += n) {
         n = pair_at(p, q);
-        real *at = column_block(p, q) + g * TILE_SIDE * p->c_row;
+        real *at = kern_tiles_column(p, q) + g * TILE_SIDE * p->c_row;
         for (size_t i = 0; p->add && i < n; i++)
             copy_rows(&c[0][i * TILE_SIDE], 2 * TILE_SIDE, at + i * p->c_block, p->c_row, rows);
         const square s = {.a = p->a + g * p->a_group,
