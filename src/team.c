@@ -62,14 +62,25 @@ static size_t most_threads(const lstm_trainer *tr)
 #define ROWS_A_THREAD 4
 #define NEAR_BYTES ((size_t)1 << 20)
 
+/* The largest share of n things among so many threads. */
+static double largest_share(size_t n, size_t count) { return (double)((n + count - 1) / count) / (double)n; }
+
+/* In tiles, 16 rows go together, and a product of few of them waits for weights: rows only where they are fairer shares
+ * than units. */
+static bool fair_rows(const lstm_trainer *tr, size_t count)
+{
+    const size_t groups = (tr->config.batch + TILE_SIDE - 1) / TILE_SIDE;
+    return largest_share(groups, count) < largest_share(tr->m->layout.G, count);
+}
+
 /* Rows of a batch do not need each other, so a team that shares them meets once a layer rather than once a time step;
  * but every thread then reads all the weights, which must lie in its own cache. The bits are the same. */
 bool lstm_team_by_rows(const lstm_trainer *tr, size_t count)
 {
     const lstm_layout *y = &tr->m->layout;
-    const size_t rows = tr->parts ? TILE_SIDE : ROWS_A_THREAD;
-    return count > 1 && tr->config.batch >= rows * count &&
-           y->H * y->panels * PANEL * y->nb * y->esize <= NEAR_BYTES;
+    if (count == 1 || y->H * y->panels * PANEL * y->nb * y->esize > NEAR_BYTES)
+        return false;
+    return tr->parts ? fair_rows(tr, count) : tr->config.batch >= ROWS_A_THREAD * count;
 }
 
 size_t lstm_team_size(const lstm_trainer *tr)
