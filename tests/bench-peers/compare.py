@@ -3,11 +3,12 @@
 """The engine against PyTorch, oneDNN and NumPy on the benchmark's configurations; prints Markdown tables.
 
     compare.py [--bench tests/bench] [--python python3]... [--onednn PREFIX]... [--configs ABCDEF] [--threads 1,2]
-               [--rounds 5] [--seconds 1] [--pause 0] [--environment NAME] [--log FILE]
+               [--rounds 5] [--seconds 1] [--pause 0] [--environment NAME] [--precision bf16] [--log FILE]
 
 Everything is interleaved: a round measures each configuration and number of threads with one program after the other,
 so that a machine which is slower for a while is so for all of them. What is compared are medians over the rounds of
-each program's median step. Every --python is asked for PyTorch, the first that has NumPy for NumPy; --onednn is a
+each program's median step. With --precision bf16 lstmrun and PyTorch multiply in mixed precision; the others do not, and
+are left out. Every --python is asked for PyTorch, the first that has NumPy for NumPy; --onednn is a
 prefix with include/ and lib/ (default: the system's). Peers that are missing are said and left out.
 
 Each peer runs with the environment that suits it best: before the rounds, every environment of ENVIRONMENTS is tried on
@@ -82,11 +83,13 @@ class Program:
 class Engine(Program):
     """tests/bench; nothing to choose."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, precision):
         super().__init__("lstmrun", [bench], "ABCDEF", {"as it is": {}})
+        self.precision = precision
 
     def arguments(self, config, threads, seconds):
-        return [config, f"threads={threads}", f"seconds={seconds}", "rounds=1", "--json", "--no-check"]
+        return [config, f"threads={threads}", f"seconds={seconds}", "rounds=1", f"precision={self.precision}",
+                "--json", "--no-check"]
 
 
 # ---- which peers there are ------------------------------------------------------------------------------------------
@@ -97,11 +100,12 @@ def version_in(python, module):
     return done.stdout.strip().split("+")[0] if done.returncode == 0 else None
 
 
-def find_pytorch(pythons):
+def find_pytorch(pythons, precision):
     for python in pythons:
         version = version_in(python, "torch") if shutil.which(python) else None
         if version:
-            yield Program(f"PyTorch {version}", [python, f"{HERE}/pytorch.py"], "ABCDEF", base=openmp_openblas())
+            yield Program(f"PyTorch {version}", [python, f"{HERE}/pytorch.py", "--precision", precision], "ABCDEF",
+                          base=openmp_openblas())
         else:
             say(f"no PyTorch in {python}: left out")
 
@@ -211,7 +215,7 @@ def phase_table(results, name, configs, threads):
 def report(results, programs, args):
     name = programs[0].name
     first = results.values[name, args.configs[0], args.threads[0]][0]
-    print(f"{machine()}; lstmrun {first['version']}, kernel {first['kernel']}; {args.rounds} interleaved rounds of "
+    print(f"{machine()}; lstmrun {first['version']}, kernel {first['kernel']}, {args.precision}; {args.rounds} interleaved rounds of "
           f"{args.seconds:g} s, {datetime.date.today()}.\n")
     print("Tokens per second, and how many times as fast lstmrun is (ratios of medians):\n")
     print(speed_table(results, programs, args.configs, args.threads))
@@ -257,6 +261,7 @@ def read_arguments():
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--environment", choices=list(ENVIRONMENTS))
+    parser.add_argument("--precision", choices=["float", "bf16"], default="float")
     parser.add_argument("--log", help="a file for every single result, as lines of JSON")
     return parser.parse_args()
 
@@ -301,8 +306,9 @@ def main():
     Program.pause = args.pause
     pythons = args.python or ["python3"]
     with tempfile.TemporaryDirectory() as directory:
-        programs = [Engine(args.bench), *find_pytorch(pythons), *find_onednn(args.onednn or [""], directory),
-                    *find_numpy(pythons)]
+        programs = [Engine(args.bench, args.precision), *find_pytorch(pythons, args.precision)]
+        if args.precision == "float":
+            programs += [*find_onednn(args.onednn or [""], directory), *find_numpy(pythons)]
         programs = [p for p in programs if set(p.configs) & set(args.configs)]
         say("comparing", "; ".join(p.name for p in programs))
         tune(programs, args)

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 """The benchmark's configurations in PyTorch, as its users write them: nn.LSTM, cross-entropy, clip_grad_norm_, AdamW.
 
-    pytorch.py A-F THREADS [--seconds S]      prints one line of JSON: the median of all steps of S seconds
+    pytorch.py A-F THREADS [--seconds S] [--precision bf16]
+                                              prints one line of JSON: the median of all steps of S seconds
 
 Written to be fast: the fused optimizer where there is one, gradients set to None; for sampling inference_mode, and the
-faster of nn.LSTM and a pair of nn.LSTMCell. Allocator and BLAS are chosen by the environment: see compare.py.
+faster of nn.LSTM and a pair of nn.LSTMCell. bf16 is mixed precision: torch.autocast. Allocator and BLAS are chosen by
+the environment: see compare.py.
 """
 import argparse
 import json
@@ -42,7 +44,11 @@ def adamw(parameters):
         return torch.optim.AdamW(parameters, lr=1e-3)
 
 
-def trainer(config):
+def mixed(precision):
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+
+
+def trainer(config, precision):
     hidden, batch, steps, layers, embedding = CONFIGS[config]
     model = CharModel(hidden, layers, embedding)
     optimizer = adamw(model.parameters())
@@ -50,7 +56,9 @@ def trainer(config):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = nn.functional.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
+        with mixed(precision):
+            logits = model(ids)
+        loss = nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
@@ -58,7 +66,7 @@ def trainer(config):
     return step
 
 
-def sampler(config, cells):
+def sampler(config, precision, cells):
     """Both ways of generating text: the recurrence by nn.LSTM over one step, or by the cells themselves."""
     hidden, _, _, layers, _ = CONFIGS[config]
     model = CharModel(hidden, layers, 0).eval()
@@ -80,8 +88,8 @@ def sampler(config, cells):
     recurrence = by_cells if cells else by_lstm
 
     def step():
-        with torch.inference_mode():
-            probabilities = torch.softmax(model.head(recurrence())[0], -1)
+        with torch.inference_mode(), mixed(precision):
+            probabilities = torch.softmax(model.head(recurrence())[0].float(), -1)
             state["x"] = one_hot[int(torch.multinomial(probabilities, 1))]
 
     return step
@@ -100,10 +108,10 @@ def median_of(step, seconds):
     return statistics.median(times), min(times), len(times)
 
 
-def measure(config, seconds):
+def measure(config, precision, seconds):
     if config != "F":
-        return median_of(trainer(config), seconds)
-    ways = [sampler(config, cells) for cells in (False, True)]
+        return median_of(trainer(config, precision), seconds)
+    ways = [sampler(config, precision, cells) for cells in (False, True)]
     return median_of(min(ways, key=lambda way: median_of(way, 0.2)[0]), seconds)
 
 
@@ -112,10 +120,11 @@ def main():
     parser.add_argument("config", choices=sorted(CONFIGS))
     parser.add_argument("threads", type=int)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--precision", choices=["float", "bf16"], default="float")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    median, best, repetitions = measure(args.config, args.seconds)
+    median, best, repetitions = measure(args.config, args.precision, args.seconds)
     _, batch, steps, _, _ = CONFIGS[args.config]
     print(json.dumps({"peer": "PyTorch " + torch.__version__.split("+")[0], "config": args.config,
                       "threads": args.threads, "tokens_per_second": batch * steps / median, "ms": 1e3 * median,
