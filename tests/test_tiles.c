@@ -112,7 +112,8 @@ static void check_rounding(const way *w)
         nearest += is_nearest(x, a_part(w, tile, k / 16, k % 16, 0));
         exact += sum == (double)x;
     }
-    tap_ok(nearest == 256, "%s: the first part is the nearest bfloat16, even where there are two (%zu)", w->name, nearest);
+    tap_ok(nearest == 256, "%s: the first part is the nearest bfloat16, even where there are two (%zu)", w->name,
+           nearest);
     tap_ok(exact == 256, "%s: three parts are the float (%zu)", w->name, exact);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * isa.h - for files compiled once per instruction set with -DKERN_ISA=scalar|avx2|avx512: what vec.h wants to know, and
- * names of their own for their tables. tiles.c is compiled for avx512bf16, too, and, for tests, as a program of the same
- * order (chains).
+ * isa.h - for files compiled once per instruction set with -DKERN_ISA=scalar|avx2|avx512: what vec.h wants to know,
+ * and names of their own for their tables. tiles.c is compiled for avx512bf16, too, and, for tests, as a program that
+ * does what that does (chains).
  */
 #ifndef LSTM_ISA_H
 #define LSTM_ISA_H

@@ -55,8 +55,9 @@ INLINE ivec rounded(vec x)
 INLINE size_t lower_k(size_t p) { return p / 2 * 4 + p % 2 + 2; }
 INLINE size_t upper_k(size_t p) { return p / 2 * 4 + p % 2; }
 #if defined(KERN_AVX512)
-INLINE halves paired(halves x) { return (halves)_mm256_shufflehi_epi16(_mm256_shufflelo_epi16((__m256i)x, 0x72), 0x72); }
-INLINE halves sorted(halves x) { return (halves)_mm256_shufflehi_epi16(_mm256_shufflelo_epi16((__m256i)x, 0x8d), 0x8d); }
+#define IN_FOURS(x, order) ((halves)_mm256_shufflehi_epi16(_mm256_shufflelo_epi16((__m256i)(x), order), order))
+INLINE halves paired(halves x) { return IN_FOURS(x, _MM_SHUFFLE(1, 3, 0, 2)); }
+INLINE halves sorted(halves x) { return IN_FOURS(x, _MM_SHUFFLE(2, 0, 3, 1)); }
 #else
 INLINE halves paired(halves x) { return (halves){x[2], x[0], x[3], x[1]}; }
 INLINE halves sorted(halves x) { return (halves){x[1], x[3], x[0], x[2]}; }

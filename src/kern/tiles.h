@@ -24,8 +24,8 @@
  * Tiles of an operand lie as [16 rows of A, or columns of B][32 steps of k][part][512 numbers]; what is beyond the
  * operand's edge is zero. A tile of A, taken as 16 x 16 pairs and transposed, is one of B for the transposed matrix.
  *
- * Tiles for chains have k, k+1, k+2, k+3 in the order k+2, k, k+3, k+1 (k a multiple of 4). So they are of no use to other
- * operations than those that packed them.
+ * Tiles for chains have k, k+1, k+2, k+3 in the order k+2, k, k+3, k+1 (k a multiple of 4). So tiles are only for the
+ * operations that packed them.
  */
 #ifndef LSTM_TILES_H
 #define LSTM_TILES_H
@@ -50,7 +50,10 @@ typedef struct kern_tiles {
 } kern_tiles;
 
 /* Column block q of C. */
-static inline real *kern_tiles_column(const kern_tiles *p, size_t q) { return p->c + q / 4 * p->c_panel + q % 4 * p->c_block; }
+static inline real *kern_tiles_column(const kern_tiles *p, size_t q)
+{
+    return p->c + q / 4 * p->c_panel + q % 4 * p->c_block;
+}
 
 typedef struct kern_tile_ops {
     void (*begin)(void), (*end)(void); /* in each thread, around products; NULL: nothing to do */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * units.c - do two ways to multiply in tiles give the same bits? Asked of a processor's units before they are used first.
- * See units.h, tiles.h.
+ * units.c - do two ways to multiply in tiles give the same bits? Asked of a processor's units before their first use. See
+ * units.h, tiles.h.
  */
 #include "units.h"
 #include "kern.h"

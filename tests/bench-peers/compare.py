@@ -215,8 +215,8 @@ def phase_table(results, name, configs, threads):
 def report(results, programs, args):
     name = programs[0].name
     first = results.values[name, args.configs[0], args.threads[0]][0]
-    print(f"{machine()}; lstmrun {first['version']}, kernel {first['kernel']}, {args.precision}; {args.rounds} interleaved rounds of "
-          f"{args.seconds:g} s, {datetime.date.today()}.\n")
+    print(f"{machine()}; lstmrun {first['version']}, kernel {first['kernel']}, {args.precision}; "
+          f"{args.rounds} interleaved rounds of {args.seconds:g} s, {datetime.date.today()}.\n")
     print("Tokens per second, and how many times as fast lstmrun is (ratios of medians):\n")
     print(speed_table(results, programs, args.configs, args.threads))
     print("\nlstmrun and the limits measured beside it:\n")
