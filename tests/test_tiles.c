@@ -302,7 +302,12 @@ static void check_operations(void)
     if (used->tiles != &kern_tiles_scalar_f32)
         check_way(&(way){used->name, used->tiles, false});
     check_way(&(way){"a program in chains", &kern_tiles_chains_f32, true});
+    kern_tile_ops wrong = kern_tiles_chains_f32;
+
     tap_ok(kern_tiles_agree(&kern_tiles_chains_f32, used->tiles), "tiles in chains pass the check of units");
+    wrong.rows = kern_tiles_scalar_f32.rows;
+    wrong.pairs = kern_tiles_scalar_f32.pairs;
+    tap_ok(!kern_tiles_agree(&wrong, used->tiles), "... and not with neighbours in a pair, whose sums are in another order");
 #ifdef LSTM_BF16_KERNEL
     if (has_avx512bf16())
         check_way(&(way){"avx512bf16", &kern_tiles_avx512bf16_f32, true});
