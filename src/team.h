@@ -16,7 +16,7 @@ typedef struct team {
     lstm_trainer *tr;
     const lstm_layout *y;
     const kern *kern;
-    const kern_tile_ops *tiles; /* for this machine; NULL without tiles */
+    kern_tile_ops tiles; /* this machine's; of no use without tiles */
     size_t id, count;
     bool by_rows;  /* threads share the batch's rows; else the blocks of units */
     size_t g0, g1; /* blocks of units this thread owns, in every layer */

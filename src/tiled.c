@@ -25,13 +25,12 @@ static kern_tile_ops operations(const team *me)
 
 void REAL_NAME(tiled_run)(team *me, void (*pass)(team *me))
 {
-    const kern_tile_ops ops = operations(me);
-    me->tiles = &ops;
-    if (ops.begin)
-        ops.begin();
+    me->tiles = operations(me);
+    if (me->tiles.begin)
+        me->tiles.begin();
     pass(me);
-    if (ops.end)
-        ops.end();
+    if (me->tiles.end)
+        me->tiles.end();
 }
 
 /* ---- where tiles are --------------------------------------------------------------------------------------------- */
@@ -91,7 +90,7 @@ static void pack_weights(const team *me, const lstm_tiled *to, size_t param)
         const real *at = column(me, param, block), *rows[TILE_DEPTH];
         for (size_t j = 0; j < TILE_DEPTH; j++)
             rows[j] = tile * TILE_DEPTH + j < p->k ? at + (tile * TILE_DEPTH + j) * p->per_panel * NB : NULL;
-        me->tiles->pairs(tile_at(me, to, block, tile), rows, me->tr->parts);
+        me->tiles.pairs(tile_at(me, to, block, tile), rows, me->tr->parts);
     }
 }
 
@@ -121,9 +120,9 @@ static void pack_turned(const team *me, const lstm_tiled *to, size_t param)
         if (count < TILE_SIDE || n + 1 == blocks)
             memset(tile, 0, sizeof tile);
         for (size_t half = 0; half < 2 && n + half < blocks; half++)
-            me->tiles->rows(tile + half * TILE_SIDE, 0, column(me, param, n + half) + from * row, row, count,
+            me->tiles.rows(tile + half * TILE_SIDE, 0, column(me, param, n + half) + from * row, row, count,
                                   me->tr->parts);
-        me->tiles->turn(tile_at(me, to, i / to->depth, i % to->depth), tile, me->tr->parts);
+        me->tiles.turn(tile_at(me, to, i / to->depth, i % to->depth), tile, me->tr->parts);
     }
 }
 
@@ -148,7 +147,7 @@ void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t firs
         for (size_t n = 0; n < blocks; n++) {
             size_t time = t;
             const lstm_tiled *to = inputs(me, l, &time);
-            me->tiles->rows(rows_at(me, to, time, 0, n), group_size(me, to), x + (t * blocks + n) * B * NB, NB, B,
+            me->tiles.rows(rows_at(me, to, time, 0, n), group_size(me, to), x + (t * blocks + n) * B * NB, NB, B,
                                   me->tr->parts);
         }
 }
@@ -157,14 +156,14 @@ void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g)
 {
     const lstm_tiled *to = states(me, l);
     const real *h = (const real *)me->tr->layer[l].h + t * unit_step(me) + (g * me->tr->config.batch + me->r0) * NB;
-    me->tiles->rows(rows_at(me, to, t, me->r0, g), group_size(me, to), h, NB, me->r1 - me->r0, me->tr->parts);
+    me->tiles.rows(rows_at(me, to, t, me->r0, g), group_size(me, to), h, NB, me->r1 - me->r0, me->tr->parts);
 }
 
 /* Products of a piece (+)= operand at time `time`, times the columns w. */
 static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled *a, size_t time, const lstm_tiled *w,
                   bool add)
 {
-    me->tiles->product(&(kern_tiles){.rows = me->r1 - me->r0,
+    me->tiles.product(&(kern_tiles){.rows = me->r1 - me->r0,
                                     .blocks = p->blocks * me->y->gates,
                                     .depth = a->depth,
                                     .parts = me->tr->parts,
@@ -200,7 +199,7 @@ void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t 
     const size_t B = me->tr->config.batch, row = PANEL * NB;
     const real *dz = (const real *)me->tr->layer[l].dz + t * gate_step(me);
     for (size_t n = g * me->y->gates; n < (g + 1) * me->y->gates; n++)
-        me->tiles->rows(rows_at(me, to, t, me->r0, n), group_size(me, to),
+        me->tiles.rows(rows_at(me, to, t, me->r0, n), group_size(me, to),
                               dz + (n / PANEL * B + me->r0) * row + n % PANEL * NB, row, me->r1 - me->r0,
                               me->tr->parts);
 }
@@ -214,7 +213,7 @@ static void input_gradients(const team *me, const team_piece *p, const lstm_tile
     const size_t most = to - from > 1 ? TILES_AT_ONCE : d->depth;
     for (size_t k = 0; k < d->depth; k += most)
         for (size_t t = from; t < to; t++)
-            me->tiles->product(&(kern_tiles){.rows = me->r1 - me->r0,
+            me->tiles.product(&(kern_tiles){.rows = me->r1 - me->r0,
                                             .blocks = p->blocks,
                                             .depth = d->depth - k < most ? d->depth - k : most,
                                             .parts = me->tr->parts,
@@ -263,8 +262,8 @@ static void pack_turned_positions(const team *me, const lstm_tiled *to, const re
     team_share(me, blocks * tiles, &first, &last);
     for (size_t i = first; i < last; i++) {
         position_rows(me, rows, x + i / tiles * B * NB, i % tiles, step, NB);
-        me->tiles->pairs(tile, rows, me->tr->parts);
-        me->tiles->turn(tile_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
+        me->tiles.pairs(tile, rows, me->tr->parts);
+        me->tiles.turn(tile_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
     }
 }
 
@@ -283,7 +282,7 @@ static void weave_positions(const team *me, const lstm_tiled *d, size_t block, s
         for (size_t n = block; n < block + blocks; n++) {
             for (size_t j = 0; j < TILE_DEPTH; j++)
                 row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : NULL;
-            me->tiles->weave(tile_at(me, &me->tr->woven, to + n - block, i), row, me->tr->parts);
+            me->tiles.weave(tile_at(me, &me->tr->woven, to + n - block, i), row, me->tr->parts);
         }
     }
 }
@@ -306,7 +305,7 @@ static void gradient_product(const team *me, const factor *f, size_t panel, size
     const lstm_packed *w = &me->y->param[f->param].packed;
     const lstm_tiled *woven = &me->tr->woven;
     const size_t row = w->per_panel * NB;
-    me->tiles->product(&(kern_tiles){.rows = w->k,
+    me->tiles.product(&(kern_tiles){.rows = w->k,
                                     .blocks = blocks,
                                     .depth = count,
                                     .parts = me->tr->parts,
@@ -370,7 +369,7 @@ void REAL_NAME(tiled_outputs)(const team *me)
         size_t t = i % me->tr->steps;
         const size_t block = i / me->tr->steps * TILED_BLOCKS, left = me->y->o_blocks - block;
         const lstm_tiled *x = inputs(me, me->y->L, &t);
-        me->tiles->product(&(kern_tiles){.rows = B,
+        me->tiles.product(&(kern_tiles){.rows = B,
                                         .blocks = left < TILED_BLOCKS ? left : TILED_BLOCKS,
                                         .depth = x->depth,
                                         .parts = me->tr->parts,
@@ -394,7 +393,7 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
     team_share(me, me->tr->steps, &first, &last);
     for (size_t t = first; t < last; t++)
         for (size_t n = 0; n < me->y->o_blocks; n++)
-            me->tiles->rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
+            me->tiles.rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
                                   me->tr->parts);
     pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
 }
