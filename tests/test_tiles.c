@@ -500,7 +500,9 @@ static void check_large_networks(void)
 
 /* ---- units ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t hash_of_training(lstm_model_config net, lstm_products products, int threads, const char *tiles)
+/* Networks and batches of some size: a team has no second thread for less. */
+static uint64_t hash_of_training(lstm_model_config net, size_t B, lstm_products products, int threads,
+                                 const char *tiles)
 {
     lstm_trainer_config c;
 
@@ -508,12 +510,12 @@ static uint64_t hash_of_training(lstm_model_config net, lstm_products products, 
     lstm_model *m = model_of(net, LSTM_F32, products);
 
     lstm_trainer_defaults(&c);
-    c.batch = 18;
+    c.batch = B;
     c.seq = 3;
     c.carry = true;
     c.threads = threads;
     lstm_trainer *tr = must_trainer(m, &c);
-    data *d = data_new(lstm_model_settings(m), 3, 18, false, 2);
+    data *d = data_new(lstm_model_settings(m), 3, B, false, 2);
     lstm_batch batch = data_batch(d);
 
     for (int k = 0; k < 3; k++)
@@ -529,12 +531,12 @@ static uint64_t hash_of_training(lstm_model_config net, lstm_products products, 
 
 static void check_training(const char *unit)
 {
-    const lstm_model_config net = embedded(7, 6, 37, 2), wide = wide_head(40, 265, 0.3);
+    const lstm_model_config net = embedded(7, 6, 45, 2), wide = wide_head(40, 265, 0.3);
 
     for (lstm_products p = LSTM_PRODUCTS_BF16X6; p <= LSTM_PRODUCTS_BF16; p++) {
-        tap_ok(hash_of_training(net, p, 2, unit) == hash_of_training(net, p, 1, "software"),
+        tap_ok(hash_of_training(net, 18, p, 2, unit) == hash_of_training(net, 18, p, 1, "software"),
                "%s: three steps by %s, two threads: the bits of software, one thread", names[p], unit);
-        tap_ok(hash_of_training(wide, p, 1, unit) == hash_of_training(wide, p, 2, "software"),
+        tap_ok(hash_of_training(wide, 18, p, 1, unit) == hash_of_training(wide, 18, p, 2, "software"),
                "%s: the same with many classes", names[p]);
     }
 }
@@ -571,6 +573,24 @@ static void check_units(void)
 #else
 static void check_units(void) { tap_skip("this build has no code for matrix units"); }
 #endif
+
+/* Threads share blocks of units, 16 each, or groups of as many rows, whichever are fairer shares; some get none. */
+static void check_shares(void)
+{
+    static const struct {
+        size_t H, B;
+        int threads;
+        const char *what;
+    } shares[] = {{64, 32, 2, "by units"}, {48, 80, 2, "by rows"}, {64, 80, 6, "by rows, of which one thread has none"}};
+
+    for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+        const lstm_model_config net = net_of(5, shares[k].H, 2);
+
+        tap_ok(hash_of_training(net, shares[k].B, LSTM_PRODUCTS_BF16, shares[k].threads, "software") ==
+                   hash_of_training(net, shares[k].B, LSTM_PRODUCTS_BF16, 1, "software"),
+               "%d threads %s: the bits of one", shares[k].threads, shares[k].what);
+    }
+}
 
 static void check_avx512bf16(void)
 {
@@ -642,6 +662,7 @@ int main(void)
     check_wishes();
     setenv("LSTM_TILES", "software", 1);
     check_operations();
+    check_shares();
     check_avx512bf16();
     check_units();
     check_networks();
