@@ -198,6 +198,8 @@ typedef enum lstm_tile_unit {
     LSTM_TILES_UNKNOWN
 } lstm_tile_unit;
 lstm_tile_unit lstm_machine_tiles(lstm_error *err);
+/* 0 when what LSTM_KERNEL and, where products may be in tiles, LSTM_TILES ask for can be had; else -1. */
+int lstm_check_machine(const lstm_model_config *config, lstm_error *err);
 /* What `auto` stands for. */
 lstm_products lstm_products_for(const lstm_model_config *m, const lstm_trainer_config *c);
 

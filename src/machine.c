@@ -116,6 +116,14 @@ lstm_tile_unit lstm_machine_tiles(lstm_error *err)
     return LSTM_TILES_UNKNOWN;
 }
 
+int lstm_check_machine(const lstm_model_config *config, lstm_error *err)
+{
+    const bool tiles = config->products != LSTM_PRODUCTS_REAL;
+    if (lstm_machine_isa(err) == LSTM_ISA_UNKNOWN || (tiles && lstm_machine_tiles(err) == LSTM_TILES_UNKNOWN))
+        return -1;
+    return 0;
+}
+
 const char *lstm_tiles(void)
 {
     const lstm_tile_unit unit = lstm_machine_tiles(NULL);

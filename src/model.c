@@ -24,9 +24,7 @@ static int take_memory(lstm_model *m, lstm_error *err)
 
 lstm_model *lstm_model_new(const lstm_model_config *config, lstm_error *err)
 {
-    const bool tiles = config->products != LSTM_PRODUCTS_REAL;
-    if (lstm_check_model(config, err) || lstm_machine_isa(err) == LSTM_ISA_UNKNOWN ||
-        (tiles && lstm_machine_tiles(err) == LSTM_TILES_UNKNOWN))
+    if (lstm_check_model(config, err) || lstm_check_machine(config, err))
         return NULL;
     lstm_model *m = calloc(1, sizeof *m);
     if (!m) {

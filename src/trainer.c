@@ -658,7 +658,7 @@ int lstm_plan_for(const lstm_model_config *model, const lstm_trainer_config *tra
     lstm_model m = {.config = *model};
     lstm_trainer tr = {.m = &m, .config = *trainer};
     size_t total = 0;
-    if (lstm_check_model(model, err) || lstm_check_trainer(model, trainer, err) ||
+    if (lstm_check_model(model, err) || lstm_check_trainer(model, trainer, err) || lstm_check_machine(model, err) ||
         lstm_layout_new(&m.layout, model, err))
         return -1;
     choose_products(&tr);

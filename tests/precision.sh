@@ -74,6 +74,11 @@ else
     skip "products by AVX512-BF16" "there is none here"
 fi
 
+LSTM_TILES=hardware run tiny.lua --dry-run
+exits 1 "a dry run sees it, too"; says "LSTM_TILES=hardware: unknown"
+LSTM_KERNEL=sse run tiny.lua --dry-run
+exits 1 "LSTM_KERNEL that there is not"; says "LSTM_KERNEL=sse: unknown; expected scalar, avx2 or avx512"
+
 # ---- stopped, resumed, repeated --------------------------------------------------------------------------------------
 
 for stop in 5 8; do
