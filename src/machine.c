@@ -132,10 +132,13 @@ const char *lstm_tiles(void)
 
 const char *lstm_tiles_problem(void)
 {
-    if (state_of(LSTM_TILES_AMX) == UNIT_WRONG)
-        return "this processor's matrix units (AMX) do not add up as they are known to";
-    if (state_of(LSTM_TILES_AVX512BF16) == UNIT_WRONG)
-        return "this processor's bfloat16 instructions (AVX512-BF16) do not add up as they are known to";
+    static const char *const problem[] = {
+        [LSTM_TILES_AVX512BF16] =
+            "this processor's bfloat16 instructions (AVX512-BF16) do not add up as they are known to",
+        [LSTM_TILES_AMX] = "this processor's matrix units (AMX) do not add up as they are known to"};
+    for (int unit = LSTM_TILES_AMX; state_of((lstm_tile_unit)unit) != UNIT_GOOD; unit--)
+        if (state_of((lstm_tile_unit)unit) == UNIT_WRONG)
+            return problem[unit];
     return NULL;
 }
 

@@ -121,7 +121,7 @@ static void pack_turned(const team *me, const lstm_tiled *to, size_t param)
             memset(tile, 0, sizeof tile);
         for (size_t half = 0; half < 2 && n + half < blocks; half++)
             me->tiles.rows(tile + half * TILE_SIDE, 0, column(me, param, n + half) + from * row, row, count,
-                                  me->tr->parts);
+                           me->tr->parts);
         me->tiles.turn(tile_at(me, to, i / to->depth, i % to->depth), tile, me->tr->parts);
     }
 }
@@ -148,7 +148,7 @@ void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t firs
             size_t time = t;
             const lstm_tiled *to = inputs(me, l, &time);
             me->tiles.rows(rows_at(me, to, time, 0, n), group_size(me, to), x + (t * blocks + n) * B * NB, NB, B,
-                                  me->tr->parts);
+                           me->tr->parts);
         }
 }
 
@@ -200,8 +200,7 @@ void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t 
     const real *dz = (const real *)me->tr->layer[l].dz + t * gate_step(me);
     for (size_t n = g * me->y->gates; n < (g + 1) * me->y->gates; n++)
         me->tiles.rows(rows_at(me, to, t, me->r0, n), group_size(me, to),
-                              dz + (n / PANEL * B + me->r0) * row + n % PANEL * NB, row, me->r1 - me->r0,
-                              me->tr->parts);
+                       dz + (n / PANEL * B + me->r0) * row + n % PANEL * NB, row, me->r1 - me->r0, me->tr->parts);
 }
 
 /* Blocks of c [block][B][NB] = d w at time steps [from, to), c_step apart, for this thread's rows. A part of w along k
@@ -394,7 +393,7 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
     for (size_t t = first; t < last; t++)
         for (size_t n = 0; n < me->y->o_blocks; n++)
             me->tiles.rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
-                                  me->tr->parts);
+                           me->tr->parts);
     pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
 }
 

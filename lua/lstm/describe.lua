@@ -53,6 +53,7 @@ end
 
 -- Precisions whose products are in tiles: what of a processor makes them faster than floats.
 local wanted = { bf16x6 = "matrix units (AMX)", bf16x3 = "matrix units (AMX)", bf16 = "AVX512-BF16 or AMX" }
+local computed_by = { amx = "matrix units (AMX)", avx512bf16 = "AVX512-BF16", software = "software" }
 
 --- Who computes the products of a precision (lstm.tiles()); nil where they are not of bfloat16 numbers.
 -- asked: the model's precision, which may be "auto"; chosen: what the trainer has.
@@ -70,11 +71,9 @@ function describe.precision(asked, chosen)
     return line .. (unit == "amx" and ": too small a network or batch for matrix units" or
       ": no matrix units (AMX) here") .. problem
   end
-  if unit == "amx" then return line .. ", products by matrix units (AMX)" end
-  local slow = ": 'float' is faster here" .. problem
-  if unit == "software" then return line .. ", products by software, for want of " .. wanted[chosen] .. slow end
-  line = line .. ", products by AVX512-BF16"
-  return chosen == "bf16" and line .. problem or line .. ", for want of " .. wanted[chosen] .. slow
+  line = line .. ", products by " .. computed_by[unit]
+  if unit == "amx" or unit == "avx512bf16" and chosen == "bf16" then return line .. problem end
+  return line .. (", for want of %s: 'float' is faster here"):format(wanted[chosen]) .. problem
 end
 
 --- "lstmrun 0.1.0 (avx512, 2 threads)"

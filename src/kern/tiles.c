@@ -22,6 +22,14 @@ typedef uint16_t halves __attribute__((vector_size(VBYTES / 2), may_alias));
 
 INLINE ivec pairs_at(const uint16_t *p) { return *(const ivec *)(const void *)p; }
 
+/* Pair p of a row of A, in all lanes. */
+INLINE ivec pair_of(const uint16_t *row, size_t p)
+{
+    uint32_t two;
+    memcpy(&two, row + 2 * p, sizeof two);
+    return (ivec){0} + two;
+}
+
 /* Which parts of A and B are multiplied, in the order of tiles.h. */
 static const struct {
     size_t count;

@@ -24,14 +24,6 @@ INLINE vec two_steps(vec sum, ivec a, ivec b)
 }
 #endif
 
-/* Pair p of a row of A, in all lanes. */
-INLINE ivec pair_of(const uint16_t *row, size_t p)
-{
-    uint32_t two;
-    memcpy(&two, row + 2 * p, sizeof two);
-    return (ivec){0} + two;
-}
-
 typedef vec sums[MOST_ROWS][MOST_BLOCKS][VECTORS];
 
 /* sum += A B of one tile each, for `rows` rows from the tile's row on and `blocks` blocks of columns; constants. */

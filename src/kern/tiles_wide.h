@@ -99,9 +99,7 @@ INLINE void row_dot(vec sum[ABREAST][VECTORS], const uint16_t *a, const uint16_t
         UNROLL for (size_t i = 0; i < VECTORS; i++)
             even[j][i] = odd[j][i] = v_zero();
     for (size_t k = 0; k < PAIRS; k++) {
-        uint32_t two;
-        memcpy(&two, a + 2 * k, sizeof two);
-        const ivec x = (ivec){0} + two;
+        const ivec x = pair_of(a, k);
         UNROLL for (size_t j = 0; j < n; j++)
             UNROLL for (size_t i = 0; i < VECTORS; i++)
             {
