@@ -42,23 +42,21 @@ typedef struct square {
         else                                                                                                           \
             TILE_PASS(tile, at);                                                                                       \
     } while (0)
-#define LOAD_A(part)                                                                                                   \
+/* Two by two products of part x of A and part y of B, of which one or both are not yet there. Each load comes right before
+ * the first product that needs it. (Measured with matrix units: up to 1.1 times as fast as loads before products.) */
+#define PRODUCT(x, load_x, y, load_y)                                                                                  \
     do {                                                                                                               \
-        LOAD(4, a + (part) * TILE_SIZE, a_stays);                                                                      \
-        if (m > 1)                                                                                                     \
-            LOAD(5, a + s->a_group + (part) * TILE_SIZE, a_stays);                                                     \
-    } while (0)
-#define LOAD_B(part)                                                                                                   \
-    do {                                                                                                               \
-        LOAD(6, b + (part) * TILE_SIZE, !a_stays);                                                                     \
-        if (n > 1)                                                                                                     \
-            LOAD(7, b + s->b_block + (part) * TILE_SIZE, !a_stays);                                                    \
-    } while (0)
-#define DOT                                                                                                            \
-    do {                                                                                                               \
+        if (load_x)                                                                                                    \
+            LOAD(4, a + (x) * TILE_SIZE, a_stays);                                                                     \
+        if (load_y)                                                                                                    \
+            LOAD(6, b + (y) * TILE_SIZE, !a_stays);                                                                    \
         TILE_DOT(0, 4, 6, s->rows);                                                                                    \
+        if (load_y && n > 1)                                                                                           \
+            LOAD(7, b + s->b_block + (y) * TILE_SIZE, !a_stays);                                                       \
         if (n > 1)                                                                                                     \
             TILE_DOT(1, 4, 7, s->rows);                                                                                \
+        if (load_x && m > 1)                                                                                           \
+            LOAD(5, a + s->a_group + (x) * TILE_SIZE, a_stays);                                                        \
         if (m > 1)                                                                                                     \
             TILE_DOT(2, 5, 6, s->rows);                                                                                \
         if (m > 1 && n > 1)                                                                                            \
@@ -75,29 +73,16 @@ INLINE void square_product(const square *s, const size_t parts, const int m, con
     else
         EACH_OF_C(LOAD_C);
     for (size_t k = 0; k < s->depth; k++, a += parts * TILE_SIZE, b += parts * TILE_SIZE) {
-        LOAD_A(0);
-        LOAD_B(parts - 1);
-        DOT; /* x0 y0, x0 y1 or x0 y2 */
+        PRODUCT(0, true, parts - 1, true);
         if (parts == 2) {
-            LOAD_A(1);
-            LOAD_B(0);
-            DOT; /* x1 y0 */
-            LOAD_A(0);
-            DOT; /* x0 y0 */
+            PRODUCT(1, true, 0, true);
+            PRODUCT(0, true, 0, false);
         } else if (parts == 3) {
-            LOAD_A(1);
-            LOAD_B(1);
-            DOT; /* x1 y1 */
-            LOAD_A(2);
-            LOAD_B(0);
-            DOT; /* x2 y0 */
-            LOAD_A(1);
-            DOT; /* x1 y0 */
-            LOAD_A(0);
-            LOAD_B(1);
-            DOT; /* x0 y1 */
-            LOAD_B(0);
-            DOT; /* x0 y0 */
+            PRODUCT(1, true, 1, true);
+            PRODUCT(2, true, 0, true);
+            PRODUCT(1, true, 0, false);
+            PRODUCT(0, true, 1, true);
+            PRODUCT(0, false, 0, true);
         }
     }
     EACH_OF_C(STORE_C);
