@@ -52,7 +52,7 @@ function describe.model(model)
 end
 
 -- Precisions whose products are in tiles: what of a processor makes them faster than floats.
-local wanted = { bf16x6 = "matrix units (AMX)", bf16x3 = "matrix units (AMX)", bf16 = "AVX512-BF16 or AMX" }
+local wanted = { bf16x6 = "matrix units (AMX)", bf16x3 = "matrix units (AMX)", bf16 = "AMX, or a fast AVX512-BF16 (AMD's)" }
 local computed_by = { amx = "matrix units (AMX)", avx512bf16 = "AVX512-BF16", software = "software" }
 
 --- Who computes the products of a precision (lstm.tiles()); nil where they are not of bfloat16 numbers.
