@@ -277,29 +277,44 @@ static void undrop(const team *me, real *d, const real *mask)
 
 /* ---- a layer ------------------------------------------------------------------------------------------------------------- */
 
+/* Whether dz and dc, which nobody else reads, go to places that the next block's take again: in the first cache they cost
+ * no memory's time, and who asks for them later gets them by lstm_gate_gradients. Those of time 0 are kept: a carried
+ * state takes the place of their c_prev. */
+static bool passing(const team *me, size_t t)
+{
+    return tiled(me) && me->y->gates == PANEL && !me->by_rows && !me->tr->wants_dz && t > 0;
+}
+
+/* Where the gradients of block g's gates at time t go, for this thread's rows. */
+static real *gate_gradients_of(const team *me, size_t l, size_t t, size_t g)
+{
+    return passing(me, t) ? team_near(me) : team_gates(me, me->tr->layer[l].dz, t, g);
+}
+
 /* Block g at time t, backwards, for this thread's rows. `through`: dL/dh from the step after is in tr->through. */
-static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through)
+static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through, real *dz)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
     const size_t own = (g * B + me->r0) * NB, at = t * unit + own;
     const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
-    const size_t k = me->y->param[me->y->wih[l]].packed.k, z = t * gate_step(me) + (panel * B + me->r0) * row + lane;
+    const size_t k = me->y->param[me->y->wih[l]].packed.k;
     const int32_t *ids = w->k || me->by_rows ? NULL : me->tr->batch.ids + t * B;
     const real *from_next = through ? (const real *)me->tr->through + own : NULL;
+    real *dc = passing(me, t) ? (real *)me->tr->through + own : (real *)w->dc + at; /* each is stored after the load */
     real *dbias = me->by_rows ? NULL : gradient(me, me->y->bias[l]) + panel * row + lane;
     real *dtable = gradient(me, me->y->wih[l]) + panel * k * row + lane;
     if (me->y->gates == 4)
         me->kern->lstm_backward(&(kern_lstm_backward){.rows = me->r1 - me->r0,
-                                                      .z = (const real *)w->z + z,
+                                                      .z = team_gates(me, w->z, t, g),
                                                       .c_prev = (const real *)w->c + at,
                                                       .tc = (const real *)w->tc + at,
                                                       .through = from_next,
                                                       .through_row = NB,
                                                       .dh = (real *)w->dh + at,
-                                                      .dc = (real *)w->dc + at,
+                                                      .dc = dc,
                                                       .carry = (real *)w->carry + own,
-                                                      .dz = (real *)w->dz + z,
+                                                      .dz = dz,
                                                       .dbias = dbias,
                                                       .dtable = dtable,
                                                       .ids = ids});
@@ -310,7 +325,7 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                                     .through = from_next,
                                                     .through_row = NB,
                                                     .dh = (real *)w->dh + at,
-                                                    .dz = (real *)w->dz + z,
+                                                    .dz = dz,
                                                     .dbias = dbias,
                                                     .dtable = dtable,
                                                     .ids = ids});
@@ -320,9 +335,10 @@ static void cells_back(const team *me, size_t l, size_t t, size_t first, size_t 
 {
     const bool through = t + 1 < me->tr->steps;
     for (size_t g = first; g < first + count; g++) {
-        cell_back(me, l, t, g, through);
+        real *dz = gate_gradients_of(me, l, t, g);
+        cell_back(me, l, t, g, through, dz);
         if (tiled(me))
-            REAL_NAME(tiled_gate_gradients)(me, l, t, g);
+            REAL_NAME(tiled_gate_gradients)(me, t, g, dz);
     }
 }
 
@@ -462,6 +478,42 @@ void REAL_NAME(lstm_backward)(lstm_trainer *tr);
 void REAL_NAME(lstm_backward)(lstm_trainer *tr)
 {
     REAL_NAME(lstm_team_run)(tr, backward);
+}
+
+/* dz and dc of a layer, but for time 0, from the gates and the dh that are kept: the backward pass of its cells once
+ * more. */
+static void layer_gate_gradients(const team *me, size_t l)
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch;
+    for (size_t g = me->g0; g < me->g1; g++) {
+        const size_t own = (g * B + me->r0) * NB;
+        real *carry = (real *)me->tr->through + own;
+        memset(carry, 0, (me->r1 - me->r0) * NB * sizeof(real));
+        for (size_t t = me->tr->steps; --t > 0;) {
+            const size_t at = t * unit_step(me) + own;
+            me->kern->lstm_backward(&(kern_lstm_backward){.rows = me->r1 - me->r0,
+                                                          .z = team_gates(me, w->z, t, g),
+                                                          .c_prev = (const real *)w->c + at,
+                                                          .tc = (const real *)w->tc + at,
+                                                          .dh = (real *)w->dh + at,
+                                                          .dc = (real *)w->dc + at,
+                                                          .carry = carry,
+                                                          .dz = team_gates(me, w->dz, t, g)});
+        }
+    }
+}
+
+static void gate_gradients(team *me)
+{
+    for (size_t l = 0; l < me->y->L; l++)
+        layer_gate_gradients(me, l);
+}
+
+void REAL_NAME(lstm_gate_gradients)(lstm_trainer *tr);
+void REAL_NAME(lstm_gate_gradients)(lstm_trainer *tr)
+{
+    REAL_NAME(lstm_team_run)(tr, gate_gradients);
 }
 
 static void state_gradients(team *me)

@@ -91,7 +91,7 @@ typedef struct lstm_layer_work {
     void *z;              /* gates */
     void *h, *c;          /* [T+1], time 0 is the initial state */
     void *tc;             /* tanh c */
-    void *dz, *dh, *dc;   /* as z, h, c but [T] */
+    void *dz, *dh, *dc;   /* as z, h, c but [T]; of dz and dc often only time 0, see wants_dz */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
     void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */
     lstm_tiled whh, wih, whh_turned, wih_turned; /* with tiles: weights, and transposed */
@@ -159,6 +159,7 @@ struct lstm_trainer {
     /* the last forward */
     lstm_batch batch;
     bool has_forward, has_backward, training, has_dstate;
+    bool wants_dz;                    /* somebody asked for dz or dc, and may look at them after each step */
     size_t steps;
     double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
     double waited;                    /* seconds in sums over partners, all together */
@@ -166,6 +167,10 @@ struct lstm_trainer {
     bool profile;
     double phase[LSTM_PHASES], phase_start; /* seconds, of thread 0 */
 };
+
+/* Outputs from which a head's products are in tiles as those of the layers are: with fewer, packing its operands takes as
+ * long as they do. */
+#define LSTM_WIDE_HEAD 33
 
 /* Whether dL/dh_0 is computed with the layer, and not when somebody asks: without a copy of the weights, and with tiles of
  * gates' gradients, which the next layer's replace. */
@@ -177,6 +182,7 @@ typedef struct lstm_passes {
     void (*forward)(lstm_trainer *tr);
     void (*backward)(lstm_trainer *tr);
     void (*update)(lstm_trainer *tr);
+    void (*gate_gradients)(lstm_trainer *tr);
     void (*state_gradients)(lstm_trainer *tr);
     void (*apply)(lstm_function f, void *values, size_t n); /* values of this precision */
 } lstm_passes;

@@ -143,16 +143,13 @@ static bool near(const team *me) { return tiled(me) && me->y->gates == PANEL && 
 /* Gates of the units from block g on at time t, for this thread's rows: [rows][4][NB]. */
 static real *gates_of(const team *me, size_t l, size_t t, size_t g)
 {
-    const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
-    return (real *)me->tr->layer[l].z + t * gate_step(me) + (panel * me->tr->config.batch + me->r0) * PANEL * NB + lane;
+    return team_gates(me, me->tr->layer[l].z, t, g);
 }
 
 /* Where their products are before that. */
 static real *products_of(const team *me, size_t l, size_t t, size_t g)
 {
-    if (near(me))
-        return (real *)me->tr->near + (me->g0 * me->tr->config.batch + me->r0) * PANEL * NB;
-    return gates_of(me, l, t, g);
+    return near(me) ? team_near(me) : gates_of(me, l, t, g);
 }
 
 /* z (+)= x W^T at one time step, for the gates of a piece's units and this thread's rows. x: blocks of k numbers. */

@@ -130,11 +130,13 @@ static void apply(lstm_function f, void *values, size_t n)
 
 void REAL_NAME(lstm_forward)(lstm_trainer *tr);
 void REAL_NAME(lstm_backward)(lstm_trainer *tr);
+void REAL_NAME(lstm_gate_gradients)(lstm_trainer *tr);
 void REAL_NAME(lstm_state_gradients)(lstm_trainer *tr);
 
 const lstm_passes REAL_NAME(lstm_passes) = {.kernel = kernel_name,
                                             .forward = REAL_NAME(lstm_forward),
                                             .backward = REAL_NAME(lstm_backward),
                                             .update = run_update,
+                                            .gate_gradients = REAL_NAME(lstm_gate_gradients),
                                             .state_gradients = REAL_NAME(lstm_state_gradients),
                                             .apply = apply};

@@ -66,6 +66,19 @@ static inline const real *weights(const team *me, size_t param)
 static inline size_t unit_step(const team *me) { return me->y->G * me->tr->config.batch * NB; }
 static inline size_t gate_step(const team *me) { return me->y->panels * PANEL * me->tr->config.batch * NB; }
 
+/* Gates of block g at time t in z or dz of a layer, for this thread's rows, which are PANEL*NB apart. */
+static inline real *team_gates(const team *me, void *all, size_t t, size_t g)
+{
+    const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
+    return (real *)all + t * gate_step(me) + (panel * me->tr->config.batch + me->r0) * PANEL * NB + lane;
+}
+
+/* The place in tr->near that is this thread's. */
+static inline real *team_near(const team *me)
+{
+    return (real *)me->tr->near + (me->g0 * me->tr->config.batch + me->r0) * PANEL * NB;
+}
+
 static inline void team_barrier(const team *me)
 {
     if (me->count > 1)

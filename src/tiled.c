@@ -45,6 +45,15 @@ static uint16_t *tile_at(const team *me, const lstm_tiled *o, size_t group, size
     return o->at + group * group_size(me, o) + k * me->tr->parts * TILE_SIZE;
 }
 
+/* The same of an operand whose k runs over positions. Its parts that go together, TILES_AT_ONCE along k of all groups, lie
+ * together: groups that are long, and of a power of two, would push each other out of a cache. */
+#define TURNED_GROUP(me) (TILES_AT_ONCE * (me)->tr->parts * TILE_SIZE)
+static uint16_t *turned_at(const team *me, const lstm_tiled *o, size_t group, size_t k)
+{
+    const size_t part = k / TILES_AT_ONCE * o->groups + group;
+    return o->at + part * TURNED_GROUP(me) + k % TILES_AT_ONCE * me->tr->parts * TILE_SIZE;
+}
+
 /* Column block n (of 16) of this thread's rows of an operand at time t: half a tile for each 16 rows. */
 static uint16_t *rows_at(const team *me, const lstm_tiled *o, size_t t, size_t row, size_t n)
 {
@@ -193,14 +202,13 @@ void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t g)
+void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz)
 {
     const lstm_tiled *to = &me->tr->dz;
-    const size_t B = me->tr->config.batch, row = PANEL * NB;
-    const real *dz = (const real *)me->tr->layer[l].dz + t * gate_step(me);
-    for (size_t n = g * me->y->gates; n < (g + 1) * me->y->gates; n++)
-        me->tiles.rows(rows_at(me, to, t, me->r0, n), group_size(me, to),
-                       dz + (n / PANEL * B + me->r0) * row + n % PANEL * NB, row, me->r1 - me->r0, me->tr->parts);
+    const size_t gates = me->y->gates;
+    for (size_t n = 0; n < gates; n++)
+        me->tiles.rows(rows_at(me, to, t, me->r0, g * gates + n), group_size(me, to), dz + n * NB, PANEL * NB,
+                       me->r1 - me->r0, me->tr->parts);
 }
 
 /* Blocks of c [block][B][NB] = d w at time steps [from, to), c_step apart, for this thread's rows. A part of w along k
@@ -262,7 +270,7 @@ static void pack_turned_positions(const team *me, const lstm_tiled *to, const re
     for (size_t i = first; i < last; i++) {
         position_rows(me, rows, x + i / tiles * B * NB, i % tiles, step, NB);
         me->tiles.pairs(tile, rows, me->tr->parts);
-        me->tiles.turn(tile_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
+        me->tiles.turn(turned_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
     }
 }
 
@@ -286,9 +294,14 @@ static void weave_positions(const team *me, const lstm_tiled *d, size_t block, s
     }
 }
 
-/* Panels that go together, so that what is read of x_turned serves all of them; more of them than two push each other
- * out of the second cache. */
-#define PANELS_AT_ONCE 2
+/* Panels that go together, so that what is read of x_turned serves all of them: four, where their gradient and it share
+ * the second cache of a processor with matrix units, 2 MB. A panel of five blocks (a head's) goes by itself. */
+static size_t panels_at_once(const lstm_packed *w)
+{
+    if (w->per_panel != PANEL)
+        return 1;
+    return w->k * PANEL * NB * sizeof(real) <= (size_t)256 << 10 ? 4 : 2;
+}
 
 /* A matrix of weights whose gradient is x^T d, and x^T. */
 typedef struct factor {
@@ -308,9 +321,9 @@ static void gradient_product(const team *me, const factor *f, size_t panel, size
                                     .blocks = blocks,
                                     .depth = count,
                                     .parts = me->tr->parts,
-                                    .a = tile_at(me, f->x, 0, k),
+                                    .a = turned_at(me, f->x, 0, k),
                                     .b = tile_at(me, woven, to, 0),
-                                    .a_group = group_size(me, f->x),
+                                    .a_group = TURNED_GROUP(me),
                                     .b_block = group_size(me, woven),
                                     .c = (real *)me->tr->grad + me->y->param[f->param].offset + panel * w->k * row,
                                     .c_row = row,
@@ -319,12 +332,12 @@ static void gradient_product(const team *me, const factor *f, size_t panel, size
                                     .add = k > 0 || me->tr->counters.accumulated > 0});
 }
 
-/* The gradients of `n` matrices with the same columns d. Panels are dealt out to the threads; a panel of five blocks (the
- * head's) goes by itself. Their columns of d are woven a part at a time, which is used while it is near. */
+/* The gradients of `n` matrices with the same columns d. Panels are dealt out to the threads. Their columns of d are
+ * woven a part at a time, which is used while it is near. */
 static void gradient_products(const team *me, const factor *f, size_t n, const lstm_tiled *d)
 {
     const lstm_packed *w = &me->y->param[f->param].packed;
-    const size_t most = w->per_panel == PANEL ? PANELS_AT_ONCE : 1, depth = position_tiles(me);
+    const size_t most = panels_at_once(w), depth = position_tiles(me);
     size_t first, last;
     team_share(me, lstm_packed_panels(w), &first, &last);
     for (size_t panel = first; panel < last; panel += most) {

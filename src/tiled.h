@@ -40,7 +40,8 @@ void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
 void REAL_NAME(tiled_transposed_weights)(const team *me);
 void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
                                     real *c, size_t c_step);
-void REAL_NAME(tiled_gate_gradients)(const team *me, size_t l, size_t t, size_t g);
+/* Gradients of the gates of block g at time t, for this thread's rows, which are PANEL*NB apart at dz. */
+void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz);
 /* Gradients of both weights of layer l; all threads, with barriers. */
 void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l);
 

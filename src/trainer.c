@@ -75,6 +75,7 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
 {
     const lstm_layout *y = &tr->m->layout;
     const size_t T = tr->config.seq, B = tr->config.batch, gates = y->panels * PANEL * y->nb;
+    const size_t at_once = TILES_AT_ONCE * TILE_DEPTH, positions = (T * B + at_once - 1) / at_once * at_once;
     if (y->in)
         carve_tiles(tr, v, &tr->x, T, B, y->in);
     carve_tiles(tr, v, &tr->h[0], T + 1, B, y->H);
@@ -85,9 +86,9 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
         return;
     carve_tiles(tr, v, &tr->dz, T, B, gates);
     if (y->in || y->L > 1)
-        carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, T * B);
-    carve_tiles(tr, v, &tr->h_turned, 1, y->H, T * B);
-    carve_tiles(tr, v, &tr->woven, 1, tr->wide_head && y->O > gates ? y->O : gates, TILES_AT_ONCE * TILE_DEPTH);
+        carve_tiles(tr, v, &tr->x_turned, 1, y->in > y->H ? y->in : y->H, positions);
+    carve_tiles(tr, v, &tr->h_turned, 1, y->H, positions);
+    carve_tiles(tr, v, &tr->woven, 1, tr->wide_head && y->O > gates ? y->O : gates, at_once);
 }
 
 static void carve_head_tiles(lstm_trainer *tr, carver *v)
@@ -235,16 +236,13 @@ static int take_memory(lstm_trainer *tr, lstm_error *err)
     return 0;
 }
 
-/* Outputs from which products of the head are in tiles as those of the layers are. */
-#define WIDE_HEAD 256
-
 static void choose_products(lstm_trainer *tr)
 {
     static const size_t parts[] = {[LSTM_PRODUCTS_BF16X6] = 3, [LSTM_PRODUCTS_BF16X3] = 2, [LSTM_PRODUCTS_BF16] = 1};
     const lstm_products wish = tr->m->config.products;
     tr->products = wish == LSTM_PRODUCTS_AUTO ? lstm_products_for(&tr->m->config, &tr->config) : wish;
     tr->parts = tr->products == LSTM_PRODUCTS_REAL ? 0 : parts[tr->products];
-    tr->wide_head = tr->parts && tr->m->config.outputs >= WIDE_HEAD;
+    tr->wide_head = tr->parts && tr->m->config.outputs >= LSTM_WIDE_HEAD;
 }
 
 lstm_trainer *lstm_trainer_new(lstm_model *m, const lstm_trainer_config *config, lstm_error *err)
@@ -612,12 +610,17 @@ static void fill_view(lstm_trainer *tr, lstm_what what, size_t l, lstm_tensor *t
 
 int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, lstm_tensor *out, lstm_error *err)
 {
-    lstm_trainer *work = (lstm_trainer *)tr; /* views can be written, and dL/dh_0 is computed when first asked for */
+    lstm_trainer *work = (lstm_trainer *)tr; /* views can be written, and some gradients are computed when first asked for */
     if (refuse(tr, what, index, err))
         return -1;
     if (what == LSTM_DSTATE_H && !tr->has_dstate && !lstm_early_state(tr)) {
         tr->m->passes->state_gradients(work);
         work->has_dstate = true;
+    }
+    if (what >= LSTM_DI && what <= LSTM_DC && !tr->wants_dz) {
+        if (tr->parts && tr->m->layout.gates == PANEL)
+            tr->m->passes->gate_gradients(work);
+        work->wants_dz = true;
     }
     memset(out, 0, sizeof *out);
     strcpy(out->name, what_names[what]);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bench_limits.h"
+#include "engine.h"
 #include "lstm.h"
 #include "naive.h"
 #include "support.h"
@@ -306,7 +307,8 @@ static double weight_bytes(const precision *p)
 static double step_weights(const run *r)
 {
     const double H = (double)r->s.hidden, L = (double)r->s.layers;
-    const double head = r->s.sample ? H * (double)r->s.vocab * (double)lstm_type_size(r->p->type) : 0;
+    const double head_bytes = r->s.vocab < LSTM_WIDE_HEAD ? (double)lstm_type_size(r->p->type) : weight_bytes(r->p);
+    const double head = r->s.sample ? H * (double)r->s.vocab * head_bytes : 0;
     const double sampling = r->s.sample ? 4 * H * H * (L - 1) : 0;
 
     return (4 * H * H * L + sampling) * weight_bytes(r->p) + head;

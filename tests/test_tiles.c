@@ -285,6 +285,16 @@ static bool has_avx512bf16(void)
 #endif
 }
 
+/* Not chosen by itself. */
+static bool has_slow_avx512bf16(void)
+{
+#ifdef LSTM_BF16_KERNEL
+    return __builtin_cpu_is("intel");
+#else
+    return false;
+#endif
+}
+
 static void check_way(const way *w)
 {
     check_rounding(w);
@@ -480,6 +490,7 @@ static void check_networks(void)
         {"dense 150, 1x16, B=130 T=4 (more rows, more k)", dense(LSTM_CELL_LSTM, 150, 16, 1), 130, 4},
         {"embedding 5, 1x150, B=18 T=31 (more k than goes together, in steps that do)", embedded(9, 5, 150, 1), 18, 31},
         {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1},
+        {"one-hot, 1x30, 33 classes (the fewest whose head is in tiles), B=9 T=5", wide_head(30, 33, 0), 9, 5},
         {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4},
         {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3},
         {"one-hot, 1x20, 530 classes, B=20 T=5 (more classes than go together)", wide_head(20, 530, 0), 20, 5},
@@ -592,6 +603,82 @@ static void check_shares(void)
     }
 }
 
+/* Gradients of gates and cells, which a step only keeps when somebody has asked for them. */
+enum { GATES = LSTM_DC - LSTM_DI + 1 };
+
+static void ask_for_gates(const lstm_trainer *tr, lstm_tensor view[2 * GATES])
+{
+    for (size_t k = 0; k < 2 * GATES; k++)
+        view[k] = must_tensor(tr, LSTM_DI + (lstm_what)(k % GATES), k / GATES);
+}
+
+static uint64_t hash_of_views(const lstm_tensor view[2 * GATES])
+{
+    uint64_t hash = HASH_START;
+
+    for (size_t k = 0; k < 2 * GATES; k++)
+        hash = hash_tensor(hash, &view[k]);
+    return hash;
+}
+
+typedef struct asking {
+    lstm_model *m;
+    lstm_trainer *tr;
+    data *d;
+    lstm_batch batch;
+} asking;
+
+static asking begin_asking(lstm_model_config net, lstm_products products, int threads)
+{
+    asking a = {.m = model_of(net, LSTM_F32, products)};
+    lstm_trainer_config c;
+
+    lstm_trainer_defaults(&c);
+    c.batch = 18;
+    c.seq = 4;
+    c.carry = true;
+    c.threads = threads;
+    a.tr = must_trainer(a.m, &c);
+    a.d = data_new(lstm_model_settings(a.m), 4, c.batch, false, 2);
+    a.batch = data_batch(a.d);
+    return a;
+}
+
+static void end_asking(asking *a)
+{
+    data_free(a->d);
+    lstm_trainer_free(a->tr);
+    lstm_model_free(a->m);
+}
+
+/* By one who asks after the first step, and by one who asks after the second; states are carried on, so
+ * that the initial one is gone by then. */
+static void check_asked_later(lstm_products products, int threads)
+{
+    const lstm_model_config net = embedded(7, 6, 64, 2); /* four blocks of units: threads share them, not rows */
+    asking always = begin_asking(net, products, threads), late = begin_asking(net, products, threads);
+    lstm_tensor theirs[2 * GATES], ours[2 * GATES];
+
+    must_step(always.tr, &always.batch);
+    must_step(late.tr, &late.batch);
+    ask_for_gates(always.tr, theirs);
+    const uint64_t first = hash_of_views(theirs);
+
+    must_step(always.tr, &always.batch);
+    must_step(late.tr, &late.batch);
+    const uint64_t second = hash_of_views(theirs);
+
+    ask_for_gates(late.tr, ours);
+    tap_ok(second != first && hash_of_views(ours) == second,
+           "%s, %d threads: gradients of gates and cells are the same for one who asks later", names[products], threads);
+    must_step(always.tr, &always.batch);
+    must_step(late.tr, &late.batch);
+    tap_ok(hash_of_views(ours) == hash_of_views(theirs) && hash_of_views(ours) != second,
+           "... whose views then show every step's");
+    end_asking(&always);
+    end_asking(&late);
+}
+
 static void check_avx512bf16(void)
 {
     if (has_avx512bf16())
@@ -645,7 +732,7 @@ static void check_wishes(void)
     pid_t child = fork();
 
     if (child == 0) {
-        const char *best = has_avx512bf16() ? "avx512bf16" : "software";
+        const char *best = has_avx512bf16() && !has_slow_avx512bf16() ? "avx512bf16" : "software";
         bool good = is_refused("amx", "no AMX") && is_refused("hardware", "expected software, avx512bf16 or amx") &&
                     (has_avx512bf16() || is_refused("avx512bf16", "no AVX512-BF16"));
 
@@ -663,6 +750,8 @@ int main(void)
     setenv("LSTM_TILES", "software", 1);
     check_operations();
     check_shares();
+    check_asked_later(LSTM_PRODUCTS_BF16X3, 1);
+    check_asked_later(LSTM_PRODUCTS_BF16, 2);
     check_avx512bf16();
     check_units();
     check_networks();
