@@ -3,6 +3,7 @@
  * tiled.c - see tiled.h; kern/tiles.h has the layout of a tile and the order of sums.
  */
 #include "tiled.h"
+#include "kern/units.h"
 
 #include <string.h>
 
@@ -12,7 +13,7 @@ static kern_tile_ops operations(const team *me)
 #if LSTM_REAL == 32
     switch (lstm_machine_tiles(NULL)) {
 #ifdef LSTM_AMX_KERNEL
-    case LSTM_TILES_AMX: return kern_amx_tiles(me->kern->tiles);
+    case LSTM_TILES_AMX: return kern_amx_tiles(kern_amx_packing());
 #endif
 #ifdef LSTM_BF16_KERNEL
     case LSTM_TILES_AVX512BF16: return kern_tiles_avx512bf16_f32;

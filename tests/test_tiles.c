@@ -15,6 +15,7 @@
 #include "support.h"
 #include "tap.h"
 
+#include <float.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,15 +121,20 @@ static void check_rounding(const way *w)
 static void check_special(const way *w)
 {
     static _Alignas(64) float in[16];
-    static _Alignas(64) uint16_t tile[TILE_SIZE];
-    const uint32_t all_ones = 0x7fffffff;
+    static _Alignas(64) uint16_t tile[TILE_SIZE], pairs[TILE_SIZE];
+    const float *row[TILE_DEPTH] = {in, in};
+    const uint32_t all_ones = 0x7fffffff, largest_denormal = 0x807fffff;
+    bool zero = true;
 
     in[0] = INFINITY;
     in[1] = -INFINITY;
     in[2] = NAN;
     memcpy(&in[3], &all_ones, sizeof in[3]); /* a NaN that would be -0 if it were rounded */
     in[4] = -0.0f;
+    memcpy(&in[5], &largest_denormal, sizeof in[5]); /* nearer to the smallest bfloat16 that is none than to zero */
+    in[6] = FLT_MIN;
     w->ops->rows(tile, 0, in, 16, 1, 1);
+    w->ops->pairs(pairs, row, 1);
     float got[5];
 
     for (size_t k = 0; k < 5; k++)
@@ -136,6 +142,10 @@ static void check_special(const way *w)
     tap_ok(isinf(got[0]) && got[0] > 0 && isinf(got[1]) && got[1] < 0 && isnan(got[2]) && isnan(got[3]) &&
                bits_of(got[4]) == 0x80000000,
            "%s: infinities, NaNs and -0 are kept", w->name);
+    for (size_t k = 0; k < 2; k++)
+        zero = zero && b_part(w, pairs, k, 5, 0) == 0x8000 && b_part(w, pairs, k, 6, 0) == 0x0080;
+    tap_ok(zero && a_part(w, tile, 0, 5, 0) == 0x8000 && a_part(w, tile, 0, 6, 0) == 0x0080,
+           "%s: denormals are zeros, the smallest other number is kept", w->name);
 }
 
 /* All ways of packing put element (row, column) of a 32 x 16 matrix where it belongs. */
@@ -319,9 +329,10 @@ static void check_operations(void)
     wrong.pairs = kern_tiles_scalar_f32.pairs;
     tap_ok(!kern_tiles_agree(&wrong, used->tiles), "... and not with neighbours in a pair, whose sums are in another order");
 #ifdef LSTM_BF16_KERNEL
-    if (has_avx512bf16())
+    if (has_avx512bf16()) {
         check_way(&(way){"avx512bf16", &kern_tiles_avx512bf16_f32, true});
-    else
+        check_way(&(way){"avx512, narrowed by AVX512-BF16", &kern_tiles_avx512narrow_f32, false});
+    } else
         tap_skip("no AVX512-BF16 here");
 #endif
     lstm_denormals_restore(saved);
@@ -557,7 +568,7 @@ static void check_units(void)
 {
     const unsigned saved = lstm_denormals_flush();
     const bool real = __real_kern_amx_usable();
-    const kern_tile_ops ops = kern_amx_tiles(kern_select_f32()->tiles);
+    const kern_tile_ops ops = kern_amx_tiles(kern_amx_packing());
     const size_t before = amx_unit_dots();
 
     tap_note(real ? "by this processor's matrix units" : "by a matrix unit that the test plays");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * isa.h - for files compiled once per instruction set with -DKERN_ISA=scalar|avx2|avx512: what vec.h wants to know,
- * and names of their own for their tables. tiles.c is compiled for avx512bf16, too, and, for tests, as a program that
- * does what that does (chains).
+ * and names of their own for their tables. tiles.c is compiled with AVX512-BF16, too: with its products (avx512bf16), and
+ * with its conversions alone, to pack for matrix units (avx512narrow); for tests also as a program that does what its
+ * products do (chains).
  */
 #ifndef LSTM_ISA_H
 #define LSTM_ISA_H
@@ -13,13 +14,17 @@
 #define KERN_IS_avx2 1
 #define KERN_IS_avx512 2
 #define KERN_IS_avx512bf16 3
-#define KERN_IS_chains 4
+#define KERN_IS_avx512narrow 4
+#define KERN_IS_chains 5
 #define KERN_WHICH2(isa) KERN_IS_##isa
 #define KERN_WHICH(isa) KERN_WHICH2(isa)
-#if KERN_WHICH(KERN_ISA) >= 3
+#if KERN_WHICH(KERN_ISA) == 3 || KERN_WHICH(KERN_ISA) == 5
 #define KERN_CHAINS
 #endif
-#if KERN_WHICH(KERN_ISA) == 2 || KERN_WHICH(KERN_ISA) == 3
+#if KERN_WHICH(KERN_ISA) == 3 || KERN_WHICH(KERN_ISA) == 4
+#define KERN_NARROW
+#endif
+#if KERN_WHICH(KERN_ISA) >= 2 && KERN_WHICH(KERN_ISA) <= 4
 #define KERN_AVX512
 #elif KERN_WHICH(KERN_ISA) == 1
 #define KERN_AVX2

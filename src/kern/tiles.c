@@ -17,6 +17,8 @@
 
 #define PAIRS ((size_t)16) /* in a row of a tile */
 #define HIGH_HALF UINT32_C(0xffff0000)
+#define SIGN UINT32_C(0x80000000)
+#define INFINITE UINT32_C(0x7f800000) /* all bits of the exponent */
 
 typedef uint16_t halves __attribute__((vector_size(VBYTES / 2), may_alias));
 
@@ -51,12 +53,27 @@ static const struct {
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
 
-/* The bits of x rounded to a bfloat16 (to nearest even), in the upper half. NaN stays NaN, whatever its bits. */
+/* x and y rounded to bfloat16 numbers (to nearest even): x in the lower half, y in the upper. Denormals become zeros, NaN
+ * stays NaN, whatever its bits. */
+#ifdef KERN_NARROW
+INLINE halves narrowed(vec x) { return (halves)_mm512_cvtneps_pbh((__m512)x); }
+INLINE ivec both_rounded(vec x, vec y)
+{
+    static const _Alignas(64) uint16_t order[2 * PAIRS] = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                           8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    return (ivec)_mm512_permutexvar_epi16(_mm512_load_si512(order),
+                                          (__m512i)_mm512_cvtne2ps_pbh((__m512)y, (__m512)x));
+}
+#else
 INLINE ivec rounded(vec x)
 {
-    ivec bits = (ivec)x, up = (bits >> 16 & 1) + 0x7fff, nan = (ivec)(x != x);
-    return ((bits + up) & ~nan & HIGH_HALF) | ((bits | 0x400000) & nan & HIGH_HALF);
+    ivec bits = (ivec)x, up = (bits >> 16 & 1) + 0x7fff, nan = (ivec)(x != x), tiny = (ivec)((bits & INFINITE) == 0);
+    ivec number = (bits + up) & ~(tiny & ~SIGN);
+    return ((number & ~nan) | ((bits | 0x400000) & nan)) & HIGH_HALF;
 }
+INLINE halves narrowed(vec x) { return __builtin_convertvector(rounded(x) >> 16, halves); }
+INLINE ivec both_rounded(vec x, vec y) { return rounded(x) >> 16 | rounded(y); }
+#endif
 
 /* Which of the numbers along k are in pair p, and the order of a row's numbers for that; sorted() is its inverse. */
 #ifdef KERN_CHAINS
@@ -84,9 +101,9 @@ static void rows(uint16_t *out, size_t out_group, const real *in, size_t in_row,
             uint16_t *to = out + r / TILE_SIDE * out_group + r % TILE_SIDE * TILE_DEPTH + i;
             vec x = v_load(in + r * in_row + i);
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
-                ivec bits = rounded(x);
-                *(halves *)(void *)to = paired(__builtin_convertvector(bits >> 16, halves));
-                x = x - (vec)bits;
+                const halves most = narrowed(x);
+                *(halves *)(void *)to = paired(most);
+                x = x - (vec)(__builtin_convertvector(most, ivec) << 16);
             }
         }
 }
@@ -99,10 +116,10 @@ static void pairs(uint16_t *out, const real *const row[], size_t parts)
             vec x = row[lower_k(p)] ? v_load(row[lower_k(p)] + i) : v_zero();
             vec y = row[upper_k(p)] ? v_load(row[upper_k(p)] + i) : v_zero();
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
-                ivec a = rounded(x), b = rounded(y);
-                *(ivec *)(void *)to = a >> 16 | b;
-                x = x - (vec)a;
-                y = y - (vec)b;
+                const ivec most = both_rounded(x, y);
+                *(ivec *)(void *)to = most;
+                x = x - (vec)(most << 16);
+                y = y - (vec)(most & HIGH_HALF);
             }
         }
 }

@@ -69,7 +69,9 @@ typedef struct kern_tile_ops {
 } kern_tile_ops;
 
 #if LSTM_REAL == 32
-extern const kern_tile_ops kern_tiles_avx512bf16_f32; /* where the processor has AVX512-BF16 */
+extern const kern_tile_ops kern_tiles_avx512_f32;
+/* Where the processor has AVX512-BF16: by its products; the program that packs by its conversions. */
+extern const kern_tile_ops kern_tiles_avx512bf16_f32, kern_tiles_avx512narrow_f32;
 /* By matrix units, where units.h has found them; `packing` packs for them. */
 kern_tile_ops kern_amx_tiles(const kern_tile_ops *packing);
 /* Whether two give the same bits: a short check, with denormals, in a thread that flushes them. */

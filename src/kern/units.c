@@ -87,9 +87,19 @@ bool kern_avx512bf16_agrees(void) { return kern_tiles_agree(&kern_tiles_avx512bf
 #endif
 
 #ifdef LSTM_AMX_KERNEL
+const kern_tile_ops *kern_amx_packing(void)
+{
+    const kern_tile_ops *program = kern_select_f32()->tiles;
+#ifdef LSTM_BF16_KERNEL
+    if (program == &kern_tiles_avx512_f32 && __builtin_cpu_supports("avx512bf16"))
+        return &kern_tiles_avx512narrow_f32;
+#endif
+    return program;
+}
+
 bool kern_amx_agrees(void)
 {
-    const kern_tile_ops *program = kern_select_f32()->tiles, units = kern_amx_tiles(program);
-    return kern_tiles_agree(&units, program);
+    const kern_tile_ops units = kern_amx_tiles(kern_amx_packing());
+    return kern_tiles_agree(&units, kern_select_f32()->tiles);
 }
 #endif
