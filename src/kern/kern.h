@@ -54,9 +54,10 @@ typedef struct kern_lstm_forward {
 } kern_lstm_forward;
 
 /* The same block backwards. dh [rows][NB]: in: gradient from above, out: dL/dh with `through` (the next step's part,
- * rows `through_row` apart, or NULL) added. carry [rows][NB]: in: dL/dc from the next step, out: for the step before.
- * dz [rows][4][NB]: dL/d(arguments of the gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz; neither
- * when dbias is NULL (then kern_sums does it). */
+ * rows `through_row` apart, or NULL) added. dc [rows][NB]: dL/dc; may be in the place of `through`.
+ * carry [rows][NB]: in: dL/dc from the next step, out: for the step before. dz [rows][4][NB]: dL/d(arguments of the
+ * gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz; neither when dbias is NULL (then kern_sums does
+ * it). */
 typedef struct kern_lstm_backward {
     size_t rows;
     const real *z, *c_prev, *tc;
