@@ -610,7 +610,7 @@ static void fill_view(lstm_trainer *tr, lstm_what what, size_t l, lstm_tensor *t
 
 int lstm_trainer_tensor(const lstm_trainer *tr, lstm_what what, size_t index, lstm_tensor *out, lstm_error *err)
 {
-    lstm_trainer *work = (lstm_trainer *)tr; /* views can be written, and some gradients are computed when first asked for */
+    lstm_trainer *work = (lstm_trainer *)tr; /* views can be written; some gradients are computed when asked for */
     if (refuse(tr, what, index, err))
         return -1;
     if (what == LSTM_DSTATE_H && !tr->has_dstate && !lstm_early_state(tr)) {

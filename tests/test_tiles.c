@@ -662,8 +662,8 @@ static void end_asking(asking *a)
     lstm_model_free(a->m);
 }
 
-/* By one who asks after the first step, and by one who asks after the second; states are carried on, so
- * that the initial one is gone by then. */
+/* By one who asks after the first step, and by one who asks after the second; states are carried on, so that the initial
+ * one is gone by then. */
 static void check_asked_later(lstm_products products, int threads)
 {
     const lstm_model_config net = embedded(7, 6, 64, 2); /* four blocks of units: threads share them, not rows */

@@ -17,8 +17,7 @@
 
 #define PAIRS ((size_t)16) /* in a row of a tile */
 #define HIGH_HALF UINT32_C(0xffff0000)
-#define SIGN UINT32_C(0x80000000)
-#define INFINITE UINT32_C(0x7f800000) /* all bits of the exponent */
+#define EXPONENT UINT32_C(0x7f800000)
 
 typedef uint16_t halves __attribute__((vector_size(VBYTES / 2), may_alias));
 
@@ -67,8 +66,8 @@ INLINE ivec both_rounded(vec x, vec y)
 #else
 INLINE ivec rounded(vec x)
 {
-    ivec bits = (ivec)x, up = (bits >> 16 & 1) + 0x7fff, nan = (ivec)(x != x), tiny = (ivec)((bits & INFINITE) == 0);
-    ivec number = (bits + up) & ~(tiny & ~SIGN);
+    ivec bits = (ivec)x, up = (bits >> 16 & 1) + 0x7fff, nan = (ivec)(x != x), tiny = (ivec)((bits & EXPONENT) == 0);
+    ivec number = (bits + up) & ~(tiny & ~SIGN_MASK);
     return ((number & ~nan) | ((bits | 0x400000) & nan)) & HIGH_HALF;
 }
 INLINE halves narrowed(vec x) { return __builtin_convertvector(rounded(x) >> 16, halves); }
@@ -103,7 +102,8 @@ static void rows(uint16_t *out, size_t out_group, const real *in, size_t in_row,
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
                 const halves most = narrowed(x);
                 *(halves *)(void *)to = paired(most);
-                x = x - (vec)(__builtin_convertvector(most, ivec) << 16);
+                if (parts > 1)
+                    x = x - (vec)(__builtin_convertvector(most, ivec) << 16);
             }
         }
 }
@@ -118,8 +118,10 @@ static void pairs(uint16_t *out, const real *const row[], size_t parts)
             for (size_t part = 0; part < parts; part++, to += TILE_SIZE) {
                 const ivec most = both_rounded(x, y);
                 *(ivec *)(void *)to = most;
-                x = x - (vec)(most << 16);
-                y = y - (vec)(most & HIGH_HALF);
+                if (parts > 1) {
+                    x = x - (vec)(most << 16);
+                    y = y - (vec)(most & HIGH_HALF);
+                }
             }
         }
 }
