@@ -81,6 +81,24 @@ size_t REAL_NAME(tiled_times)(const team *me, const lstm_tiled *rows)
     return bytes < NEAR_BYTES ? NEAR_BYTES / bytes : 1;
 }
 
+/* A row of no numbers, and one of tiles of A. */
+static const _Alignas(LSTM_LINE) real no_numbers[NB];
+static const _Alignas(LSTM_LINE) uint16_t no_row[TILE_PARTS * TILE_SIZE];
+
+/* Column blocks from n on, `blocks` of them, of `count` rows from `row` on, as tiles of an operand at time t. */
+static void pack_rows(const team *me, const lstm_tiled *to, size_t t, size_t row, size_t count, size_t n, size_t blocks,
+                      const real *in, size_t in_row, size_t in_block)
+{
+    me->tiles.rows(&(kern_tile_rows){.rows = count,
+                                     .blocks = blocks,
+                                     .parts = me->tr->parts,
+                                     .in = in,
+                                     .in_row = in_row,
+                                     .in_block = in_block,
+                                     .out = rows_at(me, to, t, row, n),
+                                     .out_group = group_size(me, to)});
+}
+
 /* ---- once a pass: the weights ------------------------------------------------------------------------------------ */
 
 /* Column block n of a packed matrix. */
@@ -99,7 +117,7 @@ static void pack_weights(const team *me, const lstm_tiled *to, size_t param)
         const size_t block = i / to->depth, tile = i % to->depth;
         const real *at = column(me, param, block), *rows[TILE_DEPTH];
         for (size_t j = 0; j < TILE_DEPTH; j++)
-            rows[j] = tile * TILE_DEPTH + j < p->k ? at + (tile * TILE_DEPTH + j) * p->per_panel * NB : NULL;
+            rows[j] = tile * TILE_DEPTH + j < p->k ? at + (tile * TILE_DEPTH + j) * p->per_panel * NB : no_numbers;
         me->tiles.pairs(tile_at(me, to, block, tile), rows, me->tr->parts);
     }
 }
@@ -130,8 +148,12 @@ static void pack_turned(const team *me, const lstm_tiled *to, size_t param)
         if (count < TILE_SIDE || n + 1 == blocks)
             memset(tile, 0, sizeof tile);
         for (size_t half = 0; half < 2 && n + half < blocks; half++)
-            me->tiles.rows(tile + half * TILE_SIDE, 0, column(me, param, n + half) + from * row, row, count,
-                           me->tr->parts);
+            me->tiles.rows(&(kern_tile_rows){.rows = count,
+                                             .blocks = 1,
+                                             .parts = me->tr->parts,
+                                             .in = column(me, param, n + half) + from * row,
+                                             .in_row = row,
+                                             .out = tile + half * TILE_SIDE});
         me->tiles.turn(tile_at(me, to, i / to->depth, i % to->depth), tile, me->tr->parts);
     }
 }
@@ -153,20 +175,17 @@ void REAL_NAME(tiled_transposed_weights)(const team *me)
 void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t first, size_t last)
 {
     const size_t B = me->tr->config.batch, blocks = l ? me->y->G : me->y->in_blocks;
-    for (size_t t = first; t < last; t++)
-        for (size_t n = 0; n < blocks; n++) {
-            size_t time = t;
-            const lstm_tiled *to = inputs(me, l, &time);
-            me->tiles.rows(rows_at(me, to, time, 0, n), group_size(me, to), x + (t * blocks + n) * B * NB, NB, B,
-                           me->tr->parts);
-        }
+    for (size_t t = first; t < last; t++) {
+        size_t time = t;
+        const lstm_tiled *to = inputs(me, l, &time);
+        pack_rows(me, to, time, 0, B, 0, blocks, x + t * blocks * B * NB, NB, B * NB);
+    }
 }
 
 void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g)
 {
-    const lstm_tiled *to = states(me, l);
     const real *h = (const real *)me->tr->layer[l].h + t * unit_step(me) + (g * me->tr->config.batch + me->r0) * NB;
-    me->tiles.rows(rows_at(me, to, t, me->r0, g), group_size(me, to), h, NB, me->r1 - me->r0, me->tr->parts);
+    pack_rows(me, states(me, l), t, me->r0, me->r1 - me->r0, g, 1, h, NB, 0);
 }
 
 /* Products of a piece (+)= operand at time `time`, times the columns w. */
@@ -205,11 +224,8 @@ void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_
 
 void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz)
 {
-    const lstm_tiled *to = &me->tr->dz;
     const size_t gates = me->y->gates;
-    for (size_t n = 0; n < gates; n++)
-        me->tiles.rows(rows_at(me, to, t, me->r0, g * gates + n), group_size(me, to), dz + n * NB, PANEL * NB,
-                       me->r1 - me->r0, me->tr->parts);
+    pack_rows(me, &me->tr->dz, t, me->r0, me->r1 - me->r0, g * gates, gates, dz, PANEL * NB, NB);
 }
 
 /* Blocks of c [block][B][NB] = d w at time steps [from, to), c_step apart, for this thread's rows. A part of w along k
@@ -250,13 +266,19 @@ static size_t position_tiles(const team *me)
     return (me->tr->steps * me->tr->config.batch + TILE_DEPTH - 1) / TILE_DEPTH;
 }
 
-/* Rows of positions 32 tile and following, NULL beyond the last: `width` numbers each, time steps `step` apart. */
-static void position_rows(const team *me, const real *rows[], const real *x, size_t tile, size_t step, size_t width)
+/* Where positions 32 tile and following are; t is the number of time steps beyond the last. */
+typedef struct position {
+    size_t t, b;
+} position;
+
+static void tile_positions(const team *me, position at[TILE_DEPTH], size_t tile)
 {
-    const size_t B = me->tr->config.batch, count = me->tr->steps * B;
+    const size_t B = me->tr->config.batch;
+    position p = {.t = tile * TILE_DEPTH / B, .b = tile * TILE_DEPTH % B};
     for (size_t j = 0; j < TILE_DEPTH; j++) {
-        const size_t at = tile * TILE_DEPTH + j;
-        rows[j] = at < count ? x + at / B * step + at % B * width : NULL;
+        at[j] = p;
+        if (p.t < me->tr->steps && ++p.b == B)
+            p = (position){.t = p.t + 1};
     }
 }
 
@@ -269,7 +291,11 @@ static void pack_turned_positions(const team *me, const lstm_tiled *to, const re
     size_t first, last;
     team_share(me, blocks * tiles, &first, &last);
     for (size_t i = first; i < last; i++) {
-        position_rows(me, rows, x + i / tiles * B * NB, i % tiles, step, NB);
+        const real *block = x + i / tiles * B * NB;
+        position at[TILE_DEPTH];
+        tile_positions(me, at, i % tiles);
+        for (size_t j = 0; j < TILE_DEPTH; j++)
+            rows[j] = at[j].t < me->tr->steps ? block + at[j].t * step + at[j].b * NB : no_numbers;
         me->tiles.pairs(tile, rows, me->tr->parts);
         me->tiles.turn(turned_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
     }
@@ -280,16 +306,17 @@ static void pack_turned_positions(const team *me, const lstm_tiled *to, const re
 static void weave_positions(const team *me, const lstm_tiled *d, size_t block, size_t blocks, size_t tile, size_t count,
                             size_t to)
 {
-    const size_t B = me->tr->config.batch, positions = me->tr->steps * B;
     const uint16_t *rows[TILE_DEPTH], *row[TILE_DEPTH];
     for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j < TILE_DEPTH; j++) {
-            const size_t at = (tile + i) * TILE_DEPTH + j;
-            rows[j] = at < positions ? rows_at(me, d, at / B, at % B, 0) + at % B % TILE_SIDE * TILE_DEPTH : NULL;
-        }
+        position at[TILE_DEPTH];
+        tile_positions(me, at, tile + i);
+        for (size_t j = 0; j < TILE_DEPTH; j++)
+            rows[j] = at[j].t < me->tr->steps
+                          ? rows_at(me, d, at[j].t, at[j].b, 0) + at[j].b % TILE_SIDE * TILE_DEPTH
+                          : NULL;
         for (size_t n = block; n < block + blocks; n++) {
             for (size_t j = 0; j < TILE_DEPTH; j++)
-                row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : NULL;
+                row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : no_row;
             me->tiles.weave(tile_at(me, &me->tr->woven, to + n - block, i), row, me->tr->parts);
         }
     }
@@ -405,9 +432,7 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
     size_t first, last;
     team_share(me, me->tr->steps, &first, &last);
     for (size_t t = first; t < last; t++)
-        for (size_t n = 0; n < me->y->o_blocks; n++)
-            me->tiles.rows(rows_at(me, to, t, 0, n), group_size(me, to), dy + t * B * stride + n * NB, stride, B,
-                           me->tr->parts);
+        pack_rows(me, to, t, 0, B, 0, me->y->o_blocks, dy + t * B * stride, stride, NB);
     pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
 }
 

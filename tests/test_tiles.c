@@ -94,6 +94,13 @@ static bool is_nearest(float x, uint16_t half)
            (error < fmin(fabs((double)x - up), fabs((double)x - down)) || half % 2 == 0);
 }
 
+/* One column block, rows 16 apart. */
+static void pack(const way *w, uint16_t *out, size_t out_group, const float *in, size_t rows, size_t parts)
+{
+    w->ops->rows(&(kern_tile_rows){
+        .rows = rows, .blocks = 1, .parts = parts, .in = in, .in_row = 16, .out = out, .out_group = out_group});
+}
+
 static void check_rounding(const way *w)
 {
     static _Alignas(64) float in[16][16];
@@ -103,7 +110,7 @@ static void check_rounding(const way *w)
 
     for (size_t k = 0; k < 256; k++)
         in[k / 16][k % 16] = k % 3 ? some_float(&seed) : (float)(1 + (double)k / 512); /* many of these are halfway */
-    w->ops->rows(tile, 0, in[0], 16, 16, 3);
+    pack(w, tile, 0, in[0], 16, 3);
     for (size_t k = 0; k < 256; k++) {
         const float x = in[k / 16][k % 16];
         const double sum = (double)widened(a_part(w, tile, k / 16, k % 16, 0)) +
@@ -122,10 +129,12 @@ static void check_special(const way *w)
 {
     static _Alignas(64) float in[16];
     static _Alignas(64) uint16_t tile[TILE_SIZE], pairs[TILE_SIZE];
-    const float *row[TILE_DEPTH] = {in, in};
+    const float *row[TILE_DEPTH];
     const uint32_t all_ones = 0x7fffffff, largest_denormal = 0x807fffff;
     bool zero = true;
 
+    for (size_t k = 0; k < TILE_DEPTH; k++)
+        row[k] = in;
     in[0] = INFINITY;
     in[1] = -INFINITY;
     in[2] = NAN;
@@ -133,7 +142,7 @@ static void check_special(const way *w)
     in[4] = -0.0f;
     memcpy(&in[5], &largest_denormal, sizeof in[5]); /* nearer to the smallest bfloat16 that is none than to zero */
     in[6] = FLT_MIN;
-    w->ops->rows(tile, 0, in, 16, 1, 1);
+    pack(w, tile, 0, in, 1, 1);
     w->ops->pairs(pairs, row, 1);
     float got[5];
 
@@ -162,17 +171,17 @@ static void check_places(const way *w)
     for (size_t k = 0; k < 32; k++) {
         for (size_t n = 0; n < 16; n++)
             m[k][n] = some_float(&seed);
-        row[k] = k == 31 ? NULL : m[k];
-        packed[k] = k == 31 ? NULL : halves + k / 16 * 2 * TILE_SIZE + k % 16 * TILE_DEPTH;
+        row[k] = m[k];
+        packed[k] = halves + k / 16 * 2 * TILE_SIZE + k % 16 * TILE_DEPTH;
     }
     w->ops->pairs(b, row, 2);
     w->ops->turn(a, b, 2);
-    w->ops->rows(left + 16, TILE_SIZE, m[0], 16, 16, 2); /* the right half */
-    w->ops->rows(halves, 2 * TILE_SIZE, m[0], 16, 32, 2);
+    pack(w, left + 16, TILE_SIZE, m[0], 16, 2); /* the right half */
+    pack(w, halves, 2 * TILE_SIZE, m[0], 32, 2);
     w->ops->weave(woven, packed, 2);
     for (size_t k = 0; k < 32; k++)
         for (size_t n = 0; n < 16; n++) {
-            const double x = k == 31 ? 0 : (double)m[k][n];
+            const double x = (double)m[k][n];
             const double in_b = (double)widened(b_part(w, b, k, n, 0)) + (double)widened(b_part(w, b, k, n, 1));
             const double in_a = (double)widened(a_part(w, a, n, k, 0)) + (double)widened(a_part(w, a, n, k, 1));
 
@@ -180,10 +189,46 @@ static void check_places(const way *w)
             wrong_a += in_a != in_b;
             wrong_rows += k < 16 && a_part(w, left, k, 16 + n, 1) != b_part(w, b, k, n, 1);
         }
-    tap_ok(wrong_b == 0, "%s: pairs: a tile of B, zeros where there is no row (%zu wrong)", w->name, wrong_b);
+    tap_ok(wrong_b == 0, "%s: pairs: a tile of B (%zu wrong)", w->name, wrong_b);
     tap_ok(memcmp(woven, b, sizeof b) == 0, "%s: woven: the same from rows in tiles of A", w->name);
     tap_ok(wrong_a == 0, "%s: turned: a tile of A of the transposed matrix (%zu wrong)", w->name, wrong_a);
     tap_ok(wrong_rows == 0, "%s: rows: half a tile of A (%zu wrong)", w->name, wrong_rows);
+}
+
+/* Three column blocks (rows of m, five apart) of 17 rows: two groups of two tiles, whose last column block is nobody's. */
+static void check_blocks(const way *w)
+{
+    enum { ROWS = 17, BLOCKS = 3, APART = 5, GROUP = 2 * 2 * TILE_SIZE };
+    static _Alignas(64) float m[ROWS + (BLOCKS - 1) * APART][16];
+    static _Alignas(64) uint16_t tiles[2 * GROUP];
+    uint64_t seed = 5;
+
+    for (size_t k = 0; k < sizeof m / sizeof m[0][0]; k++)
+        m[k / 16][k % 16] = some_float(&seed);
+    for (size_t parts = 1; parts <= 2; parts++) {
+        size_t wrong = 0;
+
+        memset(tiles, 0xee, sizeof tiles);
+        w->ops->rows(&(kern_tile_rows){.rows = ROWS,
+                                       .blocks = BLOCKS,
+                                       .parts = parts,
+                                       .in = m[0],
+                                       .in_row = 16,
+                                       .in_block = APART * 16,
+                                       .out = tiles,
+                                       .out_group = GROUP});
+        for (size_t r = 0; r < 32; r++)
+            for (size_t k = 0; k < 64; k++) {
+                const uint16_t *tile = tiles + r / 16 * GROUP + k / 32 * parts * TILE_SIZE;
+                const uint16_t first = a_part(w, tile, r % 16, k % 32, 0);
+
+                if (r < ROWS && k < BLOCKS * 16)
+                    wrong += !is_nearest(m[r + k / 16 * APART][k % 16], first);
+                else
+                    wrong += first != 0xeeee;
+            }
+        tap_ok(wrong == 0, "%s: rows of three column blocks, parts: %zu (%zu wrong)", w->name, parts, wrong);
+    }
 }
 
 /* ---- the order of sums ------------------------------------------------------------------------------------------ */
@@ -310,6 +355,7 @@ static void check_way(const way *w)
     check_rounding(w);
     check_special(w);
     check_places(w);
+    check_blocks(w);
     check_sums(w, false);
 }
 

@@ -55,12 +55,21 @@ static inline real *kern_tiles_column(const kern_tiles *p, size_t q)
     return p->c + q / 4 * p->c_panel + q % 4 * p->c_block;
 }
 
+/* Column blocks of 16 of some rows into tiles of A: two to a tile, from its left half at `out` on; a single one into its
+ * right half at out + 16, too. out_group: numbers from 16 rows to the next. */
+typedef struct kern_tile_rows {
+    size_t rows, blocks, parts;
+    const real *in;
+    size_t in_row, in_block;
+    uint16_t *out;
+    size_t out_group;
+} kern_tile_rows;
+
 typedef struct kern_tile_ops {
     void (*begin)(void), (*end)(void); /* in each thread, around products; NULL: nothing to do */
     void (*product)(const kern_tiles *p);
-    /* 16 columns of `rows` rows, `in_row` apart, into tiles of A: into their left half at `out`, the right at out + 16. */
-    void (*rows)(uint16_t *out, size_t out_group, const real *in, size_t in_row, size_t rows, size_t parts);
-    /* 32 rows of 16 numbers into a tile of B; row NULL: zeros. */
+    void (*rows)(const kern_tile_rows *p);
+    /* 32 rows of 16 numbers into a tile of B. */
     void (*pairs)(uint16_t *out, const real *const row[], size_t parts);
     /* The same from rows that are already in tiles of A: 16 numbers of each, and of each of its parts. */
     void (*weave)(uint16_t *out, const uint16_t *const row[], size_t parts);

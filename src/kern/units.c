@@ -32,8 +32,14 @@ static void pack(check *k, const kern_tile_ops *ops, size_t parts)
 {
     const size_t tile = parts * TILE_SIZE;
     memset(k->a, 0, sizeof k->a); /* rows beyond the last */
-    for (size_t n = 0; n < K / TILE_SIDE; n++)
-        ops->rows(k->a + n / 2 * tile + n % 2 * TILE_SIDE, DEPTH * tile, k->x + n * TILE_SIDE, K, ROWS, parts);
+    ops->rows(&(kern_tile_rows){.rows = ROWS,
+                                .blocks = K / TILE_SIDE,
+                                .parts = parts,
+                                .in = k->x,
+                                .in_row = K,
+                                .in_block = TILE_SIDE,
+                                .out = k->a,
+                                .out_group = DEPTH * tile});
     for (size_t i = 0; i < (size_t)BLOCKS * DEPTH; i++) {
         const real *row[TILE_DEPTH];
         for (size_t j = 0; j < TILE_DEPTH; j++)
