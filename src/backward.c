@@ -300,8 +300,8 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
     const size_t panel = g * me->y->gates / PANEL, lane = g * me->y->gates % PANEL * NB;
     const size_t k = me->y->param[me->y->wih[l]].packed.k;
     const int32_t *ids = w->k || me->by_rows ? NULL : me->tr->batch.ids + t * B;
-    const real *from_next = through ? (const real *)me->tr->through + own : NULL;
-    real *dc = passing(me, t) ? (real *)me->tr->through + own : (real *)w->dc + at; /* each is stored after the load */
+    const real *from_next = through ? team_through(me, g) : NULL;
+    real *dc = passing(me, t) ? team_through(me, g) : (real *)w->dc + at; /* each is stored after the load */
     real *dbias = me->by_rows ? NULL : gradient(me, me->y->bias[l]) + panel * row + lane;
     real *dtable = gradient(me, me->y->wih[l]) + panel * k * row + lane;
     if (me->y->gates == 4)
@@ -488,7 +488,7 @@ static void layer_gate_gradients(const team *me, size_t l)
     const size_t B = me->tr->config.batch;
     for (size_t g = me->g0; g < me->g1; g++) {
         const size_t own = (g * B + me->r0) * NB;
-        real *carry = (real *)me->tr->through + own;
+        real *carry = team_through(me, g);
         memset(carry, 0, (me->r1 - me->r0) * NB * sizeof(real));
         for (size_t t = me->tr->steps; --t > 0;) {
             const size_t at = t * unit_step(me) + own;

@@ -138,7 +138,8 @@ struct lstm_trainer {
     void *logits, *dlogits, *head_t;
     void *dx;                         /* dense or embedded input: [T] blocks */
     void *grad, *m1, *m2;
-    void *through;                    /* [G][B][nb]: dz W_hh */
+    size_t room;                      /* rows of through and near: those of the batch, with tiles of whole groups of 16 */
+    void *through;                    /* [G][room][nb]: dz W_hh */
     void *lanes;                      /* scratch of thin products, [widest input][nb]; NULL: transposed weights */
     /* Products in tiles: parts of a number, 0: none. */
     lstm_products products;           /* never auto */
@@ -147,7 +148,7 @@ struct lstm_trainer {
                                          times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
     lstm_tiled x_turned, h_turned;    /* k: all positions (t, b) of a batch; dense input of a layer, and its states */
     lstm_tiled woven;                 /* some of these of dz or dy, for each column block */
-    void *near;                       /* as z at one time step: each thread uses the place of the first block it owns */
+    void *near;                       /* z at one time step: each thread uses the place of the first block it owns */
     bool wide_head;                   /* its products are in tiles, too: */
     lstm_tiled head_tiles, head_turned, dy; /* as whh, whh_turned, dz */
     bool has_weights;                 /* the layers' weights have been packed */

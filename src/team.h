@@ -73,10 +73,14 @@ static inline real *team_gates(const team *me, void *all, size_t t, size_t g)
     return (real *)all + t * gate_step(me) + (panel * me->tr->config.batch + me->r0) * PANEL * NB + lane;
 }
 
-/* The place in tr->near that is this thread's. */
+/* The place in tr->near that is this thread's, and in tr->through that of block g. */
 static inline real *team_near(const team *me)
 {
-    return (real *)me->tr->near + (me->g0 * me->tr->config.batch + me->r0) * PANEL * NB;
+    return (real *)me->tr->near + (me->g0 * me->tr->room + me->r0) * PANEL * NB;
+}
+static inline real *team_through(const team *me, size_t g)
+{
+    return (real *)me->tr->through + (g * me->tr->room + me->r0) * NB;
 }
 
 static inline void team_barrier(const team *me)

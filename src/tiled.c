@@ -203,7 +203,8 @@ static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled
                                     .c = z,
                                     .c_row = PANEL * NB,
                                     .c_block = NB,
-                                    .add = add});
+                                    .add = add,
+                                    .whole = z == team_near(me)});
 }
 
 void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z)
@@ -228,12 +229,13 @@ void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const r
     pack_rows(me, &me->tr->dz, t, me->r0, me->r1 - me->r0, g * gates, gates, dz, PANEL * NB, NB);
 }
 
-/* Blocks of c [block][B][NB] = d w at time steps [from, to), c_step apart, for this thread's rows. A part of w along k
- * serves all these steps while it is near; the order of sums is the same. */
+/* Blocks of c [block][B][NB], or of tr->through, = d w at time steps [from, to), c_step apart, for this thread's rows. A
+ * part of w along k serves all these steps while it is near; the order of sums is the same. */
 static void input_gradients(const team *me, const team_piece *p, const lstm_tiled *d, size_t from, size_t to,
                             const lstm_tiled *w, real *c, size_t c_step)
 {
-    const size_t B = me->tr->config.batch, first = p->panel * TILED_BLOCKS + p->first;
+    const bool whole = c == me->tr->through;
+    const size_t rows = whole ? me->tr->room : me->tr->config.batch, first = p->panel * TILED_BLOCKS + p->first;
     const size_t most = to - from > 1 ? TILES_AT_ONCE : d->depth;
     for (size_t k = 0; k < d->depth; k += most)
         for (size_t t = from; t < to; t++)
@@ -245,11 +247,12 @@ static void input_gradients(const team *me, const team_piece *p, const lstm_tile
                                             .b = tile_at(me, w, first, k),
                                             .a_group = group_size(me, d),
                                             .b_block = group_size(me, w),
-                                            .c = c + (t - from) * c_step + (first * B + me->r0) * NB,
+                                            .c = c + (t - from) * c_step + (first * rows + me->r0) * NB,
                                             .c_row = NB,
-                                            .c_block = B * NB,
-                                            .c_panel = PANEL * B * NB,
-                                            .add = k > 0});
+                                            .c_block = rows * NB,
+                                            .c_panel = PANEL * rows * NB,
+                                            .add = k > 0,
+                                            .whole = whole});
 }
 
 void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,

@@ -81,7 +81,7 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
     carve_tiles(tr, v, &tr->h[0], T + 1, B, y->H);
     if (y->L > 1)
         carve_tiles(tr, v, &tr->h[1], T + 1, B, y->H);
-    tr->near = carve(v, y->panels * PANEL, B, y->nb, y->esize);
+    tr->near = carve(v, y->panels * PANEL, tr->room, y->nb, y->esize);
     if (tr->config.inference)
         return;
     carve_tiles(tr, v, &tr->dz, T, B, gates);
@@ -161,6 +161,7 @@ static void carve_all(lstm_trainer *tr, carver *v)
         lstm_layer_work measured = {0};
         carve_layer(tr, v, l, v->base ? &tr->layer[l] : &measured, v->base && l ? &tr->layer[l - 1] : NULL);
     }
+    tr->room = tr->parts ? (B + TILE_SIDE - 1) / TILE_SIDE * TILE_SIDE : B;
     if (tr->parts)
         carve_shared_tiles(tr, v);
     if (tr->wide_head)
@@ -180,7 +181,7 @@ static void carve_all(lstm_trainer *tr, carver *v)
         tr->head_t = carve(v, (y->G + PANEL - 1) / PANEL, y->O, PANEL * y->nb, e);
     if (y->in)
         tr->dx = carve(v, T, B * y->in_blocks, y->nb, e);
-    tr->through = carve(v, unit, 1, 1, e);
+    tr->through = carve(v, y->G, tr->room, y->nb, e);
     if (B <= THIN_ROWS && !tr->parts)
         tr->lanes = carve(v, y->in > y->H ? y->in : y->H, y->nb, 1, e);
     tr->grad = carve(v, y->total, 1, 1, e);

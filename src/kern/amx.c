@@ -76,11 +76,20 @@ static void end(void) { _tile_release(); }
 #define TILE_DOT(i, a, b, rows) _tile_dpbf16ps(i, a, b)
 #include "tiles_product.h"
 
+/* A tile of few rows takes the time of a whole one, and goes with others only as one. */
+static void product(const kern_tiles *p)
+{
+    kern_tiles all = *p;
+    if (p->whole)
+        all.rows = (p->rows + TILE_SIDE - 1) / TILE_SIDE * TILE_SIDE;
+    tiles_product(&all);
+}
+
 kern_tile_ops kern_amx_tiles(const kern_tile_ops *packing)
 {
     kern_tile_ops ops = *packing;
     ops.begin = begin;
     ops.end = end;
-    ops.product = tiles_product;
+    ops.product = product;
     return ops;
 }

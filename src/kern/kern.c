@@ -214,12 +214,45 @@ static void thin(const kern_thin *p)
 
 /* ---- cells ----------------------------------------------------------------------------------------------------- */
 
-static void lstm_forward(const kern_lstm_forward *p)
+/* i, f, g, o of arguments a. */
+INLINE void gates(vec a[4], const bool mixed)
+{
+#if LSTM_REAL == 32
+    if (mixed) {
+        const vec half = v_set(0.5f);
+        two_quotients(tanh_quotient(a[0] * half), tanh_quotient(a[1] * half), &a[0], &a[1]);
+        two_quotients(tanh_quotient(a[2]), tanh_quotient(a[3] * half), &a[2], &a[3]);
+        a[0] = v_fma(a[0], half, half);
+        a[1] = v_fma(a[1], half, half);
+        a[3] = v_fma(a[3], half, half);
+        return;
+    }
+#endif
+    (void)mixed;
+    a[0] = v_sigmoid(a[0]);
+    a[1] = v_sigmoid(a[1]);
+    a[2] = v_tanh(a[2]);
+    a[3] = v_sigmoid(a[3]);
+}
+
+INLINE vec tanh_of_state(vec c, const bool mixed)
+{
+#if LSTM_REAL == 32
+    if (mixed) {
+        const quotient q = tanh_quotient(c);
+        return q.over / q.under;
+    }
+#endif
+    (void)mixed;
+    return v_tanh(c);
+}
+
+INLINE void lstm_cells(const kern_lstm_forward *p, const bool mixed)
 {
     for (size_t r = 0; r < p->rows; r++) {
         const real *row = p->ids ? p->table + (size_t)p->ids[r] * PANEL * NB : NULL;
         const real *z = p->z + r * PANEL * NB;
-        real *gates = p->gates + r * PANEL * NB;
+        real *to = p->gates + r * PANEL * NB;
         UNROLL
         for (size_t q = 0; q < NB; q += VL) {
             vec a[4];
@@ -230,17 +263,24 @@ static void lstm_forward(const kern_lstm_forward *p)
                     extra = v_load(row + n * NB + q) + extra;
                 a[n] = v_load(z + n * NB + q) + extra;
             }
-            vec i = v_sigmoid(a[0]), f = v_sigmoid(a[1]), g = v_tanh(a[2]), o = v_sigmoid(a[3]);
-            vec c = v_fma(f, v_load(p->c_prev + r * NB + q), i * g), tc = v_tanh(c);
-            v_store(gates + q, i);
-            v_store(gates + NB + q, f);
-            v_store(gates + 2 * NB + q, g);
-            v_store(gates + 3 * NB + q, o);
+            gates(a, mixed);
+            vec c = v_fma(a[1], v_load(p->c_prev + r * NB + q), a[0] * a[2]), tc = tanh_of_state(c, mixed);
+            UNROLL
+            for (size_t n = 0; n < 4; n++)
+                v_store(to + n * NB + q, a[n]);
             v_store(p->c + r * NB + q, c);
             v_store(p->tc + r * NB + q, tc);
-            v_store(p->h + r * NB + q, o * tc);
+            v_store(p->h + r * NB + q, a[3] * tc);
         }
     }
+}
+
+static void lstm_forward(const kern_lstm_forward *p)
+{
+    if (p->mixed)
+        lstm_cells(p, true);
+    else
+        lstm_cells(p, false);
 }
 
 INLINE void add_to(real *p, vec a) { v_store(p, v_load(p) + a); }

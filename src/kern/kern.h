@@ -41,7 +41,8 @@ typedef struct kern_thin {
 /* One block of NB units of an LSTM layer at one time step, for `rows` sequences.
  * z [rows][4][NB]: products; gates [rows][4][NB]: i f g o, which may be in their place. The gates' arguments are
  * z + (row + bias), where row is table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, tc (tanh c),
- * h, c_prev: [rows][NB].
+ * h, c_prev: [rows][NB]. `mixed`: non-linearities to 4e-7, of floats only, which is nothing beside the errors of z in
+ * mixed precision.
  * (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.) */
 typedef struct kern_lstm_forward {
     size_t rows;
@@ -51,6 +52,7 @@ typedef struct kern_lstm_forward {
     const int32_t *ids;
     const real *c_prev;
     real *c, *tc, *h;
+    bool mixed;
 } kern_lstm_forward;
 
 /* The same block backwards. dh [rows][NB]: in: gradient from above, out: dL/dh with `through` (the next step's part,

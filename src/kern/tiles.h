@@ -47,6 +47,7 @@ typedef struct kern_tiles {
     real *c;
     size_t c_row, c_block, c_panel;
     bool add; /* start from what C holds rather than from zero */
+    bool whole; /* C has room for 16 rows of the last group, and nobody minds what is in those beyond `rows` */
 } kern_tiles;
 
 /* Column block q of C. */
