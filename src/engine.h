@@ -90,7 +90,6 @@ typedef struct lstm_layer_work {
     void *mask;           /* dropout on x, as x; NULL without */
     void *z;              /* gates */
     void *h, *c;          /* [T+1], time 0 is the initial state */
-    void *tc;             /* tanh c */
     void *dz, *dh, *dc;   /* as z, h, c but [T]; of dz and dc often only time 0, see wants_dz */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
     void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */

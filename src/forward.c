@@ -193,9 +193,8 @@ static void cell(const team *me, size_t l, size_t t, size_t g, const real *z)
                                                     .ids = ids,
                                                     .c_prev = (real *)w->c + at,
                                                     .c = (real *)w->c + at + unit,
-                                                    .tc = (real *)w->tc + at,
                                                     .h = (real *)w->h + at + unit,
-                                                    .mixed = tiled(me) && me->tr->parts < TILE_PARTS});
+                                                    .mixed = mixed(me)});
     else
         me->kern->rnn_forward(&(kern_rnn_forward){.rows = me->r1 - me->r0,
                                                   .z_row = row,

@@ -119,10 +119,8 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
     w->h = carve(v, T + 1, unit, 1, e);
     if (l && !drop) /* the layer reads h of the one below in place, from time 1 on */
         w->x = v->base ? (char *)below->h + unit * e : NULL;
-    if (lstm) {
+    if (lstm)
         w->c = carve(v, T + 1, unit, 1, e);
-        w->tc = carve(v, T, unit, 1, e);
-    }
     if (tr->parts)
         carve_layer_tiles(tr, v, w);
     if (!train)

@@ -269,7 +269,6 @@ INLINE void lstm_cells(const kern_lstm_forward *p, const bool mixed)
             for (size_t n = 0; n < 4; n++)
                 v_store(to + n * NB + q, a[n]);
             v_store(p->c + r * NB + q, c);
-            v_store(p->tc + r * NB + q, tc);
             v_store(p->h + r * NB + q, a[3] * tc);
         }
     }
@@ -285,7 +284,7 @@ static void lstm_forward(const kern_lstm_forward *p)
 
 INLINE void add_to(real *p, vec a) { v_store(p, v_load(p) + a); }
 
-static void lstm_backward(const kern_lstm_backward *p)
+INLINE void lstm_cells_back(const kern_lstm_backward *p, const bool mixed)
 {
     const vec one = v_set(1);
     for (size_t q = 0; q < NB; q += VL) {
@@ -298,7 +297,7 @@ static void lstm_backward(const kern_lstm_backward *p)
             real *dz = p->dz + r * PANEL * NB + q;
             const size_t at = r * NB + q;
             vec i = v_load(z), f = v_load(z + NB), g = v_load(z + 2 * NB), o = v_load(z + 3 * NB);
-            vec tc = v_load(p->tc + at), dh = v_load(p->dh + at);
+            vec tc = tanh_of_state(v_load(p->c + at), mixed), dh = v_load(p->dh + at);
             if (p->through)
                 dh = dh + v_load(p->through + r * p->through_row + q);
             vec dho = dh * o;
@@ -326,6 +325,14 @@ static void lstm_backward(const kern_lstm_backward *p)
         for (size_t n = 0; n < 4; n++)
             v_store(p->dbias + n * NB + q, sum[n]);
     }
+}
+
+static void lstm_backward(const kern_lstm_backward *p)
+{
+    if (p->mixed)
+        lstm_cells_back(p, true);
+    else
+        lstm_cells_back(p, false);
 }
 
 static void rnn_forward(const kern_rnn_forward *p)

@@ -40,9 +40,8 @@ typedef struct kern_thin {
 
 /* One block of NB units of an LSTM layer at one time step, for `rows` sequences.
  * z [rows][4][NB]: products; gates [rows][4][NB]: i f g o, which may be in their place. The gates' arguments are
- * z + (row + bias), where row is table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, tc (tanh c),
- * h, c_prev: [rows][NB]. `mixed`: non-linearities to 4e-7, of floats only, which is nothing beside the errors of z in
- * mixed precision.
+ * z + (row + bias), where row is table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, h,
+ * c_prev: [rows][NB]. mixed: non-linearities in fewer steps, to 4e-7 (floats only).
  * (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.) */
 typedef struct kern_lstm_forward {
     size_t rows;
@@ -51,18 +50,20 @@ typedef struct kern_lstm_forward {
     const real *bias, *table;
     const int32_t *ids;
     const real *c_prev;
-    real *c, *tc, *h;
+    real *c, *h;
     bool mixed;
 } kern_lstm_forward;
 
-/* The same block backwards. dh [rows][NB]: in: gradient from above, out: dL/dh with `through` (the next step's part,
+/* The same block backwards; z: its gates. tanh c is computed once more, to the same bits: that takes less time than to
+ * keep it. dh [rows][NB]: in: gradient from above, out: dL/dh with `through` (the next step's part,
  * rows `through_row` apart, or NULL) added. dc [rows][NB]: dL/dc; may be in the place of `through`.
  * carry [rows][NB]: in: dL/dc from the next step, out: for the step before. dz [rows][4][NB]: dL/d(arguments of the
  * gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz; neither when dbias is NULL (then kern_sums does
  * it). */
 typedef struct kern_lstm_backward {
     size_t rows;
-    const real *z, *c_prev, *tc;
+    const real *z, *c_prev, *c;
+    bool mixed;
     const real *through;
     size_t through_row;
     real *dh, *dc, *carry, *dz, *dbias, *dtable;
