@@ -277,22 +277,16 @@ static void undrop(const team *me, real *d, const real *mask)
 
 /* ---- a layer ------------------------------------------------------------------------------------------------------------- */
 
-/* Whether dz and dc, which nobody else reads, go to places that the next block's take again: in the first cache they cost
- * no memory's time, and who asks for them later gets them by lstm_gate_gradients. Those of time 0 are kept: a carried
- * state takes the place of their c_prev. */
+/* Whether dz, but for its tiles, and dc, which nobody else reads, are not kept: they would cost memory's time, and who asks
+ * for them later gets them by lstm_gate_gradients. Those of time 0 are kept: a carried state takes the place of their
+ * c_prev. */
 static bool passing(const team *me, size_t t)
 {
     return tiled(me) && me->y->gates == PANEL && !me->by_rows && !me->tr->wants_dz && t > 0;
 }
 
-/* Where the gradients of block g's gates at time t go, for this thread's rows. */
-static real *gate_gradients_of(const team *me, size_t l, size_t t, size_t g)
-{
-    return passing(me, t) ? team_near(me) : team_gates(me, me->tr->layer[l].dz, t, g);
-}
-
 /* Block g at time t, backwards, for this thread's rows. `through`: dL/dh from the step after is in tr->through. */
-static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through, real *dz)
+static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, unit = unit_step(me), row = PANEL * NB;
@@ -304,42 +298,45 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
     real *dc = passing(me, t) ? team_through(me, g) : (real *)w->dc + at; /* each is stored after the load */
     real *dbias = me->by_rows ? NULL : gradient(me, me->y->bias[l]) + panel * row + lane;
     real *dtable = gradient(me, me->y->wih[l]) + panel * k * row + lane;
-    if (me->y->gates == 4)
-        me->kern->lstm_backward(&(kern_lstm_backward){.rows = me->r1 - me->r0,
-                                                      .z = team_gates(me, w->z, t, g),
-                                                      .c_prev = (const real *)w->c + at,
-                                                      .c = (const real *)w->c + at + unit,
-                                                      .mixed = mixed(me),
-                                                      .through = from_next,
-                                                      .through_row = NB,
-                                                      .dh = (real *)w->dh + at,
-                                                      .dc = dc,
-                                                      .carry = (real *)w->carry + own,
-                                                      .dz = dz,
-                                                      .dbias = dbias,
-                                                      .dtable = dtable,
-                                                      .ids = ids});
+    const kern_lstm_backward lstm = {.rows = me->r1 - me->r0,
+                                     .z = team_gates(me, w->z, t, g),
+                                     .c_prev = (const real *)w->c + at,
+                                     .c = (const real *)w->c + at + unit,
+                                     .mixed = mixed(me),
+                                     .through = from_next,
+                                     .through_row = NB,
+                                     .dh = (real *)w->dh + at,
+                                     .dc = dc,
+                                     .carry = (real *)w->carry + own,
+                                     .dz = team_gates(me, w->dz, t, g),
+                                     .dbias = dbias,
+                                     .dtable = dtable,
+                                     .ids = ids};
+    const kern_rnn_backward rnn = {.rows = lstm.rows,
+                                   .z_row = row,
+                                   .h = (const real *)w->h + at + unit,
+                                   .through = from_next,
+                                   .through_row = NB,
+                                   .dh = lstm.dh,
+                                   .dz = lstm.dz,
+                                   .dbias = dbias,
+                                   .dtable = dtable,
+                                   .ids = ids};
+    if (me->y->gates == 1)
+        me->kern->rnn_backward(&rnn);
+    else if (passing(me, t))
+        REAL_NAME(tiled_cell_back)(me, t, g, &lstm);
     else
-        me->kern->rnn_backward(&(kern_rnn_backward){.rows = me->r1 - me->r0,
-                                                    .z_row = row,
-                                                    .h = (const real *)w->h + at + unit,
-                                                    .through = from_next,
-                                                    .through_row = NB,
-                                                    .dh = (real *)w->dh + at,
-                                                    .dz = dz,
-                                                    .dbias = dbias,
-                                                    .dtable = dtable,
-                                                    .ids = ids});
+        me->kern->lstm_backward(&lstm);
 }
 
 static void cells_back(const team *me, size_t l, size_t t, size_t first, size_t count)
 {
     const bool through = t + 1 < me->tr->steps;
     for (size_t g = first; g < first + count; g++) {
-        real *dz = gate_gradients_of(me, l, t, g);
-        cell_back(me, l, t, g, through, dz);
-        if (tiled(me))
-            REAL_NAME(tiled_gate_gradients)(me, t, g, dz);
+        cell_back(me, l, t, g, through);
+        if (tiled(me) && !passing(me, t))
+            REAL_NAME(tiled_gate_gradients)(me, t, g, team_gates(me, me->tr->layer[l].dz, t, g));
     }
 }
 

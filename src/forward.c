@@ -184,25 +184,24 @@ static void cell(const team *me, size_t l, size_t t, size_t g, const real *z)
     const real *bias = weights(me, me->y->bias[l]) + panel * row + lane;
     const real *table = weights(me, me->y->wih[l]) + panel * k * row + lane;
     const int32_t *ids = w->k ? NULL : me->tr->batch.ids + t * B + me->r0;
-    if (me->y->gates == 4)
-        me->kern->lstm_forward(&(kern_lstm_forward){.rows = me->r1 - me->r0,
-                                                    .z = z,
-                                                    .gates = gates_of(me, l, t, g),
-                                                    .bias = bias,
-                                                    .table = table,
-                                                    .ids = ids,
-                                                    .c_prev = (real *)w->c + at,
-                                                    .c = (real *)w->c + at + unit,
-                                                    .h = (real *)w->h + at + unit,
-                                                    .mixed = mixed(me)});
+    const kern_lstm_forward lstm = {.rows = me->r1 - me->r0,
+                                    .z = z,
+                                    .gates = gates_of(me, l, t, g),
+                                    .bias = bias,
+                                    .table = table,
+                                    .ids = ids,
+                                    .c_prev = (real *)w->c + at,
+                                    .c = (real *)w->c + at + unit,
+                                    .h = (real *)w->h + at + unit,
+                                    .mixed = mixed(me)};
+    const kern_rnn_forward rnn = {
+        .rows = lstm.rows, .z_row = row, .z = z, .bias = bias, .table = table, .ids = ids, .h = lstm.h};
+    if (me->y->gates == 1)
+        me->kern->rnn_forward(&rnn);
+    else if (tiled(me))
+        REAL_NAME(tiled_cell)(me, l, t + 1, g, &lstm);
     else
-        me->kern->rnn_forward(&(kern_rnn_forward){.rows = me->r1 - me->r0,
-                                                  .z_row = row,
-                                                  .z = z,
-                                                  .bias = bias,
-                                                  .table = table,
-                                                  .ids = ids,
-                                                  .h = (real *)w->h + at + unit});
+        me->kern->lstm_forward(&lstm);
 }
 
 /* The part of the gates that comes from a dense input, for all time steps. */
@@ -244,7 +243,7 @@ static void cells(const team *me, size_t l, size_t t, size_t first, size_t count
 {
     for (size_t g = first; g < first + count; g++) {
         cell(me, l, t, g, z + (g - first) * NB);
-        if (tiled(me))
+        if (tiled(me) && me->y->gates == 1)
             REAL_NAME(tiled_state)(me, l, t + 1, g);
     }
 }

@@ -86,17 +86,22 @@ static const _Alignas(LSTM_LINE) real no_numbers[NB];
 static const _Alignas(LSTM_LINE) uint16_t no_row[TILE_PARTS * TILE_SIZE];
 
 /* Column blocks from n on, `blocks` of them, of `count` rows from `row` on, as tiles of an operand at time t. */
-static void pack_rows(const team *me, const lstm_tiled *to, size_t t, size_t row, size_t count, size_t n, size_t blocks,
-                      const real *in, size_t in_row, size_t in_block)
+static kern_tile_rows tiles_of(const team *me, const lstm_tiled *to, size_t t, size_t row, size_t count, size_t n,
+                               size_t blocks)
 {
-    me->tiles.rows(&(kern_tile_rows){.rows = count,
-                                     .blocks = blocks,
-                                     .parts = me->tr->parts,
-                                     .in = in,
-                                     .in_row = in_row,
-                                     .in_block = in_block,
-                                     .out = rows_at(me, to, t, row, n),
-                                     .out_group = group_size(me, to)});
+    return (kern_tile_rows){.rows = count,
+                            .blocks = blocks,
+                            .parts = me->tr->parts,
+                            .out = rows_at(me, to, t, row, n),
+                            .out_group = group_size(me, to)};
+}
+
+static void pack_rows(const team *me, kern_tile_rows rows, const real *in, size_t in_row, size_t in_block)
+{
+    rows.in = in;
+    rows.in_row = in_row;
+    rows.in_block = in_block;
+    me->tiles.rows(&rows);
 }
 
 /* ---- once a pass: the weights ------------------------------------------------------------------------------------ */
@@ -178,14 +183,25 @@ void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t firs
     for (size_t t = first; t < last; t++) {
         size_t time = t;
         const lstm_tiled *to = inputs(me, l, &time);
-        pack_rows(me, to, time, 0, B, 0, blocks, x + t * blocks * B * NB, NB, B * NB);
+        pack_rows(me, tiles_of(me, to, time, 0, B, 0, blocks), x + t * blocks * B * NB, NB, B * NB);
     }
+}
+
+static kern_tile_rows states_of(const team *me, size_t l, size_t t, size_t g)
+{
+    return tiles_of(me, states(me, l), t, me->r0, me->r1 - me->r0, g, 1);
 }
 
 void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g)
 {
     const real *h = (const real *)me->tr->layer[l].h + t * unit_step(me) + (g * me->tr->config.batch + me->r0) * NB;
-    pack_rows(me, states(me, l), t, me->r0, me->r1 - me->r0, g, 1, h, NB, 0);
+    pack_rows(me, states_of(me, l, t, g), h, NB, 0);
+}
+
+void REAL_NAME(tiled_cell)(const team *me, size_t l, size_t t, size_t g, const kern_lstm_forward *p)
+{
+    const kern_tile_rows to = states_of(me, l, t, g);
+    me->tiles.lstm_forward(p, &to);
 }
 
 /* Products of a piece (+)= operand at time `time`, times the columns w. */
@@ -223,10 +239,21 @@ void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_
 
 /* ---- backward ---------------------------------------------------------------------------------------------------- */
 
-void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz)
+static kern_tile_rows gradients_of(const team *me, size_t t, size_t g)
 {
     const size_t gates = me->y->gates;
-    pack_rows(me, &me->tr->dz, t, me->r0, me->r1 - me->r0, g * gates, gates, dz, PANEL * NB, NB);
+    return tiles_of(me, &me->tr->dz, t, me->r0, me->r1 - me->r0, g * gates, gates);
+}
+
+void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz)
+{
+    pack_rows(me, gradients_of(me, t, g), dz, PANEL * NB, NB);
+}
+
+void REAL_NAME(tiled_cell_back)(const team *me, size_t t, size_t g, const kern_lstm_backward *p)
+{
+    const kern_tile_rows to = gradients_of(me, t, g);
+    me->tiles.lstm_backward(p, &to);
 }
 
 /* Blocks of c [block][B][NB], or of tr->through, = d w at time steps [from, to), c_step apart, for this thread's rows. A
@@ -435,7 +462,7 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
     size_t first, last;
     team_share(me, me->tr->steps, &first, &last);
     for (size_t t = first; t < last; t++)
-        pack_rows(me, to, t, 0, B, 0, me->y->o_blocks, dy + t * B * stride, stride, NB);
+        pack_rows(me, tiles_of(me, to, t, 0, B, 0, me->y->o_blocks), dy + t * B * stride, stride, NB);
     pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
 }
 

@@ -34,8 +34,9 @@ size_t REAL_NAME(tiled_times)(const team *me, const lstm_tiled *rows);
  * begin, [rows][4][NB]. */
 void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z);
 void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z);
-/* h of layer l, block g, at time t (0: the initial state), for this thread's rows. */
+/* h of layer l, block g, at time t (0: the initial state), for this thread's rows; or with the cells that compute it. */
 void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
+void REAL_NAME(tiled_cell)(const team *me, size_t l, size_t t, size_t g, const kern_lstm_forward *p);
 
 /* The same backwards. c = dz W of layer l at times [from, to), W being parameter weight_ih (input) or weight_hh;
  * c: [block][B][NB], c_step from one time to the next. */
@@ -44,6 +45,8 @@ void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t 
                                     real *c, size_t c_step);
 /* Gradients of the gates of block g at time t, for this thread's rows, which are PANEL*NB apart at dz. */
 void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz);
+/* The same with the cells that compute them, and nowhere else. */
+void REAL_NAME(tiled_cell_back)(const team *me, size_t t, size_t g, const kern_lstm_backward *p);
 /* Gradients of both weights of layer l; all threads, with barriers. */
 void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l);
 

@@ -109,33 +109,36 @@ INLINE void half_row(uint16_t *to, vec x, const size_t parts)
     }
 }
 
-/* Column blocks x and, if it is not NULL, y of a row: its half of a tile's row, or all of it. */
-INLINE void row_of_tile(uint16_t *to, const real *x, const real *y, const size_t parts)
+/* The same of two column blocks: both halves of a row. */
+INLINE void whole_row(uint16_t *to, vec x, vec y, const size_t parts)
 {
 #if defined(KERN_NARROW) && !defined(KERN_CHAINS)
-    if (parts == 1 && y) {
-        *(ivec *)(void *)to = (ivec)_mm512_cvtne2ps_pbh((__m512)v_load(y), (__m512)v_load(x));
+    if (parts == 1) {
+        *(ivec *)(void *)to = (ivec)_mm512_cvtne2ps_pbh((__m512)y, (__m512)x);
         return;
     }
 #endif
-    for (size_t i = 0; i < TILE_SIDE; i += VL) {
-        half_row(to + i, v_load(x + i), parts);
-        if (y)
-            half_row(to + TILE_SIDE + i, v_load(y + i), parts);
-    }
+    half_row(to, x, parts);
+    half_row(to + TILE_SIDE, y, parts);
+}
+
+/* Row r in the first of its tiles. */
+INLINE uint16_t *row_at(const kern_tile_rows *p, size_t r)
+{
+    return p->out + r / TILE_SIDE * p->out_group + r % TILE_SIDE * TILE_DEPTH;
 }
 
 INLINE void some_rows(const kern_tile_rows *p, const size_t parts)
 {
-    uint16_t *out = p->out;
-    const real *in = p->in;
-    for (size_t left = p->rows; left; out += p->out_group) {
-        const size_t count = left < TILE_SIDE ? left : TILE_SIDE;
-        for (size_t r = 0; r < count; r++, in += p->in_row)
-            for (size_t n = 0; n < p->blocks; n += 2)
-                row_of_tile(out + n / 2 * parts * TILE_SIZE + r * TILE_DEPTH, in + n * p->in_block,
-                            n + 1 < p->blocks ? in + (n + 1) * p->in_block : NULL, parts);
-        left -= count;
+    for (size_t r = 0; r < p->rows; r++) {
+        const real *in = p->in + r * p->in_row;
+        uint16_t *to = row_at(p, r);
+        for (size_t left = p->blocks; left; left -= left > 1 ? 2 : 1, to += parts * TILE_SIZE, in += 2 * p->in_block)
+            for (size_t i = 0; i < TILE_SIDE; i += VL)
+                if (left > 1)
+                    whole_row(to + i, v_load(in + i), v_load(in + p->in_block + i), parts);
+                else
+                    half_row(to + i, v_load(in + i), parts);
     }
 }
 
@@ -255,5 +258,39 @@ static void turn(uint16_t *out, const uint16_t *in, size_t parts)
             turn_columns((void *)(out + 2 * c * PAIRS), (const void *)(in + 2 * c));
 }
 
-const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = product, .rows = rows, .pairs = pairs,
-                                           .weave = weave, .turn = turn};
+/* ---- cells ------------------------------------------------------------------------------------------------------- */
+
+#define CELL_STATE(tiles, r, q, h) half_row(row_at(tiles, r) + (q), h, parts)
+#define CELL_GRADIENTS(p, tiles, r, q, d)                                                                              \
+    do {                                                                                                               \
+        uint16_t *to_ = row_at(tiles, r) + (q);                                                                        \
+        whole_row(to_, (d)[0], (d)[1], parts);                                                                         \
+        whole_row(to_ + parts * TILE_SIZE, (d)[2], (d)[3], parts);                                                     \
+    } while (0)
+#include "cells.h"
+
+static void lstm_forward(const kern_lstm_forward *p, const kern_tile_rows *tiles)
+{
+    switch (tiles->parts) {
+    case 1: lstm_cells(p, tiles, 1, true); break;
+    case 2: lstm_cells(p, tiles, 2, true); break;
+    case 3: lstm_cells(p, tiles, 3, false); break;
+    }
+}
+
+static void lstm_backward(const kern_lstm_backward *p, const kern_tile_rows *tiles)
+{
+    switch (tiles->parts) {
+    case 1: lstm_cells_back(p, tiles, 1, true); break;
+    case 2: lstm_cells_back(p, tiles, 2, true); break;
+    case 3: lstm_cells_back(p, tiles, 3, false); break;
+    }
+}
+
+const kern_tile_ops KERN_NAME(kern_tiles_) = {.product = product,
+                                              .rows = rows,
+                                              .pairs = pairs,
+                                              .weave = weave,
+                                              .turn = turn,
+                                              .lstm_forward = lstm_forward,
+                                              .lstm_backward = lstm_backward};

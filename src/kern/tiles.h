@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 #include "../real.h"
+#include "kern.h"
 
 /* C[r][n] (+)= sum over k of A[r][k] B[k][n];  r < rows, n < blocks*16.
  * a, b: the first tiles; a_group: numbers from 16 rows of A to the next, b_block: from 16 columns of B to the next.
@@ -76,6 +77,10 @@ typedef struct kern_tile_ops {
     void (*weave)(uint16_t *out, const uint16_t *const row[], size_t parts);
     /* The tile (of `parts` parts) as 16 x 16 pairs, transposed. */
     void (*turn)(uint16_t *out, const uint16_t *in, size_t parts);
+    /* The cells of kern.h, whose h, or dz, become tiles, too, as by `rows` (in and its steps are not looked at): h as one
+     * column block; dz as the four of i, f, g, o, and only so. */
+    void (*lstm_forward)(const kern_lstm_forward *p, const kern_tile_rows *tiles);
+    void (*lstm_backward)(const kern_lstm_backward *p, const kern_tile_rows *tiles);
 } kern_tile_ops;
 
 #if LSTM_REAL == 32
