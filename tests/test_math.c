@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_math.c - exp, log, sigmoid and tanh of the kernels: at most 2 ulp from the true value, never an overflow, and
- * the same bits for every instruction set; and the masks of dropout. Compiled for float and for double (LSTM_REAL).
+ * the same bits for every instruction set; those of cells in mixed precision; and the masks of dropout. Compiled for
+ * float and for double (LSTM_REAL).
  *
  * usage: test_math [STRIDE]      float: every STRIDE-th of all 2^32 bit patterns (default 1009; 1 takes minutes)
  *
@@ -164,6 +165,103 @@ static void check_nan(const kern *k)
     }
 }
 
+#if LSTM_REAL == 32
+/* What kern.h and vec.h say of cells in mixed precision. */
+#define MIXED_TANH 4e-7      /* of tanh */
+#define MIXED_SIGMOID 2.5e-7 /* of 1 */
+
+enum { CELL_ROWS = LOT / NB };
+
+typedef struct cells {
+    _Alignas(LSTM_LINE) real z[CELL_ROWS][4][NB], gates[CELL_ROWS][4][NB];
+    _Alignas(LSTM_LINE) real bias[4][NB], c_prev[CELL_ROWS][NB], c[CELL_ROWS][NB], h[CELL_ROWS][NB];
+} cells;
+
+typedef struct mixed_worst {
+    double sigmoid, tanh, tanh_c;
+    size_t outside, moved;
+} mixed_worst;
+
+static void run_cells(const kern *k, cells *s)
+{
+    k->lstm_forward(&(kern_lstm_forward){.rows = CELL_ROWS,
+                                         .z = s->z[0][0],
+                                         .gates = s->gates[0][0],
+                                         .bias = s->bias[0],
+                                         .c_prev = s->c_prev[0],
+                                         .c = s->c[0],
+                                         .h = s->h[0],
+                                         .mixed = true});
+}
+
+static double relative(double got, double want) { return fabs(want) < SMALLEST ? 0 : fabs(got / want - 1); }
+
+/* Gates of arguments x, and a state that is near x: f of 30 times x, and i g = 0. */
+static void measure_mixed(const kern *k, const real *x, mixed_worst *w)
+{
+    static cells a, b, scalar;
+
+    for (size_t r = 0; r < CELL_ROWS; r++)
+        for (size_t u = 0; u < NB; u++) {
+            for (size_t n = 0; n < 4; n++)
+                a.z[r][n][u] = x[r * NB + u];
+            b.z[r][1][u] = b.z[r][3][u] = 30;
+            b.c_prev[r][u] = x[r * NB + u];
+        }
+    run_cells(k, &a);
+    run_cells(k, &b);
+    memcpy(scalar.z, a.z, sizeof a.z);
+    run_cells(&REAL_NAME(kern_scalar), &scalar);
+    w->moved += memcmp(a.gates, scalar.gates, sizeof a.gates) != 0 || memcmp(a.h, scalar.h, sizeof a.h) != 0;
+    for (size_t r = 0; r < CELL_ROWS; r++)
+        for (size_t u = 0; u < NB; u++) {
+            const double arg = (double)x[r * NB + u];
+
+            for (size_t n = 0; n < 4; n++) {
+                const double got = (double)a.gates[r][n][u];
+
+                if (n == 2)
+                    w->tanh = fmax(w->tanh, relative(got, tanh(arg)));
+                else
+                    w->sigmoid = fmax(w->sigmoid, fabs(got - true_sigmoid(arg)));
+                w->outside += !(got <= 1 && got >= (n == 2 ? -1 : 0));
+            }
+            w->tanh_c = fmax(w->tanh_c, relative((double)b.h[r][u] / (double)b.gates[r][3][u], tanh((double)b.c[r][u])));
+        }
+}
+
+static void check_mixed(const kern *k, bits stride)
+{
+    static real x[LOT];
+    static cells s;
+    mixed_worst w = {0};
+    size_t n = 0, lots = 0;
+
+    for (uint64_t b = 0; b <= UINT32_MAX; b += stride) {
+        const bits pattern = (bits)b;
+
+        memcpy(&x[n], &pattern, sizeof x[n]);
+        n += isfinite(x[n]) != 0;
+        if (n < LOT)
+            continue;
+        measure_mixed(k, x, &w);
+        lots++;
+        n = 0;
+    }
+    /* what the last division of the test's own rounds is in the third */
+    tap_ok(lots > 100 && w.sigmoid <= MIXED_SIGMOID && w.tanh <= MIXED_TANH && w.tanh_c <= MIXED_TANH + 0x1p-23,
+           "%s, mixed precision: sigmoid within %.2g, tanh within %.2g, of states %.2g of it", k->name, w.sigmoid, w.tanh,
+           w.tanh_c);
+    tap_ok(w.outside == 0, "%s, mixed precision: gates stay in their ranges", k->name);
+    tap_ok(w.moved == 0, "%s, mixed precision: same bits as the scalar kernel", k->name);
+    s.z[0][0][0] = s.z[0][1][1] = s.z[0][2][2] = s.z[0][3][3] = s.c_prev[0][4] = (real)NAN;
+    run_cells(k, &s);
+    for (n = 0; n < 5 && isnan(s.h[0][n]); n++)
+        ;
+    tap_ok(n == 5 && !isnan(s.h[0][5]), "%s, mixed precision: NaN stays NaN", k->name);
+}
+#endif
+
 /* Of which counter and which half of which word each unit's bits are: what kern.h says, so that a run of an earlier
  * version is repeated. Rows end within a lot of counters, and counters pass 2^32. */
 static void check_dropout(const kern *k)
@@ -192,6 +290,9 @@ static void check_all(const kern *k, bits stride)
 {
     check(k, stride);
     check_nan(k);
+#if LSTM_REAL == 32
+    check_mixed(k, stride);
+#endif
     check_dropout(k);
 }
 

@@ -216,10 +216,10 @@ INLINE vec v_tanh(vec x)
 }
 
 #if LSTM_REAL == 32
-/* ---- sigmoid and tanh in fewer steps, for mixed precision ------------------------------------------------------
+/* ---- tanh in fewer steps, for cells in mixed precision ---------------------------------------------------------
  * tanh x = x P(x^2) / Q(x^2) for |x| <= 8, and what it is there beyond: a minimax fit of the relative error, 7e-9 before
- * coefficients are rounded, 4e-7 as computed; sigmoid x = (1 + tanh(x/2)) / 2, within 2e-7 (not relative: below -14 it is
- * no more than near zero). They stay within [-1, 1] and [0, 1]. */
+ * coefficients are rounded, 4e-7 as computed, never beyond 1. So (1 + tanh(x/2)) / 2 is sigmoid within 2.5e-7 (not
+ * relative: below -14 it is no more than near zero). */
 #define QUOTIENT_MAX 8.0f
 static const real tanh_over[] = {1.52304356e-8f, 2.18946752e-5f, 3.57159879e-3f, 0.134444982f, 1.0f};
 static const real tanh_under[] = {8.52245421e-7f, 3.41129344e-4f, 2.6164446e-2f, 0.467778265f, 1.0f};
