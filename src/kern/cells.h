@@ -30,10 +30,8 @@ INLINE void gates(vec a[4], const bool mixed)
 INLINE vec tanh_of_state(vec c, const bool mixed)
 {
 #if LSTM_REAL == 32
-    if (mixed) {
-        const quotient q = tanh_quotient(c);
-        return q.over / q.under;
-    }
+    if (mixed)
+        return one_quotient(tanh_quotient(c));
 #endif
     (void)mixed;
     return v_tanh(c);

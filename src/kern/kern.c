@@ -217,7 +217,7 @@ static void thin(const kern_thin *p)
 #define CELL_STATE(tiles, r, q, h) (void)(tiles), (void)parts
 #define CELL_GRADIENTS(p, tiles, r, q, d)                                                                              \
     do {                                                                                                               \
-        (void)(tiles), (void)parts;                                                                                               \
+        (void)(tiles), (void)parts;                                                                                    \
         UNROLL for (size_t n_ = 0; n_ < 4; n_++)                                                                       \
             v_store((p)->dz + ((r) * PANEL + n_) * NB + (q), (d)[n_]);                                                 \
     } while (0)
