@@ -80,7 +80,7 @@ INLINE halves narrowed(vec x) { return __builtin_convertvector(rounded(x) >> 16,
 INLINE ivec both_rounded(vec x, vec y) { return rounded(x) >> 16 | rounded(y); }
 #endif
 
-/* Which of the numbers along k are in pair p; the order of a row's numbers for that, and back. */
+/* Which of the numbers along k are in pair p, and the order of a row's numbers for that. */
 #ifdef KERN_CHAINS
 INLINE size_t lower_k(size_t p) { return p / 2 * 4 + p % 2 + 2; }
 INLINE size_t upper_k(size_t p) { return p / 2 * 4 + p % 2; }
@@ -89,13 +89,11 @@ INLINE size_t upper_k(size_t p) { return p / 2 * 4 + p % 2; }
 INLINE halves paired(halves x) { return IN_FOURS(x, _MM_SHUFFLE(1, 3, 0, 2)); }
 #else
 INLINE halves paired(halves x) { return (halves){x[2], x[0], x[3], x[1]}; }
-INLINE halves sorted(halves x) { return (halves){x[1], x[3], x[0], x[2]}; }
 #endif
 #else
 INLINE size_t lower_k(size_t p) { return 2 * p; }
 INLINE size_t upper_k(size_t p) { return 2 * p + 1; }
 INLINE halves paired(halves x) { return x; }
-INLINE halves sorted(halves x) { return x; }
 #endif
 
 /* The parts of numbers in half a row of a tile of A, or as many of them as a vector has. */
@@ -182,6 +180,11 @@ INLINE ivec both_halves(const uint16_t *lower, const uint16_t *upper)
                                           _mm512_inserti64x4(x, *(const __m256i *)(const void *)upper, 1));
 }
 #else
+#ifdef KERN_CHAINS
+INLINE halves sorted(halves x) { return (halves){x[1], x[3], x[0], x[2]}; }
+#else
+INLINE halves sorted(halves x) { return x; }
+#endif
 INLINE ivec widened(const uint16_t *row)
 {
     return __builtin_convertvector(sorted(*(const halves *)(const void *)row), ivec);
