@@ -14,8 +14,7 @@
 #include "team.h"
 
 static inline bool tiled(const team *me) { return me->tr->parts > 0; }
-/* Whether products are so much less exact than floats that non-linearities need not be as exact: not with three parts. */
-static inline bool mixed(const team *me) { return tiled(me) && me->tr->parts < TILE_PARTS; }
+static inline bool mixed(const team *me) { return tiled(me) && kern_tiles_mixed(me->tr->parts); }
 /* The head, too, where it is wide: a narrow one takes little time. */
 static inline bool tiled_head(const team *me) { return me->tr->wide_head; }
 

@@ -275,18 +275,18 @@ static void turn(uint16_t *out, const uint16_t *in, size_t parts)
 static void lstm_forward(const kern_lstm_forward *p, const kern_tile_rows *tiles)
 {
     switch (tiles->parts) {
-    case 1: lstm_cells(p, tiles, 1, true); break;
-    case 2: lstm_cells(p, tiles, 2, true); break;
-    case 3: lstm_cells(p, tiles, 3, false); break;
+    case 1: lstm_cells(p, tiles, 1, kern_tiles_mixed(1)); break;
+    case 2: lstm_cells(p, tiles, 2, kern_tiles_mixed(2)); break;
+    case 3: lstm_cells(p, tiles, 3, kern_tiles_mixed(3)); break;
     }
 }
 
 static void lstm_backward(const kern_lstm_backward *p, const kern_tile_rows *tiles)
 {
     switch (tiles->parts) {
-    case 1: lstm_cells_back(p, tiles, 1, true); break;
-    case 2: lstm_cells_back(p, tiles, 2, true); break;
-    case 3: lstm_cells_back(p, tiles, 3, false); break;
+    case 1: lstm_cells_back(p, tiles, 1, kern_tiles_mixed(1)); break;
+    case 2: lstm_cells_back(p, tiles, 2, kern_tiles_mixed(2)); break;
+    case 3: lstm_cells_back(p, tiles, 3, kern_tiles_mixed(3)); break;
     }
 }
 

@@ -67,6 +67,10 @@ typedef struct kern_tile_rows {
     size_t out_group;
 } kern_tile_rows;
 
+/* Whether products of so many parts are so much less exact than floats that a cell's non-linearities need not be as exact
+ * (kern_lstm_forward.mixed). */
+static inline bool kern_tiles_mixed(size_t parts) { return parts < TILE_PARTS; }
+
 typedef struct kern_tile_ops {
     void (*begin)(void), (*end)(void); /* in each thread, around products; NULL: nothing to do */
     void (*product)(const kern_tiles *p);

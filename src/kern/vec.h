@@ -218,8 +218,8 @@ INLINE vec v_tanh(vec x)
 #if LSTM_REAL == 32
 /* ---- tanh in fewer steps, for cells in mixed precision ---------------------------------------------------------
  * tanh x = x P(x^2) / Q(x^2) for |x| <= 9, and what it is there beyond: a minimax fit of tanh x + 5e-7 (x/9)^10 by its
- * relative error, 2e-8 before coefficients are rounded, 4e-7 as computed. So it passes 1 a little early, and stays there:
- * where floats of tanh are 1, the derivative is no less than zero. Adam would make steps of any that is left. And
+ * relative error, 2e-8 before coefficients are rounded, 4e-7 as computed. So it passes 1 before 9, and is cut off there:
+ * what is saturated is 1, and 1 - tanh^2 is zero, as with v_tanh (of a small derivative Adam can make a large step). And
  * (1 + tanh(x/2)) / 2 is sigmoid within 2.5e-7 (not relative: below -15 it is zero). */
 #define QUOTIENT_MAX 9.0f
 static const real tanh_over[] = {1.34606619e-8f, 2.06744589e-5f, 3.49928811e-3f, 0.133840799f, 1.0f};
