@@ -285,6 +285,19 @@ static bool passing(const team *me, size_t t)
     return tiled(me) && me->y->gates == PANEL && !me->by_rows && !me->tr->wants_dz && t > 0;
 }
 
+/* d += what the caller's own loss says of block g at time t; d: this thread's rows of it. */
+static void add_upstream(const team *me, const void *const *upstream, size_t l, size_t t, size_t g, real *d)
+{
+    const size_t H = me->y->H, units = H - g * NB < NB ? H - g * NB : NB;
+    if (!upstream || !upstream[l])
+        return;
+    for (size_t r = me->r0; r < me->r1; r++, d += NB) {
+        const real *from = (const real *)upstream[l] + (t * me->tr->config.batch + r) * H + g * NB;
+        for (size_t k = 0; k < units; k++)
+            d[k] += from[k];
+    }
+}
+
 /* Block g at time t, backwards, for this thread's rows. `through`: dL/dh from the step after is in tr->through. */
 static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through)
 {
@@ -322,6 +335,8 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                    .dbias = dbias,
                                    .dtable = dtable,
                                    .ids = ids};
+    add_upstream(me, me->tr->upstream.h, l, t, g, lstm.dh);
+    add_upstream(me, me->tr->upstream.c, l, t, g, lstm.carry);
     if (me->y->gates == 1)
         me->kern->rnn_backward(&rnn);
     else if (passing(me, t))

@@ -160,6 +160,7 @@ struct lstm_trainer {
     lstm_batch batch;
     bool has_forward, has_backward, training, has_dstate;
     bool wants_dz;                    /* somebody asked for dz or dc, and may look at them after each step */
+    lstm_upstream upstream;           /* of the backward pass that is running */
     size_t steps;
     double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
     double waited;                    /* seconds in sums over partners, all together */

@@ -260,9 +260,21 @@ typedef struct lstm_batch {
 int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool training, double *loss, lstm_error *err);
 /* Sum of the weights of the positions that counted in the last forward with targets; of the whole batch. */
 double lstm_trainer_weight(const lstm_trainer *tr);
+
+/* Gradients of a loss of the caller's own, from which the backward pass goes on through the network. Arrays are of the
+ * trainer's rows and the model's type, dense; they are read during the call only. T: steps of the last forward. */
+typedef struct lstm_upstream {
+    const void *logits;   /* [T][B][O] dL/dlogits (or dL/d output), instead of those of the targets, or NULL: these, and
+                             without targets zero */
+    const void *const *h; /* [layers], each [T][B][H] or NULL: what the loss itself adds to dL/dh_t of the layer, before
+                             dropout; NULL: nothing */
+    const void *const *c; /* the same for dL/dc_t; lstm only */
+} lstm_upstream;
+
 /* Backward through the last forward (the batch's arrays must still be there); adds to the gradients of earlier
- * backward passes since the last update or lstm_trainer_zero. Parameters' gradients are those of the whole batch. */
-int lstm_trainer_backward(lstm_trainer *tr, lstm_error *err);
+ * backward passes since the last update or lstm_trainer_zero. Parameters' gradients are those of the whole batch.
+ * upstream: NULL for the loss of the targets. */
+int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_error *err);
 void lstm_trainer_zero(lstm_trainer *tr); /* forget accumulated gradients */
 
 typedef struct lstm_update_stats {
@@ -308,6 +320,7 @@ typedef enum lstm_what {
     LSTM_DC, LSTM_DH,                                     /* dL/dc_t, dL/dh_t, all paths included [T,B,H] */
     LSTM_LOGITS,                                          /* logits, or linear output [T,B,O] (index 0) */
     LSTM_LOSS,                                            /* each position's share of the loss [T,B], double (index 0) */
+    LSTM_DLOGITS,                                         /* dL/dlogits [T,B,O] (index 0) */
     LSTM_DX,                                              /* dL/dx [T,B,I], dense and embedded input (index 0) */
     LSTM_STATE_H, LSTM_STATE_C,                           /* initial state [B,H], may be written */
     LSTM_FINAL_H, LSTM_FINAL_C,                           /* state after the last forward [B,H] */

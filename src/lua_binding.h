@@ -216,6 +216,10 @@ int lua_trainer_new(lua_State *L); /* model:trainer{...} */
 /* Raises the engine's error as one of the method's only argument, or of the method itself. */
 int lua_trainer_engine_error(lua_State *L, const char *function, const lstm_error *err);
 
+/* The gradients of the script's own loss in the table at stack index `table`, the argument of fit:backward, for trainer t,
+ * which has gone forward. What they lie in is left on the stack. */
+lstm_upstream lua_upstream_take(lua_State *L, lua_trainer *t, int table);
+
 /* Methods of trainers in lua_views.c. */
 int lua_trainer_activation(lua_State *L);
 int lua_trainer_gradient(lua_State *L);

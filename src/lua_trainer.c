@@ -270,14 +270,19 @@ static int trainer_forward(lua_State *L)
     return 1;
 }
 
+/* fit:backward([{ logits =, h =, c = }]): of the batch's loss, or one of the script's own */
 static int trainer_backward(lua_State *L)
 {
     lua_trainer *t = lua_trainer_check(L, 1, "backward");
+    const bool own = !lua_isnoneornil(L, 2);
+    lstm_upstream upstream;
     lstm_error err;
     if (!t->ready)
         lua_raise(L, "attempt to call 'backward' without a forward before it");
+    if (own)
+        upstream = lua_upstream_take(L, t, 2);
     t->ready = false;
-    if (lstm_trainer_backward(t->trainer, &err) != 0)
+    if (lstm_trainer_backward(t->trainer, own ? &upstream : NULL, &err) != 0)
         lua_trainer_engine_error(L, "backward", &err);
     keep_source(L);
     return 0;

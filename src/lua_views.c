@@ -72,7 +72,8 @@ static size_t parameter_argument(lua_State *L, const lua_trainer *t, int index, 
 int lua_trainer_gradient(lua_State *L)
 {
     static const named_what table[] = { { "di", LSTM_DI }, { "df", LSTM_DF }, { "dg", LSTM_DG }, { "do", LSTM_DO },
-                                        { "dc", LSTM_DC }, { "dh", LSTM_DH }, { "input", LSTM_DX },
+                                        { "dc", LSTM_DC }, { "dh", LSTM_DH }, { "logits", LSTM_DLOGITS },
+                                        { "input", LSTM_DX },
                                         { "state.h", LSTM_DSTATE_H }, { "state.c", LSTM_DSTATE_C }, { NULL, 0 } };
     lua_trainer *t = lua_trainer_check(L, 1, "gradient");
     const char *name = name_argument(L, 2, "gradient");
@@ -81,8 +82,8 @@ int lua_trainer_gradient(lua_State *L)
     if (found != NULL)
         return push_what(L, t, "gradient", found->what, layer_argument(L, t, 3, "gradient"));
     if (lstm_model_find(t->model->model, name, &k) != 0)
-        lua_args_error(L, "gradient", 1, "no parameter '%s', nor one of 'di', 'df', 'dg', 'do', 'dc', 'dh', 'input', "
-                       "'state.h' and 'state.c'", name);
+        lua_args_error(L, "gradient", 1, "no parameter '%s', nor one of 'di', 'df', 'dg', 'do', 'dc', 'dh', "
+                       "'logits', 'input', 'state.h' and 'state.c'", name);
     return push_what(L, t, "gradient", LSTM_GRAD, k);
 }
 

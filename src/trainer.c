@@ -402,16 +402,32 @@ int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool trainin
     return 0;
 }
 
-int lstm_trainer_backward(lstm_trainer *tr, lstm_error *err)
+/* Takes over what the caller's own loss says, for the pass that comes. */
+static void take_upstream(lstm_trainer *tr, const lstm_upstream *upstream)
+{
+    lstm_tensor dlogits;
+    lstm_error none;
+    tr->upstream = upstream ? *upstream : (lstm_upstream){0};
+    if (tr->upstream.logits && lstm_trainer_tensor(tr, LSTM_DLOGITS, 0, &dlogits, &none) == 0)
+        lstm_tensor_write(&dlogits, 0, lstm_tensor_size(&dlogits), tr->upstream.logits);
+    if (tr->upstream.c) /* without it dc could not be computed later */
+        tr->wants_dz = true;
+}
+
+int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_error *err)
 {
     if (tr->config.inference)
         return lstm_fail(err, "", "this trainer is for inference only: it has no backward pass");
     if (!tr->has_forward)
         return lstm_fail(err, "", "no forward pass came before it");
-    if (!tr->batch.target_ids && !tr->batch.target)
-        return lstm_fail(err, "targets", "the forward pass before had none");
+    if (!tr->batch.target_ids && !tr->batch.target && !upstream)
+        return lstm_fail(err, "targets", "the forward pass before had none, and no gradients of another loss are given");
+    if (upstream && upstream->c && tr->m->layout.gates == 1)
+        return lstm_fail(err, "c", "an rnn has none");
+    take_upstream(tr, upstream);
     drop_accumulated(tr);
     tr->m->passes->backward(tr);
+    tr->upstream = (lstm_upstream){0};
     sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
     tr->counters.passes++;
     tr->counters.accumulated++;
@@ -442,7 +458,7 @@ int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats
 {
     lstm_step_stats s = {0};
     const double start = lstm_clock() - tr->waited;
-    if (forward_rows(tr, batch, true, err) || lstm_trainer_backward(tr, err))
+    if (forward_rows(tr, batch, true, err) || lstm_trainer_backward(tr, NULL, err))
         return -1;
     sum_over_partners(tr, LSTM_F64, &tr->loss, 1);
     s.loss = tr->loss;
@@ -461,7 +477,7 @@ int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats
 static const char *const what_names[LSTM_WHATS] = {
     [LSTM_I] = "i", [LSTM_F] = "f", [LSTM_G] = "g", [LSTM_O] = "o", [LSTM_C] = "c", [LSTM_H] = "h",
     [LSTM_DI] = "di", [LSTM_DF] = "df", [LSTM_DG] = "dg", [LSTM_DO] = "do", [LSTM_DC] = "dc", [LSTM_DH] = "dh",
-    [LSTM_LOGITS] = "logits", [LSTM_LOSS] = "loss", [LSTM_DX] = "input",
+    [LSTM_LOGITS] = "logits", [LSTM_LOSS] = "loss", [LSTM_DLOGITS] = "dlogits", [LSTM_DX] = "input",
     [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c", [LSTM_FINAL_H] = "final.h",
     [LSTM_FINAL_C] = "final.c", [LSTM_DSTATE_H] = "dstate.h", [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient",
     [LSTM_MOMENT1] = "moment1", [LSTM_MOMENT2] = "moment2",
@@ -518,7 +534,7 @@ static void drop_time(lstm_tensor *t)
     memmove(&t->dim[0], &t->dim[1], 2 * sizeof t->dim[0]);
 }
 
-static void output_view(const lstm_trainer *tr, lstm_tensor *t)
+static void output_view(const lstm_trainer *tr, lstm_tensor *t, void *data)
 {
     const lstm_layout *y = &tr->m->layout;
     t->ndim = 3;
@@ -528,7 +544,7 @@ static void output_view(const lstm_trainer *tr, lstm_tensor *t)
     t->axis[0] = plain(tr->steps, tr->config.batch * y->o_stride);
     t->axis[1] = plain(tr->config.batch, y->o_stride);
     t->axis[2] = plain(y->O, 1);
-    t->data = tr->logits;
+    t->data = data;
 }
 
 static void loss_view(const lstm_trainer *tr, lstm_tensor *t)
@@ -549,7 +565,7 @@ static int refuse(const lstm_trainer *tr, lstm_what what, size_t index, lstm_err
                            what == LSTM_DC || what == LSTM_STATE_C || what == LSTM_FINAL_C || what == LSTM_DSTATE_C;
     const bool backward = (what >= LSTM_DI && what <= LSTM_DH) || what == LSTM_DX || what == LSTM_DSTATE_H ||
                           what == LSTM_DSTATE_C;
-    const bool parameter = what >= LSTM_GRAD;
+    const bool parameter = what >= LSTM_GRAD, training = backward || parameter || what == LSTM_DLOGITS;
     const bool state = what == LSTM_STATE_H || what == LSTM_STATE_C;
     const size_t count = parameter ? y->params : what >= LSTM_LOGITS && what <= LSTM_DX ? 1 : y->L;
     if ((unsigned)what >= LSTM_WHATS)
@@ -559,7 +575,7 @@ static int refuse(const lstm_trainer *tr, lstm_what what, size_t index, lstm_err
                          count - 1, index);
     if (lstm_only && y->gates == 1)
         return lstm_fail(err, "name", "an rnn has no '%s'", what_names[what]);
-    if ((backward || parameter) && tr->config.inference)
+    if (training && tr->config.inference)
         return lstm_fail(err, "name", "a trainer for inference has no '%s'", what_names[what]);
     if (what == LSTM_DX && !y->in)
         return lstm_fail(err, "name", "one-hot input has no gradient; use an embedding or dense input");
@@ -586,7 +602,8 @@ static void fill_view(lstm_trainer *tr, lstm_what what, size_t l, lstm_tensor *t
     case LSTM_H: state_view(tr, t, w->h, 1); break;
     case LSTM_DC: state_view(tr, t, w->dc, 0); break;
     case LSTM_DH: state_view(tr, t, w->dh, 0); break;
-    case LSTM_LOGITS: output_view(tr, t); break;
+    case LSTM_LOGITS: output_view(tr, t, tr->logits); break;
+    case LSTM_DLOGITS: output_view(tr, t, tr->dlogits); break;
     case LSTM_LOSS: loss_view(tr, t); break;
     case LSTM_DX:
         unit_view(tr, t, y->in, y->in_blocks * in_next, in_next, y->nb, tr->dx);

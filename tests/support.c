@@ -174,6 +174,55 @@ naive_batch data_naive(const data *d, const lstm_trainer_config *settings)
                          .loss_at = settings->loss_at, .reduction = settings->reduction};
 }
 
+static void *random_weights(size_t n, lstm_type type, uint64_t *seed)
+{
+    double *v = random_values(n, seed);
+
+    for (size_t k = 0; k < n; k++)
+        v[k] *= 0.1;
+    void *w = in_type(v, n, type);
+
+    free(v);
+    return w;
+}
+
+own_loss *own_loss_new(const lstm_model_config *net, size_t T, size_t B, bool outputs, bool states, uint64_t seed)
+{
+    own_loss *o = must_alloc(sizeof *o);
+    const bool cells = states && net->cell == LSTM_CELL_LSTM;
+    const size_t n = T * B;
+
+    o->layers = net->layers;
+    o->h = must_alloc(net->layers * sizeof *o->h);
+    o->c = must_alloc(net->layers * sizeof *o->c);
+    if (outputs)
+        o->logits = random_weights(n * net->outputs, net->type, &seed);
+    for (size_t l = 0; states && l < net->layers; l++) {
+        if (l + 2 == net->layers)
+            continue;
+        o->h[l] = random_weights(n * net->hidden, net->type, &seed);
+        o->c[l] = cells ? random_weights(n * net->hidden, net->type, &seed) : NULL;
+    }
+    o->upstream = (lstm_upstream){.logits = o->logits,
+                                  .h = states ? (const void *const *)o->h : NULL,
+                                  .c = cells ? (const void *const *)o->c : NULL};
+    return o;
+}
+
+void own_loss_free(own_loss *o)
+{
+    if (!o)
+        return;
+    for (size_t l = 0; l < o->layers; l++) {
+        free(o->h[l]);
+        free(o->c[l]);
+    }
+    free(o->logits);
+    free(o->h);
+    free(o->c);
+    free(o);
+}
+
 /* ---- engine objects --------------------------------------------------------------------------------------------- */
 
 lstm_model_config config_lstm(size_t V, size_t H, size_t L)
@@ -222,13 +271,16 @@ double must_forward(lstm_trainer *tr, const lstm_batch *batch, bool training)
     return loss;
 }
 
-void must_backward(lstm_trainer *tr)
+static void backward(lstm_trainer *tr, const lstm_upstream *upstream)
 {
     lstm_error err = {0};
 
-    if (lstm_trainer_backward(tr, &err))
+    if (lstm_trainer_backward(tr, upstream, &err))
         bail("lstm_trainer_backward: %s", err.message);
 }
+
+void must_backward(lstm_trainer *tr) { backward(tr, NULL); }
+void must_backward_from(lstm_trainer *tr, const own_loss *o) { backward(tr, &o->upstream); }
 
 lstm_update_stats must_update(lstm_trainer *tr)
 {

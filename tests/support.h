@@ -40,6 +40,19 @@ void data_free(data *d);
 lstm_batch data_batch(const data *d); /* all T steps, from the trainer's state */
 naive_batch data_naive(const data *d, const lstm_trainer_config *settings);
 
+/* A loss of the caller's own: the sum of outputs and states, each number times a weight of its own, normal with deviation
+ * 0.1. These are its gradients. */
+typedef struct own_loss {
+    lstm_upstream upstream; /* as lstm_trainer_backward takes it */
+    size_t layers;
+    void *logits, **h, **c; /* the same arrays; NULL: nothing */
+} own_loss;
+
+/* For batches of T x B; of the outputs, of the states (where there are several layers, of all but the last but one), or
+ * both. */
+own_loss *own_loss_new(const lstm_model_config *net, size_t T, size_t B, bool outputs, bool states, uint64_t seed);
+void own_loss_free(own_loss *o);
+
 /* ---- engine objects that must come to be ------------------------------------------------------------------------ */
 
 lstm_model_config config_lstm(size_t V, size_t H, size_t L); /* one-hot, cross-entropy, float64, seed 1 */
@@ -48,6 +61,7 @@ lstm_trainer *must_trainer(lstm_model *m, const lstm_trainer_config *config);
 lstm_tensor must_tensor(const lstm_trainer *tr, lstm_what what, size_t index);
 double must_forward(lstm_trainer *tr, const lstm_batch *batch, bool training); /* the loss */
 void must_backward(lstm_trainer *tr);
+void must_backward_from(lstm_trainer *tr, const own_loss *o);
 lstm_update_stats must_update(lstm_trainer *tr);
 lstm_step_stats must_step(lstm_trainer *tr, const lstm_batch *batch);
 

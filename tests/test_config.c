@@ -378,10 +378,10 @@ static void check_order(void)
     lstm_update_stats stats;
     lstm_error none;
 
-    REFUSED(lstm_trainer_backward(tr, &err), "backward before any forward");
+    REFUSED(lstm_trainer_backward(tr, NULL, &err), "backward before any forward");
     REFUSED(lstm_trainer_update(tr, &stats, &err), "update before any backward");
     tap_ok(!lstm_trainer_forward(tr, &blind, true, &loss, &none) && isnan(loss), "without targets the loss is NaN");
-    REFUSED(lstm_trainer_backward(tr, &err), "backward without targets");
+    REFUSED(lstm_trainer_backward(tr, NULL, &err), "backward without targets");
     must_forward(tr, &batch, true);
     must_backward(tr);
     must_update(tr);
@@ -394,7 +394,7 @@ static void check_order(void)
     c.inference = true;
     tr = must_trainer(m, &c);
     tap_ok(!lstm_trainer_forward(tr, &batch, true, &loss, &none) && isfinite(loss), "inference has a loss");
-    REFUSED(lstm_trainer_backward(tr, &err), "backward of a trainer for inference");
+    REFUSED(lstm_trainer_backward(tr, NULL, &err), "backward of a trainer for inference");
     REFUSED(lstm_trainer_update(tr, &stats, &err), "update of a trainer for inference");
     lstm_trainer_free(tr);
     lstm_model_free(m);

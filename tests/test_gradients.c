@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_gradients.c - the backward pass against finite differences of the forward pass, in float64: every parameter and
- * every input (dense x, initial h and c) of random networks over all options of cell, input, loss and dropout.
+ * every input (dense x, initial h and c) of random networks over all options of cell, input, loss and dropout, also with
+ * a loss of the caller's own.
  *
  * The derivative along one number is taken from four losses, (8(f(+d) - f(-d)) - (f(+2d) - f(-2d))) / 12d, whose error
  * is of order d^4 (1e-12 for d = 1e-3) plus rounding of about 1e-13 |f|. So 1e-6 of a tensor's norm is far above the
@@ -141,6 +142,7 @@ typedef struct problem {
     lstm_trainer_config train;
     size_t T;
     bool masked, started; /* started: from a non-zero state */
+    bool own_logits, own_states; /* a loss of the logits instead of that of the targets; one of h and c beside it */
     size_t passes;        /* backward passes that add up */
     uint64_t seed;
 } problem;
@@ -178,6 +180,8 @@ static problem draw_problem(uint64_t seed)
     p.masked = random_below(&seed, 2);
     p.started = random_below(&seed, 3);
     p.seed = random_next(&seed);
+    p.own_logits = random_below(&seed, 3) == 0;
+    p.own_states = random_below(&seed, 2);
     return p;
 }
 
@@ -186,12 +190,13 @@ static const char *describe(const problem *p)
     static const char *input[] = {"one-hot", "embedding", "dense"};
     static char text[256];
 
-    snprintf(text, sizeof text, "%s L=%zu H=%zu %s V=%zu E=%zu I=%zu O=%zu T=%zu B=%zu %s %s%s%s%s%s%s",
+    snprintf(text, sizeof text, "%s L=%zu H=%zu %s V=%zu E=%zu I=%zu O=%zu T=%zu B=%zu %s %s%s%s%s%s%s%s%s",
              p->net.cell == LSTM_CELL_LSTM ? "lstm" : "rnn", p->net.layers, p->net.hidden, input[p->net.input],
              p->net.vocab, p->net.embed, p->net.inputs, p->net.outputs, p->T, p->train.batch,
              p->net.loss == LSTM_LOSS_MSE ? "mse" : "cross-entropy", p->train.reduction == LSTM_SUM ? "sum" : "mean",
              p->train.loss_at == LSTM_LOSS_AT_LAST ? " last" : "", p->masked ? " masked" : "",
-             p->net.dropout > 0 ? " dropout" : "", p->started ? " state" : "", p->passes > 1 ? " accumulated" : "");
+             p->net.dropout > 0 ? " dropout" : "", p->started ? " state" : "", p->passes > 1 ? " accumulated" : "",
+             p->own_logits ? " own logits" : "", p->own_states ? " own states" : "");
     return text;
 }
 
@@ -202,8 +207,37 @@ typedef struct engine {
     lstm_model *model;
     lstm_trainer *trainer;
     data *data[2];
+    own_loss *own; /* NULL: none */
     size_t first; /* passes first.. count in the loss: parameters act on all, inputs and state on the last alone */
 } engine;
+
+/* This part of the own loss after a forward pass. */
+static double weighted(const lstm_trainer *tr, lstm_what what, size_t layer, const void *weights)
+{
+    if (!weights)
+        return 0;
+
+    lstm_tensor t = must_tensor(tr, what, layer);
+    const double *weight = weights;
+    double sum = 0;
+
+    for (size_t k = 0; k < lstm_tensor_size(&t); k++)
+        sum += weight[k] * lstm_tensor_at(&t, k);
+    return sum;
+}
+
+/* What the pass that was just done adds to the loss, of which `targets` is the targets' share. */
+static double whole_loss(const engine *e, double targets)
+{
+    if (!e->own)
+        return targets;
+
+    double sum = e->own->logits ? weighted(e->trainer, LSTM_LOGITS, 0, e->own->logits) : targets;
+
+    for (size_t l = 0; l < e->own->layers; l++)
+        sum += weighted(e->trainer, LSTM_H, l, e->own->h[l]) + weighted(e->trainer, LSTM_C, l, e->own->c[l]);
+    return sum;
+}
 
 static engine engine_new(const problem *p)
 {
@@ -215,6 +249,8 @@ static engine engine_new(const problem *p)
         randomize_state(e.trainer, 0.5, p->seed + 1);
     for (size_t k = 0; k < p->passes; k++)
         e.data[k] = data_new(&p->net, p->T, p->train.batch, p->masked, p->seed + 2 + k);
+    if (p->own_logits || p->own_states)
+        e.own = own_loss_new(&p->net, p->T, p->train.batch, p->own_logits, p->own_states, p->seed + 9);
     return e;
 }
 
@@ -224,6 +260,7 @@ static void engine_free(engine *e)
     lstm_model_free(e->model);
     for (size_t k = 0; k < e->problem->passes; k++)
         data_free(e->data[k]);
+    own_loss_free(e->own);
 }
 
 /* Dropout's mask is a function of the counter of passes, so setting that repeats a pass exactly. */
@@ -236,7 +273,7 @@ static double engine_loss(void *context)
         lstm_batch batch = data_batch(e->data[k]);
 
         lstm_trainer_set_counters(e->trainer, (lstm_counters){.passes = k});
-        sum += must_forward(e->trainer, &batch, true);
+        sum += whole_loss(e, must_forward(e->trainer, &batch, true));
     }
     return sum;
 }
@@ -249,7 +286,10 @@ static void engine_backward(engine *e)
         lstm_batch batch = data_batch(e->data[k]);
 
         must_forward(e->trainer, &batch, true);
-        must_backward(e->trainer);
+        if (e->own)
+            must_backward_from(e->trainer, e->own);
+        else
+            must_backward(e->trainer);
     }
 }
 
@@ -324,7 +364,7 @@ static void check_engine(const problem *p)
 /* The draw must not leave an option out. */
 static void check_coverage(const problem *p)
 {
-    enum { OPTIONS = 17 };
+    enum { OPTIONS = 21 };
     int seen[OPTIONS] = {0};
 
     for (size_t k = 0; k < PROBLEMS; k++) {
@@ -345,6 +385,10 @@ static void check_coverage(const problem *p)
         seen[14] += p[k].passes > 1;
         seen[15] += p[k].started;
         seen[16] += p[k].net.dropout > 0 && p[k].net.layers > 1 && p[k].net.cell == LSTM_CELL_LSTM;
+        seen[17] += p[k].own_logits;
+        seen[18] += !p[k].own_logits && !p[k].own_states;
+        seen[19] += p[k].own_states && p[k].net.layers > 1 && p[k].net.dropout > 0;
+        seen[20] += p[k].own_states && p[k].net.cell == LSTM_CELL_RNN;
     }
     int fewest = PROBLEMS;
 

@@ -394,6 +394,7 @@ typedef struct network {
     const char *name;
     lstm_model_config net;
     size_t B, T;
+    bool own; /* back from a loss of outputs and states, not from that of targets */
 } network;
 
 static lstm_model_config net_of(size_t V, size_t H, size_t L)
@@ -474,10 +475,15 @@ static double *gradients(const network *n, lstm_type type, lstm_products product
     lstm_trainer *tr = must_trainer(m, &c);
     double *all = must_alloc(lstm_model_size(m) * sizeof *all);
     size_t at = 0;
+    net.type = type;
+    own_loss *own = n->own ? own_loss_new(&net, n->T, n->B, true, true, 6) : NULL;
 
     randomize_state(tr, 0.5, 8);
     must_forward(tr, &batch, true);
-    must_backward(tr);
+    if (own)
+        must_backward_from(tr, own);
+    else
+        must_backward(tr);
     for (size_t k = 0; k < lstm_model_params(m); k++) {
         lstm_tensor g = must_tensor(tr, LSTM_GRAD, k);
         double *v = values(&g);
@@ -486,6 +492,7 @@ static double *gradients(const network *n, lstm_type type, lstm_products product
         at += lstm_tensor_size(&g);
         free(v);
     }
+    own_loss_free(own);
     lstm_trainer_free(tr);
     lstm_model_free(m);
     data_free(d);
@@ -539,20 +546,22 @@ static void check_network(const network *n)
 static void check_networks(void)
 {
     const network list[] = {
-        {"one-hot, 2x48, B=16 T=7", net_of(11, 48, 2), 16, 7},
-        {"one-hot, 1x33, B=1 T=9", net_of(7, 33, 1), 1, 9},
-        {"embedding 5, 3x19, B=5 T=3", embedded(9, 5, 19, 3), 5, 3},
-        {"embedding 40, 2x65, B=33 T=5", embedded(9, 40, 65, 2), 33, 5},
-        {"dense 37, 1x50, B=17 T=4", dense(LSTM_CELL_LSTM, 37, 50, 1), 17, 4},
-        {"dense rnn 3, 2x21, B=3 T=6", dense(LSTM_CELL_RNN, 3, 21, 2), 3, 6},
-        {"dense rnn 90, 1x100, B=40 T=3", dense(LSTM_CELL_RNN, 90, 100, 1), 40, 3},
-        {"dense 150, 1x16, B=130 T=4 (more rows, more k)", dense(LSTM_CELL_LSTM, 150, 16, 1), 130, 4},
-        {"embedding 5, 1x150, B=18 T=31 (more k than goes together, in steps that do)", embedded(9, 5, 150, 1), 18, 31},
-        {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1},
-        {"one-hot, 1x30, 33 classes (the fewest whose head is in tiles), B=9 T=5", wide_head(30, 33, 0), 9, 5},
-        {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4},
-        {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3},
-        {"one-hot, 1x20, 530 classes, B=20 T=5 (more classes than go together)", wide_head(20, 530, 0), 20, 5},
+        {"one-hot, 2x48, B=16 T=7", net_of(11, 48, 2), 16, 7, false},
+        {"one-hot, 1x33, B=1 T=9", net_of(7, 33, 1), 1, 9, false},
+        {"embedding 5, 3x19, B=5 T=3", embedded(9, 5, 19, 3), 5, 3, false},
+        {"embedding 40, 2x65, B=33 T=5", embedded(9, 40, 65, 2), 33, 5, false},
+        {"dense 37, 1x50, B=17 T=4", dense(LSTM_CELL_LSTM, 37, 50, 1), 17, 4, false},
+        {"dense rnn 3, 2x21, B=3 T=6", dense(LSTM_CELL_RNN, 3, 21, 2), 3, 6, false},
+        {"dense rnn 90, 1x100, B=40 T=3", dense(LSTM_CELL_RNN, 90, 100, 1), 40, 3, false},
+        {"dense 150, 1x16, B=130 T=4 (more rows, more k)", dense(LSTM_CELL_LSTM, 150, 16, 1), 130, 4, false},
+        {"embedding 5, 1x150, B=18 T=31 (more k than goes together, in steps that do)", embedded(9, 5, 150, 1), 18, 31, false},
+        {"one-hot, 1x8, B=2 T=1", net_of(5, 8, 1), 2, 1, false},
+        {"one-hot, 1x30, 33 classes (the fewest whose head is in tiles), B=9 T=5", wide_head(30, 33, 0), 9, 5, false},
+        {"one-hot, 1x24, 300 classes, B=6 T=4", wide_head(24, 300, 0), 6, 4, false},
+        {"one-hot, 2x40, 265 classes, dropout, B=19 T=3", wide_head(40, 265, 0.3), 19, 3, false},
+        {"one-hot, 1x20, 530 classes, B=20 T=5 (more classes than go together)", wide_head(20, 530, 0), 20, 5, false},
+        {"embedding 6, 3x40, a loss of one's own, B=18 T=5", embedded(7, 6, 40, 3), 18, 5, true},
+        {"one-hot, 2x70, 40 classes, dropout, a loss of one's own, B=33 T=4", wide_head(70, 40, 0.3), 33, 4, true},
     };
 
     for (size_t k = 0; k < sizeof list / sizeof *list; k++)
@@ -562,7 +571,7 @@ static void check_networks(void)
 /* Layers of configurations C and D of the benchmark, for fewer steps. */
 static void check_large_networks(void)
 {
-    const network list[] = {{"C, T=16", embedded(65, 64, 512, 2), 64, 16}, {"D, T=8", net_of(65, 1024, 1), 128, 8}};
+    const network list[] = {{"C, T=16", embedded(65, 64, 512, 2), 64, 16, false}, {"D, T=8", net_of(65, 1024, 1), 128, 8, false}};
 
     for (size_t k = 0; getenv("LSTM_TORTURE") && k < sizeof list / sizeof *list; k++)
         check_network(&list[k]);
@@ -738,6 +747,34 @@ static void check_asked_later(lstm_products products, int threads)
     end_asking(&late);
 }
 
+static void backward_from_own_loss(asking *a)
+{
+    own_loss *own = own_loss_new(lstm_model_settings(a->m), a->d->T, a->d->B, true, true, 3);
+
+    must_forward(a->tr, &a->batch, true);
+    must_backward_from(a->tr, own);
+    own_loss_free(own);
+}
+
+/* What is asked for later is computed from gates and dL/dh; what a loss says of cells by itself is gone by then. */
+static void check_own_loss_asked_later(lstm_products products, int threads)
+{
+    const lstm_model_config net = embedded(7, 6, 64, 2);
+    asking always = begin_asking(net, products, threads), late = begin_asking(net, products, threads);
+    lstm_tensor theirs[2 * GATES], ours[2 * GATES];
+
+    must_step(always.tr, &always.batch);
+    must_step(late.tr, &late.batch);
+    ask_for_gates(always.tr, theirs);
+    backward_from_own_loss(&always);
+    backward_from_own_loss(&late);
+    ask_for_gates(late.tr, ours);
+    tap_ok(hash_of_views(ours) == hash_of_views(theirs),
+           "%s, %d threads: also back from a loss of one's own of c", names[products], threads);
+    end_asking(&always);
+    end_asking(&late);
+}
+
 static void check_avx512bf16(void)
 {
     if (has_avx512bf16())
@@ -811,6 +848,7 @@ int main(void)
     check_shares();
     check_asked_later(LSTM_PRODUCTS_BF16X3, 1);
     check_asked_later(LSTM_PRODUCTS_BF16, 2);
+    check_own_loss_asked_later(LSTM_PRODUCTS_BF16, 2);
     check_avx512bf16();
     check_units();
     check_networks();

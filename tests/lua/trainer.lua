@@ -404,6 +404,83 @@ do -- dL/dx, dL/dh0 and a weight, against differences; loss at the last step, a 
   tap.is(fit:forward(only_last), fit:forward { x = x, y = y }, "loss at the last step: its target is enough")
 end
 
+-- ---- losses of one's own --------------------------------------------------------------------------------------------
+
+do -- that of the targets, by hand
+  local a <close> = new_model()
+  local b <close> = new_model()
+  local fa <close> = a:trainer { batch = 3, seq = 5 }
+  local fb <close> = b:trainer { batch = 3, seq = 5 }
+  local batch = { ids = some_ids(5, 3), targets = some_ids(5, 3) }
+  fa:forward(batch)
+  local dlogits = fa:gradient "logits":copy()
+  fa:backward()
+  fb:forward { ids = batch.ids }
+  tap.fails(function() fb:backward() end, "no gradients of another loss are given", "without targets there is no loss")
+  fb:forward { ids = batch.ids }
+  tap.is(fb:gradient "logits":norm(), 0.0, "without targets dL/dlogits is zero")
+  fb:backward { logits = dlogits }
+  local same = fb:gradient "logits":equal(dlogits)
+  for name in a:parameters() do same = same and fa:gradient(name):equal(fb:gradient(name)) end
+  tap.ok(same, "dL/dlogits handed to backward: the bits of the targets' loss")
+  -- Cross-entropy by its definition (softmax - onehot, over the positions that count), rounded otherwise: floats.
+  local y = fa:activation "logits"
+  local p = y:exp() / y:exp():sum(3):reshape { 5, 3, 1 }
+  for t = 1, 5 do
+    for k = 1, 3 do
+      local id = batch.targets[t][k] + 1
+      p:set(p:get(t, k, id) - 1, t, k, id)
+    end
+  end
+  tap.ok((p / 15 - dlogits):abs():max() < 1e-7, "dL/dlogits is (softmax - onehot) / positions")
+end
+
+do -- activity regularisation and a loss of the cells, beside the targets': against differences
+  local model <close> = lstm.model { input = 3, hidden = 5, output = 2, precision = "double", layers = 2, seed = 8 }
+  local fit <close> = model:trainer { batch = 2, seq = 4 }
+  local batch = { x = lstm.tensor.normal { 4, 2, 3, seed = 1 }, y = lstm.tensor.normal { 4, 2, 2, seed = 2 } }
+  local function loss()
+    local targets = fit:forward(batch)
+    return targets + (fit:activation("h", 0) ^ 2):sum() / 2 + (fit:activation("c", 1)[4]):sum()
+  end
+  local last = lstm.tensor.zeros { 4, 2, 5 }
+  last[4]:assign(1)
+  loss()
+  fit:backward { h = { [0] = fit:activation("h", 0) }, c = { [1] = last } }
+  local W, eps = model:parameter "lstm.weight_hh_l0", 1e-5
+  local analytic = fit:gradient "lstm.weight_hh_l0":get(7, 2)
+  local w = W:get(7, 2)
+  W:set(w + eps, 7, 2)
+  local up = loss()
+  W:set(w - eps, 7, 2)
+  local down = loss()
+  tap.near((up - down) / (2 * eps), analytic, 1e-6, "|h|^2/2 and the sum of the last c beside the targets' loss")
+end
+
+do -- nested tables and numbers will do; what makes no sense changes nothing
+  local model <close> = new_model { cell = "rnn" }
+  local fit <close> = model:trainer { batch = 1, seq = 2 }
+  local batch = { ids = { 0, 1 } }
+  local function refused(gradients, why)
+    fit:forward(batch)
+    tap.fails(function() fit:backward(gradients) end, why, "refused: " .. why)
+    tap.is(fit:counters().passes, 0, "and no pass was done")
+  end
+  refused({ logit = 1 }, "unknown field 'logit', did you mean 'logits'?")
+  refused({ logits = { 1, 2 } }, "field 'logits'")
+  refused({ h = lstm.tensor.zeros { 2, 1, 20 } }, "field 'h': table of tensors, by layer from 0, expected, got a lstm.tensor")
+  refused({ h = { [2] = 1 } }, "field 'h': layers are 0 to 1 here, got 2")
+  refused({ h = { [1] = lstm.tensor.zeros { 2, 1, 19 } } }, "field 'h', layer 1")
+  refused({ c = { [0] = 1 } }, "field 'c': an rnn has none")
+  refused("logits", "table expected, got 'logits'")
+  fit:forward(batch)
+  fit:backward { logits = 0, h = { [1] = { { lstm.tensor.zeros { 20 }:totable() }, { lstm.tensor.zeros { 20 }:totable() } } } }
+  tap.is(fit:gradient "rnn.bias_l0":norm(), 0.0, "a loss of nothing has no gradient")
+  fit:forward(batch)
+  local closing = setmetatable({}, { __index = function() fit:close() end })
+  tap.fails(function() fit:backward { h = closing } end, "closed", "a trainer that its arguments close is noticed")
+end
+
 do -- accumulation over two halves = one batch of both
   local a <close> = new_model { precision = "double" }
   local b <close> = new_model { precision = "double" }
