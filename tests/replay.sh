@@ -27,7 +27,7 @@ local function train(cfg, run)
   for step in run:steps(cfg.steps, fit, text, other) do
     fit.lr = lstm.schedule.cosine(step, 50, cfg.lr, { warmup = 5 })
     if step >= 30 and step <= 32 then fit.lr = fit.lr * cfg.burst end
-    local loss, statistics = fit:step(step % 3 == 0 and other or text)
+    local loss, statistics = fit:step(math.random(3) == 1 and other or text)
     run:log(step, loss, statistics)
     if run:every(5) then run:evaluate(step, fit:evaluate(text)) end
     if step == tonumber(os.getenv "STOP_AT") then io.popen("kill -TERM $PPID"):close() end

@@ -6,6 +6,7 @@
 -- script returns an experiment, lstmrun reads it as key=value and options of its own, and runs the experiment; a script
 -- that returns nothing was a program and is done.
 
+local chance = require "lstm.chance"
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local describe = require "lstm.describe"
@@ -365,6 +366,7 @@ local function run_experiment(description, given, host)
     fault.stop(host.script .. " has no loop over run:steps: nothing to plan")
   end
   limits.apply(this:option "max_memory")
+  chance.begin(this:option "seed")
   description.run(cfg, this)
   this:finish()
 end

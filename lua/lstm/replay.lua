@@ -424,7 +424,8 @@ end
 local function what_is_different(self, step)
   local why = reasons(self, step)
   return #why > 0 and "What is different: " .. table.concat(why, "; ")
-    or "Script, text, program and machine are the same, as far as the log says"
+    or "Script, text, program and machine are the same, as far as the log says: a script may differ by itself where it " ..
+      "looks at the clock, at files, or through a table with pairs, whose order is another each time"
 end
 
 --- Whether every number was the logged one, and a sentence about it. problem: what became not finite at the run's last

@@ -5,6 +5,7 @@
 -- Functions that write return true, or nil and a sentence. What is wrong with a file ends the program with a sentence.
 -- All ranks (ranks.lua) call them: each gives what it has of a checkpoint, and rank 0 alone touches files.
 
+local chance = require "lstm.chance"
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
@@ -37,7 +38,7 @@ local function snapshot(run)
     lr = fit and fit.lr, lr_at_start = run.lr_at_start, lr_scale = fit and fit.lr_scale, rollbacks = run.rollbacks,
     counters = fit and fit:counters(), cursor = fit and fit:stream_cursor(), cursors = cursors,
     data_sha256 = run.text and run.text.sha256, own = run.state, auto_units = run:auto_units(),
-    trial = run.host.trial and run.host.trial:snapshot(),
+    trial = run.host.trial and run.host.trial:snapshot(), chance = chance.state(),
   }
 end
 
@@ -157,6 +158,7 @@ local function restore_numbers(run, state)
   run.step, run.smoothed, run.clipping = state.step, state.smoothed, state.clipping or {}
   run.info.val, run.info.val_is_best = state.val, state.val_is_best
   refill(run.state, state.own or {})
+  chance.restore(state.chance)
   if run.host.trial then run.host.trial:restore(state.trial, run.step) end
 end
 
