@@ -361,7 +361,12 @@ static int process_heartbeat(lua_State *L)
     if (first)
         heart.period.tv_sec = (time_t)seconds;
     pthread_mutex_unlock(&heart.lock);
-    return done(L, path, first ? start_beating() : 0);
+    const int error = first ? start_beating() : 0;
+    if (error) { /* another call may try again */
+        free(heart.path);
+        heart.path = NULL;
+    }
+    return done(L, path, error);
 }
 
 /* ---- files that several processes share ----------------------------------------------------------------------------- */

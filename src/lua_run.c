@@ -50,13 +50,12 @@ static void check_row(lua_State *L, int index, row *r)
 static void check_names(lua_State *L, int index, row *r)
 {
     luaL_checktype(L, index, LUA_TTABLE);
-    lua_Integer n = luaL_len(L, index);
-    luaL_argcheck(L, n <= MAX_COLUMNS, index, "too many columns");
-    r->n = (size_t)n;
-    for (lua_Integer k = 1; k <= n; k++) {
-        if (lua_geti(L, index, k) != LUA_TSTRING)
+    r->n = lua_rawlen(L, index);
+    luaL_argcheck(L, r->n <= MAX_COLUMNS, index, "too many columns");
+    for (size_t k = 0; k < r->n; k++) {
+        if (lua_rawgeti(L, index, (lua_Integer)k + 1) != LUA_TSTRING)
             luaL_argerror(L, index, "list of names expected");
-        r->names[k - 1] = lua_tostring(L, -1);
+        r->names[k] = lua_tostring(L, -1);
         lua_pop(L, 1); /* the table keeps the string */
     }
 }

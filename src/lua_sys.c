@@ -79,7 +79,7 @@ static int sys_make_directory(lua_State *L)
     const char *path = luaL_checklstring(L, 1, &length);
     char *copy = lua_newuserdatauv(L, length + 1, 0);
     memcpy(copy, path, length + 1);
-    for (char *slash = strchr(copy + 1, '/'); length > 0 && slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = length > 0 ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (make_one(copy) != 0)
             return fail(L, copy);

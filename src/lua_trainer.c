@@ -533,6 +533,14 @@ static int trainer_tostring(lua_State *L)
     return 1;
 }
 
+static bool is_trainer_field(const char *field)
+{
+    for (const char *const *name = lua_trainer_fields; *name != NULL; name++)
+        if (strcmp(*name, field) == 0)
+            return true;
+    return false;
+}
+
 /* lstm.plan(model, trainer): what they would take, before anything is taken. */
 static int plan(lua_State *L)
 {
@@ -545,7 +553,7 @@ static int plan(lua_State *L)
     lua_model_check_init(L, &model, mc.cell);
     lstm_trainer_config tc = lua_trainer_read_config(L, &trainer);
     if (lstm_plan_for(&mc, &tc, &p, &err) != 0)
-        lua_args_engine_error(&model, &err);
+        lua_args_engine_error(is_trainer_field(err.field) ? &trainer : &model, &err);
     lua_createtable(L, 0, 5);
     lua_field_string(L, "precision", lua_precision_name(mc.type, p.products));
     lua_field_integer(L, "parameters", p.parameters);

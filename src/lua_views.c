@@ -165,10 +165,12 @@ static void set_state(lua_State *L, const lua_trainer *t, const lua_args *a, siz
     if (lua_getfield(L, a->table, states[kind].name) != LUA_TTABLE)
         lua_args_field_error(a, states[kind].name, "table of tensors, by layer from 0, expected, got %s",
                              lua_args_got(L, -1));
-    lua_geti(L, -1, (lua_Integer)layer);
+    lua_geti(L, -1, (lua_Integer)layer); /* which may run the script's code, and that may close the trainer */
     int value = lua_gettop(L);
+    lua_owner_recheck(L, &t->owner, "set_state");
     lstm_tensor whole = *push_state_room(L, t, &view);
     lua_tensor_assign(L, &t->owner, &whole, value, "set_state", 1, what);
+    lua_owner_recheck(L, &t->owner, "set_state");
     if (!check) {
         const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
         lua_group_keep_rows(c, 1, whole.data, whole.data, view.axis[1].size * lstm_type_size(view.type));

@@ -33,25 +33,35 @@ static h5type check_type(lua_State *L, int index)
     return type;
 }
 
+/* The string on top of the stack, which is popped: a table keeps it. A number would be made a string that nobody keeps. */
+static const char *pop_kept_text(lua_State *L, int arg)
+{
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, arg, "texts expected");
+    const char *text = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return text;
+}
+
 static const char *text_field(lua_State *L, int index, const char *name)
 {
-    lua_getfield(L, index, name);
-    const char *text = luaL_optstring(L, -1, NULL);
-    lua_pop(L, 1); /* the table keeps the string */
-    return text;
+    lua_pushstring(L, name);
+    if (lua_rawget(L, index) != LUA_TNIL)
+        return pop_kept_text(L, index);
+    lua_pop(L, 1);
+    return NULL;
 }
 
 /* The coordinates on top of the stack, a list of texts or of numbers; what they point to stays on the stack. */
 static void check_coordinates(lua_State *L, h5log_dim *dim)
 {
     const int list = lua_gettop(L);
-    luaL_argcheck(L, luaL_len(L, list) == (lua_Integer)dim->size, 2, "a coordinate for each index expected");
-    const bool numbers = lua_geti(L, list, 1) == LUA_TNUMBER;
+    luaL_argcheck(L, lua_rawlen(L, list) == dim->size, 2, "a coordinate for each index expected");
+    const bool numbers = lua_rawgeti(L, list, 1) == LUA_TNUMBER;
     lua_pop(L, 1);
     double *values = numbers ? lua_newuserdatauv(L, dim->size * sizeof *values, 0) : NULL;
     const char **labels = numbers ? NULL : lua_newuserdatauv(L, dim->size * sizeof *labels, 0);
     for (size_t k = 0; k < dim->size; k++) {
-        const int type = lua_geti(L, list, (lua_Integer)k + 1);
+        const int type = lua_rawgeti(L, list, (lua_Integer)k + 1);
         luaL_argcheck(L, type == (numbers ? LUA_TNUMBER : LUA_TSTRING), 2, "all numbers or all texts expected");
         if (numbers)
             values[k] = lua_tonumber(L, -1);
@@ -69,12 +79,12 @@ static void check_dim(lua_State *L, h5log_dim *dim)
 {
     luaL_checktype(L, -1, LUA_TTABLE);
     const int table = lua_gettop(L);
-    lua_geti(L, table, 1);
-    lua_geti(L, table, 2);
-    dim->name = luaL_checkstring(L, -2);
+    lua_rawgeti(L, table, 1);
+    dim->name = pop_kept_text(L, 2);
+    lua_rawgeti(L, table, 2);
     dim->size = (size_t)luaL_checkinteger(L, -1);
-    lua_pop(L, 2);
-    if (lua_geti(L, table, 3) == LUA_TTABLE) {
+    lua_pop(L, 1);
+    if (lua_rawgeti(L, table, 3) == LUA_TTABLE) {
         check_coordinates(L, dim);
         lua_rotate(L, table - 1, 1); /* keep the array below the table of dimensions, for as long as the call lasts */
     }
@@ -101,10 +111,10 @@ static int log_announce(lua_State *L)
     }
     lua_getfield(L, 2, "dims");
     luaL_argcheck(L, series.name != NULL, 2, "field 'name' expected");
-    luaL_argcheck(L, lua_istable(L, -1) && luaL_len(L, -1) <= H5_MAX_DIMS, 2, "field 'dims': at most 5 expected");
-    series.ndim = (int)luaL_len(L, -1);
+    luaL_argcheck(L, lua_istable(L, -1) && lua_rawlen(L, -1) <= H5_MAX_DIMS, 2, "field 'dims': at most 5 expected");
+    series.ndim = (int)lua_rawlen(L, -1);
     for (int d = 0; d < series.ndim; d++) {
-        lua_geti(L, -1, d + 1);
+        lua_rawgeti(L, -1, d + 1);
         check_dim(L, &series.dim[d]);
         lua_pop(L, 1);
     }
@@ -173,10 +183,10 @@ static int log_numbers(lua_State *L)
     const lua_Integer step = luaL_checkinteger(L, 3);
     lstm_error err;
     luaL_checktype(L, 4, LUA_TTABLE);
-    const size_t n = (size_t)luaL_len(L, 4);
+    const size_t n = lua_rawlen(L, 4);
     double *values = lua_newuserdatauv(L, (n ? n : 1) * sizeof *values, 0);
     for (size_t k = 0; k < n; k++) {
-        lua_geti(L, 4, (lua_Integer)k + 1);
+        lua_rawgeti(L, 4, (lua_Integer)k + 1);
         values[k] = luaL_checknumber(L, -1);
         lua_pop(L, 1);
     }
@@ -312,12 +322,11 @@ static int log_texts(lua_State *L)
     lua_log_check(L);
     const char *group = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
     luaL_checktype(L, 4, LUA_TTABLE);
-    const size_t n = (size_t)luaL_len(L, 4);
+    const size_t n = lua_rawlen(L, 4);
     const char **texts = lua_newuserdatauv(L, (n + 1) * sizeof *texts, 0);
     for (size_t k = 0; k < n; k++) {
-        lua_geti(L, 4, (lua_Integer)k + 1);
-        texts[k] = luaL_checkstring(L, -1);
-        lua_pop(L, 1); /* the table keeps the string */
+        lua_rawgeti(L, 4, (lua_Integer)k + 1);
+        texts[k] = pop_kept_text(L, 4);
     }
     lstm_error err;
     return lua_handle_done(L, h5log_set_texts(lua_log_check(L), group, name, n, texts, &err), &err);
@@ -534,8 +543,8 @@ static int log_histograms(lua_State *L)
     double *out = new_record(L, n * (size_t)bins, 0);
     check_parts(L, 4, "histograms", n, parts);
     for (size_t i = 0; i < n; i++) {
-        lua_geti(L, 6, (lua_Integer)i + 1);
-        lua_geti(L, 7, (lua_Integer)i + 1);
+        lua_rawgeti(L, 6, (lua_Integer)i + 1);
+        lua_rawgeti(L, 7, (lua_Integer)i + 1);
         const double low = luaL_checknumber(L, -2), high = luaL_checknumber(L, -1);
         lua_pop(L, 2);
         each_chunk(&parts[i], add_bins,

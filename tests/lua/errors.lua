@@ -286,6 +286,8 @@ local wrong = {
   { "fit:set_state { h = 3, c = 3 }", "field 'h'", "got 3" },
   { "fit:set_state { h = { [0] = zeros { 2, 8 }, zeros { 2, 9 } }, c = fit:state().c }",
     "field 'h', layer 1: shape [2,8] expected, got [2,9]" },
+  { "local f = rnn:trainer { batch = 1, seq = 1 }; local closing = { __index = function() f:close() return 0 end }; " ..
+    "f:set_state { h = setmetatable({}, closing) }", "attempt to call 'set_state' on a closed trainer" },
   { "fit:set_counters { updates = 1 }", "field 'passes': non-negative integer expected, got nil" },
   { "fit:set_counters { updates = -1, passes = 0, accumulated = 0 }", "field 'updates'", "got -1" },
   { "fit:profile(1)", "bad argument #1 to 'profile' (true or false expected, got 1)" },
@@ -468,6 +470,7 @@ local wrong = {
   { "lstm.plan({ vocab = 5, hidden = 4, init = 'normal' }, { batch = 1, seq = 1 })",
     "bad argument #1 to 'plan' (field 'init': 'normal' needs an argument" },
   { "lstm.plan({ vocab = 5, hidden = 4 }, { batch = 1 })", "bad argument #2 to 'plan' (field 'seq'" },
+  { "lstm.plan({ vocab = 5, hidden = 4 }, { batch = 2147483647, seq = 2147483647 })", "bad argument #2 to 'plan' (field 'seq'" },
   -- closed things
   { "closed_model:parameter 'head.bias'", "attempt to call 'parameter' on a closed model" },
   { "closed_model:trainer { batch = 1, seq = 1 }", "attempt to call 'trainer' on a closed model" },

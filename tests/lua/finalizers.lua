@@ -145,8 +145,16 @@ for k = 1, 20 do
   local n, o = log_round(k)
   count, strange = count + n, strange or o
 end
-os.remove(directory)
 tap.is(strange, nil, ("%d calls of logs: no other error"):format(count))
+
+do -- a number would become a string that nobody keeps
+  local log = assert(core.log.create(directory .. "/texts.h5"))
+  tap.fails(function() log:texts("vocab", "symbols", { "a", 2 }) end, "texts expected", "texts that are numbers")
+  tap.fails(function() log:announce { name = "a/b", dims = { { 3, 1 } } } end, "texts expected", "a dimension's name, too")
+  log:close()
+  os.remove(directory .. "/texts.h5")
+end
+os.remove(directory)
 
 -- What a table answers by a function is nobody else's string.
 
