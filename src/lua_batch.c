@@ -163,6 +163,14 @@ static size_t first_element(const field *f, const lstm_tensor *t)
     return f->steps * f->batch * f->width - lstm_tensor_size(t);
 }
 
+/* Of what has only the last time step, all others, too: a row's last position may be an earlier one. */
+static void fill_time(const field *f, const lstm_tensor *t, void *values, size_t element)
+{
+    const size_t step = f->batch * f->width * element, offset = first_element(f, t) * element;
+    for (size_t at = 0; at < offset; at += step)
+        memcpy((char *)values + at, (char *)values + offset, step);
+}
+
 enum { CHUNK = 256 };
 
 static void copy_ids(const field *f, const lstm_tensor *t, size_t below, int32_t *ids)
@@ -171,7 +179,6 @@ static void copy_ids(const field *f, const lstm_tensor *t, size_t below, int32_t
     char expected[48];
     snprintf(expected, sizeof expected, "integer from 0 to %zu", below - 1);
     size_t size = lstm_tensor_size(t), offset = first_element(f, t);
-    memset(ids, 0, offset * sizeof *ids);
     for (size_t first = 0; first < size; first += CHUNK) {
         size_t count = size - first < CHUNK ? size - first : CHUNK;
         lua_tensor_read(t, first, count, chunk);
@@ -181,6 +188,7 @@ static void copy_ids(const field *f, const lstm_tensor *t, size_t below, int32_t
             ids[offset + first + k] = (int32_t)chunk[k];
         }
     }
+    fill_time(f, t, ids, sizeof *ids);
 }
 
 static void copy_mask(const field *f, const lstm_tensor *t, float *mask)
@@ -205,7 +213,6 @@ static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, voi
     lstm_tensor to;
     size_t all = f->steps * f->batch * f->width, size = lstm_tensor_size(t), offset = first_element(f, t);
     lstm_tensor_dense(&to, "", type, 1, &all, values);
-    memset(values, 0, offset * lstm_type_size(type));
     for (size_t first = 0; first < size; first += CHUNK) {
         size_t count = size - first < CHUNK ? size - first : CHUNK;
         lua_tensor_read(t, first, count, chunk);
@@ -214,6 +221,7 @@ static void copy_reals(const field *f, const lstm_tensor *t, lstm_type type, voi
                 refuse_element(f, first + k, type == LSTM_F64 ? "finite number" : "finite number (as a float)", chunk[k]);
         lua_tensor_write(&to, offset + first, count, chunk);
     }
+    fill_time(f, t, values, lstm_type_size(type));
 }
 
 /* ---- batch tables ----------------------------------------------------------------------------------------------- */

@@ -344,21 +344,36 @@ static void drop_accumulated(lstm_trainer *tr)
 
 /* ---- passes --------------------------------------------------------------------------------------------------------- */
 
-/* weight_at and their sum: the mask, or 1; with loss_at last only the last time step has any. Without a mask each
+/* Leaves of each row's weights, of `steps` time steps, only the last that is none of zero. */
+static void keep_last(double *weight, size_t steps, size_t B)
+{
+    for (size_t b = 0; b < B; b++) {
+        bool found = false;
+        for (size_t t = steps; t-- > 0;) {
+            double *w = &weight[t * B + b];
+            *w = found ? 0 : *w;
+            found = found || *w > 0;
+        }
+    }
+}
+
+/* weight_at and their sum: the mask, or 1; with loss_at last, of each row's last position alone. Without a mask each
  * partner knows the sum by itself. */
 static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
 {
     const size_t B = tr->config.batch, n = b->steps * B;
-    const size_t first = tr->config.loss_at == LSTM_LOSS_AT_LAST ? n - B : 0;
+    const bool last = tr->config.loss_at == LSTM_LOSS_AT_LAST;
+    for (size_t k = 0; k < n; k++)
+        tr->weight_at[k] = b->mask ? (double)b->mask[k] : 1;
+    if (last)
+        keep_last(tr->weight_at, b->steps, B);
     tr->weight_sum = 0;
-    for (size_t k = 0; k < n; k++) {
-        tr->weight_at[k] = k < first ? 0 : b->mask ? (double)b->mask[k] : 1;
+    for (size_t k = 0; k < n; k++)
         tr->weight_sum += tr->weight_at[k];
-    }
     if (b->mask)
         sum_over_partners(tr, LSTM_F64, &tr->weight_sum, 1);
     else
-        tr->weight_sum = (double)((n - first) / B * lstm_whole_batch(&tr->config));
+        tr->weight_sum = (double)((last ? 1 : b->steps) * lstm_whole_batch(&tr->config));
     if (!(tr->weight_sum > 0))
         return lstm_fail(err, "mask", "nothing counts: all weights of the loss are zero");
     const double width = tr->m->config.loss == LSTM_LOSS_MSE ? (double)tr->m->config.outputs : 1;

@@ -229,8 +229,10 @@ static void forward_head(naive *n, size_t t, size_t b)
 
 static double weight_of(const naive *n, const naive_batch *batch, size_t tb)
 {
-    if (batch->loss_at == LSTM_LOSS_AT_LAST && tb / n->B != n->T - 1)
-        return 0;
+    if (batch->loss_at == LSTM_LOSS_AT_LAST)
+        for (size_t later = tb + n->B; later < n->T * n->B; later += n->B)
+            if (!batch->mask || batch->mask[later] > 0)
+                return 0; /* of a row only the last position that counts */
     return batch->mask ? batch->mask[tb] : 1;
 }
 

@@ -481,6 +481,40 @@ do -- nested tables and numbers will do; what makes no sense changes nothing
   tap.fails(function() fit:backward { h = closing } end, "closed", "a trainer that its arguments close is noticed")
 end
 
+do -- loss at the last step of sequences of different lengths: each one's own
+  local sequences, alone = { batch = 4, loss_at = "last" }, 0
+  local settings = { vocab = 5, classes = 3, hidden = 6, precision = "double", seed = 2 }
+  local model <close> = lstm.model(settings)
+  local single <close> = model:trainer { batch = 1, seq = 6, loss_at = "last" }
+  for k = 1, 8 do
+    local ids_k = {}
+    for t = 1, 1 + k % 6 do ids_k[t] = (k * t) % 5 end
+    sequences[k] = { ids = ids_k, targets = { k % 3 } }
+    alone = alone + single:forward { ids = ids_k, targets = { k % 3 }, reset = true } / 8
+  end
+  local fit <close> = model:trainer { batch = 4, seq = 6, loss_at = "last" }
+  local loss, positions = fit:evaluate(lstm.sequences(sequences))
+  tap.is(positions, 8, "every sequence counts")
+  tap.near(loss, alone, 1e-12, "as by itself")
+  -- A mask of padding and one target a row say the same.
+  local padded, mask, classes = {}, {}, {}
+  for t = 1, 6 do
+    padded[t], mask[t] = {}, {}
+    for b = 1, 4 do
+      padded[t][b] = sequences[b].ids[t] or 0
+      mask[t][b] = sequences[b].ids[t] and 1 or 0
+      classes[b] = sequences[b].targets[1]
+    end
+  end
+  local wanted = 0
+  for b = 1, 4 do
+    wanted = wanted + single:forward { ids = sequences[b].ids, targets = { classes[b] }, reset = true } / 4
+  end
+  local got = fit:forward { ids = padded, targets = { classes }, mask = mask, reset = true }
+  tap.near(got, wanted, 1e-12, "one row of targets, and a mask that says how long each is")
+  tap.ok(fit:activation("loss")[6][1] == 0 and fit:activation("loss")[2][1] > 0, "the loss is where the sequence ends")
+end
+
 do -- accumulation over two halves = one batch of both
   local a <close> = new_model { precision = "double" }
   local b <close> = new_model { precision = "double" }
