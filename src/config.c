@@ -170,6 +170,6 @@ int lstm_check_batch(const lstm_trainer *tr, const lstm_batch *b, lstm_error *er
     for (size_t k = 0; b->mask && k < b->steps * batch; k++)
         if (!(b->mask[k] >= 0 && isfinite(b->mask[k])))
             return lstm_fail(err, "mask", "expected finite weights of at least 0, got %g at time %zu, row %zu",
-                             (double)b->mask[k], k / batch, k % batch);
+                             b->mask[k], k / batch, k % batch);
     return 0;
 }

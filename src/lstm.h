@@ -248,7 +248,7 @@ typedef struct lstm_batch {
     const void *x;              /* [T][B][I], model's type: dense input */
     const int32_t *target_ids;  /* [T][B] in [0, O): cross-entropy; NULL: forward computes no loss */
     const void *target;         /* [T][B][O], model's type: mean squared error; NULL: no loss */
-    const float *mask;          /* [T][B] weights >= 0 of each position's loss, or NULL: all 1. With loss_at last each
+    const double *mask;         /* [T][B] weights >= 0 of each position's loss, or NULL: all 1. With loss_at last each
                                    row's last weight above 0 counts, which is that of a padded sequence's end */
     bool reset;                 /* set the trainer's state to zero first */
     bool same_weights;          /* no parameter has changed since this trainer's last forward pass, whose copies of them

@@ -14,7 +14,7 @@
 typedef struct arrays {
     void *x, *y; /* model's type */
     int32_t *ids, *targets;
-    float *mask;
+    double *mask;
     int32_t *own_ids; /* with partners: those of the trainer's rows */
     void *own_x;      /* the same */
 } arrays;
@@ -45,7 +45,7 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
     lstm_model_config m = *lstm_model_settings(t->model->model);
     size_t n = lstm_whole_batch(&c) * c.seq, real = lstm_type_size(m.type);
     size_t x = bytes_for(n, m.inputs, real), ids = bytes_for(n, 1, sizeof(int32_t));
-    size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(float));
+    size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(double));
     if (t->arrays == NULL) {
         void *room = lua_newuserdatauv(L, x + y + 3 * ids + mask + (c.partners.rows ? x : 0), 0);
         lua_setiuservalue(L, self, LUA_TRAINER_ARRAYS);
@@ -54,7 +54,7 @@ static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
     }
     char *at = t->arrays;
     char *tokens = at + x + y;
-    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (float *)(tokens + 3 * ids),
+    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (double *)(void *)(tokens + 3 * ids),
                      (int32_t *)(tokens + 2 * ids), tokens + 3 * ids + mask };
 }
 
@@ -191,19 +191,13 @@ static void copy_ids(const field *f, const lstm_tensor *t, size_t below, int32_t
     fill_time(f, t, ids, sizeof *ids);
 }
 
-static void copy_mask(const field *f, const lstm_tensor *t, float *mask)
+static void check_mask(const field *f, const lstm_tensor *t, double *mask)
 {
-    double chunk[CHUNK];
     size_t size = lstm_tensor_size(t);
-    for (size_t first = 0; first < size; first += CHUNK) {
-        size_t count = size - first < CHUNK ? size - first : CHUNK;
-        lua_tensor_read(t, first, count, chunk);
-        for (size_t k = 0; k < count; k++) {
-            mask[first + k] = (float)chunk[k];
-            if (!(chunk[k] >= 0 && isfinite(mask[first + k])))
-                refuse_element(f, first + k, "finite non-negative number", chunk[k]);
-        }
-    }
+    lua_tensor_read(t, 0, size, mask);
+    for (size_t k = 0; k < size; k++)
+        if (!(mask[k] >= 0 && isfinite(mask[k])))
+            refuse_element(f, k, "finite non-negative number", mask[k]);
 }
 
 /* finite: each must be; a target need not, where a mask hides it. */
@@ -284,7 +278,7 @@ static void take_mask(lua_State *L, int table, field *f, const arrays *to, lstm_
     const lstm_tensor *values = push_values(L, table, f, f->steps, false);
     if (values == NULL)
         return;
-    copy_mask(f, values, to->mask);
+    check_mask(f, values, to->mask);
     batch->mask = to->mask;
     lua_settop(L, top);
 }

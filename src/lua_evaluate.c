@@ -206,9 +206,9 @@ static void use_own_stream(lua_State *L, const lua_args *a, int source, shape s)
     lua_replace(L, source);
 }
 
-/* Self is at 1, source at 2, options at 3, the model at stack index `model`. fit: the trainer's configuration, or
- * zeros: its shape and loss are the defaults. */
-static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
+/* Self is at 1, source at 2, options at 3, the model at stack index `model`. fit, carry: of the trainer, or zeros: its
+ * shape, its loss and whether it carries states are the defaults. */
+static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit, lua_carry carry)
 {
     static const char *const names[] = { "batch", "seq", "part", "carry", "loss_at", "batches", NULL };
     static const char *const loss_at_names[] = { "all", "last", NULL };
@@ -228,7 +228,7 @@ static int evaluate(lua_State *L, int model, const lstm_trainer_config *fit)
     const lstm_trainer_config like = { .batch = s.batch, .seq = s.seq, .loss_at = loss_at, .threads = fit->threads };
     e.trainer = lua_worker_take(L, model, &like, "evaluate");
     e.worker = lua_gettop(L);
-    e.trainer->carry = LUA_CARRY_AUTO;
+    e.trainer->carry = carry;
     if (lua_args_has(&a, "carry"))
         e.trainer->carry = lua_args_boolean(&a, "carry", true) ? LUA_CARRY_ON : LUA_CARRY_OFF;
     add_source(&e, 2);
@@ -246,14 +246,16 @@ int lua_model_evaluate(lua_State *L)
     const lstm_trainer_config none = { 0 };
     lua_model_check(L, 1, "evaluate");
     lua_settop(L, 3);
-    return evaluate(L, 1, &none);
+    return evaluate(L, 1, &none, LUA_CARRY_AUTO);
 }
 
 int lua_trainer_evaluate(lua_State *L)
 {
-    lstm_trainer_config fit = *lstm_trainer_settings(lua_trainer_check(L, 1, "evaluate")->trainer);
+    const lua_trainer *t = lua_trainer_check(L, 1, "evaluate");
+    const lua_carry carry = t->carry;
+    lstm_trainer_config fit = *lstm_trainer_settings(t->trainer);
     fit.batch = lstm_whole_batch(&fit);
     lua_settop(L, 3);
     lua_getiuservalue(L, 1, LUA_TRAINER_MODEL);
-    return evaluate(L, 4, &fit);
+    return evaluate(L, 4, &fit, carry);
 }

@@ -364,7 +364,7 @@ static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
     const size_t B = tr->config.batch, n = b->steps * B;
     const bool last = tr->config.loss_at == LSTM_LOSS_AT_LAST;
     for (size_t k = 0; k < n; k++)
-        tr->weight_at[k] = b->mask ? (double)b->mask[k] : 1;
+        tr->weight_at[k] = b->mask ? b->mask[k] : 1;
     if (last)
         keep_last(tr->weight_at, b->steps, B);
     tr->weight_sum = 0;
@@ -376,6 +376,8 @@ static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
         tr->weight_sum = (double)((last ? 1 : b->steps) * lstm_whole_batch(&tr->config));
     if (!(tr->weight_sum > 0))
         return lstm_fail(err, "mask", "nothing counts: all weights of the loss are zero");
+    if (!isfinite(tr->weight_sum))
+        return lstm_fail(err, "mask", "weights with a finite sum expected");
     const double width = tr->m->config.loss == LSTM_LOSS_MSE ? (double)tr->m->config.outputs : 1;
     tr->loss_scale = tr->config.reduction == LSTM_MEAN ? 1 / (tr->weight_sum * width) : 1;
     return 0;

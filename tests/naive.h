@@ -47,7 +47,7 @@ typedef struct naive_batch {
     const double *x;           /* [T,B,I] or NULL */
     const int32_t *target_ids; /* [T,B] or NULL */
     const double *target;      /* [T,B,O] or NULL */
-    const float *mask;         /* [T,B] or NULL */
+    const double *mask;        /* [T,B] or NULL */
     lstm_loss_at loss_at;
     lstm_reduction reduction;
 } naive_batch;

@@ -112,12 +112,12 @@ static void *in_type(double *v, size_t n, lstm_type type)
     return copy;
 }
 
-static float *random_mask(size_t n, uint64_t *seed)
+static double *random_mask(size_t n, uint64_t *seed)
 {
-    float *mask = must_alloc(n * sizeof *mask);
+    double *mask = must_alloc(n * sizeof *mask);
 
     for (size_t k = 0; k < n; k++)
-        mask[k] = random_below(seed, 3) ? (float)(1 + random_below(seed, 4)) / 4 : 0;
+        mask[k] = random_below(seed, 3) ? (double)(1 + random_below(seed, 4)) / 4 : 0;
     mask[n - 1] = 1;
     return mask;
 }

@@ -31,7 +31,7 @@ typedef struct data {
     int32_t *ids, *target_ids; /* NULL where the network has no use for them, as in lstm_batch */
     double *x, *target;
     void *x_real, *target_real; /* the same in the model's type */
-    float *mask;
+    double *mask;
 } data;
 
 /* masked: weights in [0,1], some of them 0, as for padded sequences; never all 0. */

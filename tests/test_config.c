@@ -6,6 +6,7 @@
 #include "support.h"
 #include "tap.h"
 
+#include <float.h>
 #include <stddef.h>
 
 #define GIB ((size_t)1 << 30)
@@ -290,8 +291,8 @@ static void check_token_batches(void)
     lstm_trainer_config c = small_trainer();
     lstm_trainer *tr = must_trainer(m, &c);
     int32_t ids[6] = {0, 1, 2, 3, 4, 0}, low[6] = {0, 0, 0, 0, 0, -1}, high[6] = {5}, targets[6] = {4};
-    float ones[6] = {1, 1, 1, 1, 1, 1}, none[6] = {0}, negative[6] = {1, -1}, nan[6] = {1, NAN};
-    float infinite[6] = {INFINITY};
+    double ones[6] = {1, 1, 1, 1, 1, 1}, none[6] = {0}, negative[6] = {1, -1}, nan[6] = {1, (double)NAN};
+    double infinite[6] = {(double)INFINITY}, large[6] = {DBL_MAX, DBL_MAX};
     double x[6] = {0};
     const lstm_batch good = {.steps = 3, .ids = ids, .target_ids = targets, .mask = ones};
     lstm_batch b = good;
@@ -330,6 +331,8 @@ static void check_token_batches(void)
     refuse_batch(tr, &b, "mask", "an infinite weight");
     b.mask = none;
     refuse_batch(tr, &b, "mask", "no weight at all");
+    b.mask = large;
+    refuse_batch(tr, &b, "mask", "weights whose sum is infinite");
     tap_ok(isfinite(must_forward(tr, &good, true)), "a good batch works after all that");
     lstm_trainer_free(tr);
     lstm_model_free(m);

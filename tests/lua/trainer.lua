@@ -275,6 +275,9 @@ do
   tap.near(total / count, loss, 1e-13, "evaluate is the mean over the chunks, with the state carried")
   -- Chunks of another length add up the same terms in another order: equal to rounding.
   tap.near(model:evaluate(text, { seq = 50 }), loss, 1e-13, "its result does not depend on the length of chunks")
+  local short <close> = model:trainer { batch = 1, seq = 8, carry = false }
+  tap.ok(short:evaluate(text) == fit:evaluate(text, { carry = false }) and short:evaluate(text, { carry = true }) == loss
+    and short:evaluate(text) ~= loss, "whether states are carried is as in the trainer, or as asked for")
   local list = { { ids = { 1, 2 }, targets = { 2, 3 } }, { ids = { 3, 4, 5 }, targets = { 4, 5, 6 } } }
   tap.is(fit:evaluate { ids = table.pack(1, 2), targets = table.pack(2, 3) }, fit:evaluate(list[1]), "packed lists")
   tap.is(fit:evaluate(list, { batches = 1 }), fit:evaluate(list[1]), "of the first batch alone")
