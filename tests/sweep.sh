@@ -307,15 +307,21 @@ else
     skip "two processes of one number, in containers of their own" "unshare cannot make them"
 fi
 
-"$program" long.lua --jobs=2 --out=stopped >out 2>err &
-pid=$!
-tries=0 # a slow machine may take its time until a trial is at work
-until grep -q '"status": "running"' stopped/trials/*/status.json 2>/dev/null || [ $tries -eq 300 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-kill -TERM $pid
-wait $pid; status=$?
+# stop DIRECTORY ARGUMENT...: runs long.lua there, and sends it SIGTERM when a trial is at work
+stop() {
+    directory=$1
+    shift
+    "$program" long.lua "$@" --out="$directory" >out 2>err &
+    pid=$!
+    tries=0 # a slow machine may take its time
+    until grep -q '"status": "running"' "$directory"/trials/*/status.json 2>/dev/null || [ $tries -eq 300 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    kill -TERM $pid
+    wait $pid; status=$?
+}
+stop stopped --jobs=2
 exits 75 "SIGTERM"; says "stopped: SIGTERM. Go on with:"
 run long.lua --list --out=stopped
 matches "stopped: stopped by SIGTERM"; matches "[1-6] stopped"
@@ -323,6 +329,12 @@ run long.lua --jobs=2 --out=stopped
 exits 0 "  and on"
 final_table long.lua stopped >table-2
 cmp table-1 table-2; result $? "  to the same table"
+stop typed hidden=3,9 lr=0.01 --jobs=1 --no-prune
+command=$(sed -n 's/^stopped: .* Go on with:  //p' err)
+case $command in *" long.lua --out=typed hidden=3,9 lr=0.01 --jobs=1 --no-prune") ;; *) false ;; esac
+result $? "  the command that is shown has what was typed: $command"
+sh -c "$command" >out 2>err; status=$?
+exits 0 "  it"; prints "over    2 done"; [ "$(ls typed/trials | wc -l)" -eq 2 ]; result $? "  goes on with these trials"
 
 # ---- pruning ----------------------------------------------------------------------------------------------------------
 

@@ -285,6 +285,19 @@ local function command_line(host, directory, more)
   return ("%s %s%s%s"):format(quoted(host.program), quoted(host.script), out, more or "")
 end
 
+-- What was asked for beside the directory, as it is typed: the same trials, in the same manner.
+local function asked(given)
+  local words = {}
+  for _, pair in ipairs(given) do words[#words + 1] = " " .. quoted(pair[1] .. "=" .. tostring(pair[2])) end
+  for _, name in ipairs { "trial", "shard", "jobs", "threads-per-trial", "threads" } do
+    if given[name] then words[#words + 1] = (" --%s=%s"):format(name, quoted(tostring(given[name]))) end
+  end
+  for _, name in ipairs { "no-prune", "fail-fast", "retry" } do
+    if given[name] == true then words[#words + 1] = " --" .. name end
+  end
+  return table.concat(words)
+end
+
 local function announce(show, sweep, list, size, left, directory, jobs, threads)
   show:print(("sweep   %s: %s of %s in %s; %d done before"):format(sweep.name, format.plural(size, "trial"),
     sweep.experiment.name, directory, size - left))
@@ -362,7 +375,7 @@ local function finish(show, sweep, list, given, host, directory, why)
   if why then
     local _, size = ranks.launched()
     show:say(("stopped: %s. Go on with:  %s%s"):format(early[why] or "SIG" .. why, ranks.command(size),
-      command_line(host, directory)))
+      command_line(host, directory, asked(given))))
     exit_early(why)
   end
   for _, trial in ipairs(list) do
@@ -449,7 +462,7 @@ local function submit(sweep, directory, list, given, host)
   slurm.submit { sweep = sweep, directory = directory, list = open, pairs = given, words = given.sbatch or {},
     jobs = whole_number(given, "jobs", 1), dry_run = host.dry_run, host = host,
     threads = whole_number(given, "threads-per-trial", 1) or whole_number(given, "threads", 1) or 1,
-    show = function(line) show:print(line) end, command = command_line(host, directory) }
+    show = function(line) show:print(line) end, command = command_line(host, directory, asked(given)) }
 end
 
 local refused = { "resume", "init-from", "seed", "print-config" }
