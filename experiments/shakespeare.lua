@@ -26,7 +26,7 @@ local function train(cfg, run)
     if run:every(cfg.sample_every) then
       run:sample(step, model:sample {
         prime = cfg.prime, unknown = text.vocab:symbol(1), length = cfg.length, temperature = cfg.temperature,
-        seed = cfg.seed + step,
+        seed = (cfg.seed + step) & math.maxinteger,
       })
     end
   end

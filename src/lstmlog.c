@@ -48,16 +48,6 @@ static const command commands[] = {
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
-static int print_help(void)
-{
-    puts("Usage: lstmlog COMMAND ...\n\nLooks into the logs and checkpoints that lstmrun writes.\n");
-    for (size_t k = 0; k < COMMANDS; k++)
-        printf("  %s\n      %s\n", commands[k].usage, commands[k].help);
-    puts("\nRUN is a run's directory or its log.h5; FILE may be a checkpoint, too. diff exits with 1 when there is a\n"
-         "difference. Exit status otherwise: 0 done, 1 error or not sound, 2 usage.");
-    return fflush(stdout) == 0 ? 0 : 1;
-}
-
 static int usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static int usage(const char *format, ...)
 {
@@ -76,6 +66,24 @@ static int fault(const char *format, ...)
     print_complaint(stderr, format, args, "");
     va_end(args);
     return 1;
+}
+
+/* What was written to standard output is there, or a sentence says why not. */
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return fault("cannot write to standard output: %s", strerror(errno));
+}
+
+static int print_help(void)
+{
+    puts("Usage: lstmlog COMMAND ...\n\nLooks into the logs and checkpoints that lstmrun writes.\n");
+    for (size_t k = 0; k < COMMANDS; k++)
+        printf("  %s\n      %s\n", commands[k].usage, commands[k].help);
+    puts("\nRUN is a run's directory or its log.h5; FILE may be a checkpoint, too. diff exits with 1 when there is a\n"
+         "difference. Exit status otherwise: 0 done, 1 error or not sound, 2 usage.");
+    return printed();
 }
 
 /* The value of an option "--name=VALUE", or of "-n VALUE" in the next word; NULL: it is another option. */
@@ -301,8 +309,10 @@ int main(int argc, char **argv)
         return usage("a command expected");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help();
-    if (strcmp(argv[1], "--version") == 0)
-        return printf("lstmlog %s\n", LSTM_VERSION) < 0 || fflush(stdout) != 0;
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("lstmlog %s\n", LSTM_VERSION);
+        return printed();
+    }
     for (size_t k = 0; k < COMMANDS; k++)
         if (strcmp(argv[1], commands[k].name) == 0) {
             for (int i = 2; i < argc; i++)

@@ -157,6 +157,14 @@ static int diff_columns(job *j, comparison *c, int *differing)
     return 0;
 }
 
+/* Whether two numbers that describe the metrics differ, which then are printed. */
+static bool print_pair(const job *j, const char *what, int64_t a, int64_t b)
+{
+    if (a != b)
+        fprintf(j->out, "metrics %s: %lld | %lld\n", what, (long long)a, (long long)b);
+    return a != b;
+}
+
 static void print_comparison(job *j, const comparison *c, int *differing)
 {
     char x[40], y[40];
@@ -172,11 +180,9 @@ static void print_comparison(job *j, const comparison *c, int *differing)
     } else if (common) {
         fprintf(j->out, "metrics are the same, bit for bit, in the steps that both have\n");
     }
-    if (c->na != c->nb || (c->na && c->a_steps[c->na - 1] != c->b_steps[c->nb - 1])) {
-        fprintf(j->out, "metrics last step: %lld | %lld\n", c->na ? (long long)c->a_steps[c->na - 1] : -1LL,
-                c->nb ? (long long)c->b_steps[c->nb - 1] : -1LL);
-        ++*differing;
-    }
+    *differing += print_pair(j, "last step", c->na ? c->a_steps[c->na - 1] : -1, c->nb ? c->b_steps[c->nb - 1] : -1) ||
+                  print_pair(j, "first step", c->na ? c->a_steps[0] : -1, c->nb ? c->b_steps[0] : -1) ||
+                  print_pair(j, "rows", (int64_t)c->na, (int64_t)c->nb);
 }
 
 static int diff_metrics(job *j, const h5read *a, const h5read *b, int *differing)

@@ -306,26 +306,29 @@ static void on_raise(int signal_number)
     lua_sethook(raise_in, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
-#define SAME_REQUEST 5 /* seconds */
+/* Milliseconds within which a signal is the same request: batch systems repeat theirs; one Ctrl-C may come from the
+ * terminal and from a program that passes it on, but nobody presses it twice so fast. */
+#define SAME_REQUEST 5000
+#define SAME_CTRL_C 100
 
-static time_t seconds_now(void)
+static int64_t milliseconds_now(void)
 {
     struct timespec now = {0};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void on_note(int signal_number)
 {
-    static volatile time_t noted_at;
-    if (noted && signal_number != SIGINT && seconds_now() - noted_at < SAME_REQUEST)
+    static volatile int64_t noted_at;
+    if (noted && milliseconds_now() - noted_at < (signal_number == SIGINT ? SAME_CTRL_C : SAME_REQUEST))
         return;
     if (noted) {
         ssize_t ignored = write(STDERR_FILENO, "\n", 1);
         (void)ignored;
         _exit(exit_status(signal_number));
     }
-    noted_at = seconds_now();
+    noted_at = milliseconds_now();
     noted = signal_number;
     if (signal_number == SIGINT && at_terminal)
         alarm(1);

@@ -24,7 +24,9 @@ cat >tiny.lua <<'END'
 local lstm = require "lstm"
 local function signal(cfg, step)
   if step ~= cfg.stop_at then return end
-  for name in os.getenv "SIGNALS":gmatch "%S+" do io.popen("kill -" .. name .. " $PPID"):close() end
+  for name in os.getenv "SIGNALS":gmatch "%S+" do
+    io.popen("kill -" .. name .. " $PPID; sleep 0.2"):close() -- or two of them are one request
+  end
 end
 local function train(cfg, run)
   local text = assert(lstm.corpus { path = cfg.data, split = { 0.8, 0.2 } })
@@ -128,6 +130,10 @@ run tiny.lua log.on_error=ignore
 exits 2 "a wrong way of taking errors of the log"; says "must be stop or continue, got 'ignore'"
 run tiny.lua log.commit_records=-1
 exits 2 "a number of records below none"; says "option 'log.commit_records' must be at least 0, got -1"
+for option in checkpoint_every checkpoint_seconds keep_every; do
+    run tiny.lua $option=-1 --out=never
+    exits 2 "$option=-1"; says "option '$option' must be at least 0, got -1"
+done
 run tiny.lua "hid
 en=3"
 exits 2 "an option with a newline in it"; [ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
@@ -145,6 +151,19 @@ says "cannot write nolog/log.h5: File too large; going on without logging"
 status=$?
 exits 1 "a log that cannot grow, and a run that stops"
 says "cannot write stopped/log.h5: File too large. Training stopped"
+cat >late.lua <<'END2'
+local lstm = require "lstm"
+return lstm.experiment { run = function(cfg, run)
+  local fit = lstm.model { vocab = 3, hidden = 4 }:trainer { batch = 1, seq = 2 }
+  for step in run:steps(9, fit) do
+    run:log(step, fit:step { ids = { 0, 1 }, targets = { 1, 2 } })
+    if step == 9 then run:tensor(step, "mine/large", lstm.tensor.normal { 500, 500 }) end
+  end
+end }
+END2
+(ulimit -f 400; "$program" late.lua log.commit_records=1 --out=late) >out 2>err
+status=$?
+exits 1 "a log that cannot take the last record"; says "Training stopped at step 9; the log is whole up to step "
 run tiny.lua preset=shrt
 exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
@@ -506,6 +525,9 @@ same_checkpoint whole/checkpoint-latest.h5 part/checkpoint-latest.h5
 result $? "  and its line goes on: the same tensors"
 SIGNALS=INT run tiny.lua --out=runs/lr=0.1 stop_at=5
 says "$program tiny.lua --resume=runs/lr=0.1"
+SIGNALS=INT run tiny.lua --out=latest stop_at=5
+says "$program tiny.lua --resume ./latest"
+rm -r latest
 run tiny.lua --quiet --resume runs/lr=0.1 stop_at=0
 exits 0 "a directory with = in its name"
 rm -rf part runs/lr=0.1

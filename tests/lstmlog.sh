@@ -244,6 +244,16 @@ one_line
 log diff runs/stopped runs/done
 prints "metrics last step: 7 | 12"
 prints "metrics are the same, bit for bit"
+"$program" tiny.lua --quiet --resume=runs/stopped --out=later >out 2>err
+log diff runs/done later
+exits 1 "diff with a run that went on elsewhere"
+prints "metrics first step: 1 | 8"; prints "metrics are the same, bit for bit"
+for option in --help --version; do
+    if [ -w /dev/full ]; then
+        "$build/lstmlog" $option >/dev/full 2>err; status=$?
+        exits 1 "$option to a full disk"; says "cannot write to standard output: "; one_line
+    fi
+done
 
 # ---- tail -----------------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,16 @@ done
 [ $((sound + late)) -eq "$moments" ] && [ $((2 * late)) -le "$moments" ]
 result $? "$sound signals at random moments: a checkpoint within one step, the same end ($late came after the last step)"
 
+# A Ctrl-C that arrives twice at once, from the terminal and by a program that passes it on, is one.
+rm -rf part now
+env --default-signal=INT "$program" tiny.lua --quiet --out=part checkpoint_seconds=1000 >out 2>err &
+pid=$!
+while before=$(number) && [ "${before:-0}" -lt 5 ] && kill -0 $pid 2>/dev/null; do sleep 0.002; done
+kill -INT $pid && kill -INT $pid
+wait $pid
+status=$?
+exits 130 "Ctrl-C twice at once"; says "checkpoint written"
+
 # ---- places that are taken away -------------------------------------------------------------------------------------
 
 TAKE="rm -rf gone" "$program" tiny.lua --quiet --out=gone checkpoint_every=5 >out 2>err

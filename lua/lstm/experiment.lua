@@ -24,6 +24,7 @@ local fault = require "lstm.fault"
 local limits = require "lstm.limits"
 local logs = require "lstm.logs"
 local options = require "lstm.options"
+local saves = require "lstm.saves"
 local watch = require "lstm.watch"
 
 local experiment = {}
@@ -37,11 +38,8 @@ local field_names = { "run", "options", "name", "help", "changeable", "metrics",
 -- Options of every run. An experiment's own option of the same name replaces one.
 local common = {
   { "seed", 1, "of everything random" },
-  { "checkpoint_every", 0, "steps from one checkpoint to the next; 0: by time" },
-  { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
-  { "keep_every", 1000, "steps from one checkpoint that is kept to the next; doubled to have no more than 8; 0: none" },
 }
-for _, more in ipairs { limits.options, diverge.options, watch.options, logs.options } do
+for _, more in ipairs { saves.options, limits.options, diverge.options, watch.options, logs.options } do
   table.move(more, 1, #more, #common + 1, common)
 end
 local common_changeable = { "steps", "checkpoint_every", "checkpoint_seconds", "keep_every", "max_memory", "on_diverge",

@@ -149,7 +149,12 @@ local function close_logs(self)
   local logs, lock = self.logs, self.lock
   self.logs, self.lock = nil, nil
   local ok, reason = true, nil
-  if logs then ok, reason = logs:close() end
+  if logs then
+    local flushed, problem = logs:flush()
+    self.committed = logs:committed_step() -- what is closed does not tell
+    ok, reason = logs:close()
+    if ok and not flushed then ok, reason = flushed, problem end
+  end
   if lock then lock:close() end
   return ok, reason
 end
@@ -196,7 +201,7 @@ end
 local function broken(self, reason)
   self.finished = true
   self.progress:finish()
-  local committed = self.logs and self.logs:committed_step() or -1
+  local committed = self.logs and self.logs:committed_step() or self.committed or -1
   local log = committed >= 0 and "the log is whole up to " .. step_name(committed) or "the log is empty"
   local kept = self.kept_step and "checkpoint at " .. step_name(self.kept_step) or "no checkpoint yet"
   close_logs(self)
@@ -300,7 +305,7 @@ local function announce_series(self)
 end
 
 local function check_options(self)
-  for _, check in ipairs { logs.check, watch.check, diverge.check } do
+  for _, check in ipairs { saves.check, logs.check, watch.check, diverge.check } do
     local sound, problem = check(function(name) return self:option(name) end, self.fit)
     if not sound then fault.stop(problem, fault.USAGE) end
   end
@@ -436,8 +441,9 @@ end
 
 local function resume_command(self)
   local between = self.directory:find "=" or self.directory:find "^%-" -- the next word would be another option
+  local keyword = self.directory == "latest" or self.directory == "best"
   return ("%s %s --resume%s%s"):format(program(self), quoted(self.host.script), between and "=" or " ",
-    quoted(self.directory))
+    quoted(keyword and "./" .. self.directory or self.directory))
 end
 
 -- What there is to go on from, in words.

@@ -16,6 +16,21 @@ local ranks = require "lstm.ranks"
 local process, sys = core.process, core.sys
 local saves = {}
 
+saves.options = {
+  { "checkpoint_every", 0, "steps from one checkpoint to the next; 0: by time" },
+  { "checkpoint_seconds", 60.0, "seconds from one checkpoint to the next" },
+  { "keep_every", 1000, "steps from one checkpoint that is kept to the next; doubled to have no more than 8; 0: none" },
+}
+
+--- Whether the options' values make sense: true, or nil and a sentence. get: a function, the value of an option.
+function saves.check(get)
+  for _, option in ipairs(saves.options) do
+    local value = get(option[1])
+    if not (value >= 0) then return nil, ("option '%s' must be at least 0, got %g"):format(option[1], value) end
+  end
+  return true
+end
+
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
 -- Where a stream stands. One of the script's own may say what no file can hold.
