@@ -49,6 +49,12 @@ typedef struct lstm_layout {
     size_t *wih, *whh, *bias;                  /* [L] */
 } lstm_layout;
 
+/* An axis whose neighbours are all `stride` elements apart. */
+static inline lstm_axis lstm_axis_plain(size_t size, size_t stride)
+{
+    return (lstm_axis){.size = size, .group = size, .block = size, .stride = stride};
+}
+
 int lstm_layout_new(lstm_layout *out, const lstm_model_config *config, lstm_error *err);
 void lstm_layout_free(lstm_layout *layout);
 

@@ -19,11 +19,6 @@ size_t lstm_packed_size(const lstm_packed *p, size_t nb)
     return lstm_packed_panels(p) * p->k * p->per_panel * nb;
 }
 
-static lstm_axis plain(size_t size, size_t stride)
-{
-    return (lstm_axis){.size = size, .group = size, .block = size, .stride = stride};
-}
-
 /* Rows of a matrix whose columns-in-memory are the gates of all units: index = gate*H + unit. */
 static lstm_axis gate_axis(const lstm_layout *y, size_t k)
 {
@@ -70,7 +65,7 @@ static size_t gate_matrix(lstm_layout *y, lstm_kind kind, size_t layer, const ch
     p->packed = (lstm_packed){.k = k, .blocks = y->gates * y->G, .per_panel = PANEL};
     p->view.ndim = 2;
     p->view.axis[0] = gate_axis(y, k);
-    p->view.axis[1] = plain(k, PANEL * y->nb);
+    p->view.axis[1] = lstm_axis_plain(k, PANEL * y->nb);
     p->view.dim[0] = y->gates == 4 ? "gate_unit" : "unit";
     p->view.dim[1] = kind == LSTM_KIND_RECURRENT ? "unit_from" : "input";
     return finish(y, p, lstm_packed_size(&p->packed, y->nb));
@@ -93,8 +88,8 @@ static void place_all(lstm_layout *y, const lstm_model_config *c)
     if (c->input == LSTM_INPUT_EMBEDDING) {
         p = begin(y, LSTM_KIND_EMBEDDING, 0, "embedding.weight", "");
         p->view.ndim = 2;
-        p->view.axis[0] = plain(c->vocab, y->in_blocks * y->nb);
-        p->view.axis[1] = plain(c->embed, 1);
+        p->view.axis[0] = lstm_axis_plain(c->vocab, y->in_blocks * y->nb);
+        p->view.axis[1] = lstm_axis_plain(c->embed, 1);
         p->view.dim[0] = "token";
         p->view.dim[1] = "embedding";
         y->embedding = finish(y, p, c->vocab * y->in_blocks * y->nb);
@@ -109,13 +104,13 @@ static void place_all(lstm_layout *y, const lstm_model_config *c)
     p->packed = (lstm_packed){.k = y->H, .blocks = y->o_blocks, .per_panel = y->o_per_panel};
     p->view.ndim = 2;
     p->view.axis[0] = output_axis(y, y->H);
-    p->view.axis[1] = plain(y->H, y->o_per_panel * y->nb);
+    p->view.axis[1] = lstm_axis_plain(y->H, y->o_per_panel * y->nb);
     p->view.dim[0] = "output";
     p->view.dim[1] = "unit";
     y->head = finish(y, p, lstm_packed_size(&p->packed, y->nb));
     p = begin(y, LSTM_KIND_HEAD_BIAS, 0, "head.bias", "");
     p->view.ndim = 1;
-    p->view.axis[0] = plain(y->O, 1);
+    p->view.axis[0] = lstm_axis_plain(y->O, 1);
     p->view.dim[0] = "output";
     y->head_bias = finish(y, p, y->o_stride);
 }

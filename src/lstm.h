@@ -70,6 +70,7 @@ size_t lstm_tensor_size(const lstm_tensor *t); /* number of elements */
 /* A dense row-major view of the caller's data. shape has ndim entries. */
 void lstm_tensor_dense(lstm_tensor *t, const char *name, lstm_type type, int ndim, const size_t *shape, void *data);
 /* Offset in elements of the element with this row-major flat index (< lstm_tensor_size). */
+size_t lstm_axis_offset(const lstm_axis *a, size_t index); /* of an index along one axis, in elements */
 size_t lstm_tensor_offset(const lstm_tensor *t, size_t flat);
 double lstm_tensor_at(const lstm_tensor *t, size_t flat);
 void lstm_tensor_set(const lstm_tensor *t, size_t flat, double value);

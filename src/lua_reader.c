@@ -134,7 +134,7 @@ static int reader_attributes(lua_State *L)
     }
     lua_createtable(L, 0, (int)n);
     for (size_t k = 0; k < n; k++) {
-        lua_pushstring(L, entries[k].text); /* out of memory here would lose the entries: the program ends anyway */
+        lua_pushstring(L, entries[k].text); /* out of memory here loses the entries */
         lua_setfield(L, -2, entries[k].name);
     }
     h5read_free_entries(entries, n);

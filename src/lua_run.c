@@ -295,11 +295,11 @@ static int add_tensors(lua_State *L, int index, h5checkpoint *cp, lstm_error *er
     if (lua_isnil(L, index))
         return 0;
     luaL_checktype(L, index, LUA_TTABLE);
-    lua_Integer n = luaL_len(L, index);
+    const lua_Integer n = (lua_Integer)lua_rawlen(L, index);
     for (lua_Integer k = 1; k <= n; k++) {
-        if (lua_geti(L, index, k) != LUA_TTABLE || lua_geti(L, -1, 1) != LUA_TSTRING)
+        if (lua_rawgeti(L, index, k) != LUA_TTABLE || lua_rawgeti(L, -1, 1) != LUA_TSTRING)
             return luaL_argerror(L, index, "list of { name, tensor } expected");
-        lua_geti(L, -2, 2);
+        lua_rawgeti(L, -2, 2);
         const lstm_tensor *t = lua_tensor_check(L, -1, "write", 3);
         if (h5checkpoint_add_tensor(cp, lua_tostring(L, -2), t, err) != 0)
             return -1;

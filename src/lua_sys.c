@@ -100,24 +100,51 @@ static int sys_create_directory(lua_State *L)
     return 3;
 }
 
+/* A directory that is read: closed by the collector, when Lua raises an error meanwhile. */
+#define DIRECTORY_TYPE "lstm.directory"
+
+static int directory_gc(lua_State *L)
+{
+    DIR **dir = luaL_checkudata(L, 1, DIRECTORY_TYPE);
+    if (*dir)
+        closedir(*dir);
+    *dir = NULL;
+    return 0;
+}
+
+/* Pushes one, and returns it; NULL and errno when it cannot be read. */
+static DIR *push_directory(lua_State *L, const char *path)
+{
+    DIR **dir = lua_newuserdatauv(L, sizeof *dir, 0);
+    *dir = NULL;
+    if (luaL_newmetatable(L, DIRECTORY_TYPE)) {
+        lua_pushcfunction(L, directory_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return *dir = opendir(path);
+}
+
 /* list(path) -> names of what is in a directory, in no order, without "." and ".." */
 static int sys_list(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
-    lua_newtable(L);
-    DIR *dir = opendir(path);
+    lua_settop(L, 1);
+    DIR *dir = push_directory(L, path);
     if (!dir)
         return fail(L, path);
+    lua_newtable(L);
     lua_Integer n = 0;
     errno = 0; /* at the end, and when the rest cannot be read, there is no entry */
     for (struct dirent *entry; (entry = readdir(dir)) != NULL; errno = 0) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        lua_pushstring(L, entry->d_name); /* out of memory here would lose dir: the program ends anyway */
+        lua_pushstring(L, entry->d_name);
         lua_rawseti(L, -2, ++n);
     }
     const int reason = errno;
     closedir(dir);
+    *(DIR **)lua_touserdata(L, 2) = NULL;
     errno = reason;
     return reason ? fail(L, path) : 1;
 }

@@ -23,18 +23,12 @@ static const char *const type_names[] = { "float", "double", NULL };
 
 /* ---- reading and writing ---------------------------------------------------------------------------------------- */
 
-static size_t axis_offset(const lstm_axis *a, size_t index)
-{
-    size_t r = index % a->group;
-    return index / a->group * a->group_stride + r / a->block * a->block_stride + r % a->block * a->stride;
-}
-
 /* Offset of the first element of a row (all axes but the last). */
 static size_t row_offset(const lstm_tensor *t, size_t row)
 {
     size_t offset = 0;
     for (int d = t->ndim - 2; d >= 0; d--) {
-        offset += axis_offset(&t->axis[d], row % t->axis[d].size);
+        offset += lstm_axis_offset(&t->axis[d], row % t->axis[d].size);
         row /= t->axis[d].size;
     }
     return offset;
@@ -60,7 +54,7 @@ static size_t row_length(const lstm_tensor *t)
 
 static size_t inner_offset(const lstm_tensor *t, size_t index)
 {
-    return t->ndim == 0 ? 0 : axis_offset(&t->axis[t->ndim - 1], index);
+    return t->ndim == 0 ? 0 : lstm_axis_offset(&t->axis[t->ndim - 1], index);
 }
 
 void lua_tensor_read(const lstm_tensor *t, size_t first, size_t count, double *values)
@@ -420,7 +414,7 @@ void lua_tensor_assign(lua_State *L, const lua_owner *owner, const lstm_tensor *
 static lstm_tensor inner_view(const lstm_tensor *t, size_t index)
 {
     lstm_tensor inner = *t;
-    inner.data = (char *)t->data + axis_offset(&t->axis[0], index) * lstm_type_size(t->type);
+    inner.data = (char *)t->data + lstm_axis_offset(&t->axis[0], index) * lstm_type_size(t->type);
     inner.ndim = t->ndim - 1;
     for (int d = 0; d < inner.ndim; d++) {
         inner.axis[d] = t->axis[d + 1];
@@ -542,7 +536,7 @@ static bool slice_axis(lstm_tensor *t, int d, size_t first, size_t count)
         return false;
     if (r % a->block != 0 && r / a->block != (r + count - 1) / a->block)
         return false;
-    t->data = (char *)t->data + axis_offset(a, first) * lstm_type_size(t->type);
+    t->data = (char *)t->data + lstm_axis_offset(a, first) * lstm_type_size(t->type);
     a->size = count;
     if (r % a->block != 0)
         a->block = count;

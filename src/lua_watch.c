@@ -23,16 +23,6 @@
 
 /* ---- announcing ------------------------------------------------------------------------------------------------ */
 
-static h5type check_type(lua_State *L, int index)
-{
-    static const char *const names[] = {"float", "double", "int32", "text", NULL};
-    static const h5type types[] = {H5_F32, H5_F64, H5_I32, H5_TEXT};
-    lua_getfield(L, index, "type");
-    const h5type type = types[luaL_checkoption(L, -1, "double", names)];
-    lua_pop(L, 1);
-    return type;
-}
-
 /* The string on top of the stack, which is popped: a table keeps it. A number would be made a string that nobody keeps. */
 static const char *pop_kept_text(lua_State *L, int arg)
 {
@@ -49,6 +39,18 @@ static const char *text_field(lua_State *L, int index, const char *name)
         return pop_kept_text(L, index);
     lua_pop(L, 1);
     return NULL;
+}
+
+static h5type check_type(lua_State *L, int index)
+{
+    static const char *const names[] = {"float", "double", "int32", "text", NULL};
+    static const h5type types[] = {H5_F32, H5_F64, H5_I32, H5_TEXT};
+    const char *name = text_field(L, index, "type");
+    for (size_t k = 0; names[k]; k++)
+        if (strcmp(name ? name : "double", names[k]) == 0)
+            return types[k];
+    luaL_argerror(L, index, "field 'type': 'float', 'double', 'int32' or 'text' expected");
+    return H5_F64;
 }
 
 /* The coordinates on top of the stack, a list of texts or of numbers; what they point to stays on the stack. */

@@ -5,22 +5,38 @@
 #include "lstm.h"
 
 #include <math.h>
+#include <string.h>
 
-/* The k-th largest value: everything below it is left out. k passes over the values need no memory, and k is small
- * where it is used. */
+/* Doubles in their order as unsigned integers, and back. */
+static uint64_t to_key(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+static double from_key(uint64_t key)
+{
+    const uint64_t bits = key >> 63 ? key & ~(UINT64_C(1) << 63) : ~key;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The k-th largest value: everything below it is left out. Found bit by bit, the largest key that k values reach, which
+ * needs no memory and takes as long for any k. */
 static double kth_largest(const double *x, size_t n, size_t k)
 {
-    double bound = INFINITY;
-    for (size_t found = 0; found < k;) {
-        double next = -INFINITY;
+    uint64_t found = 0;
+    for (int bit = 64; bit-- > 0;) {
+        const uint64_t candidate = found | UINT64_C(1) << bit;
+        size_t reach = 0;
         for (size_t i = 0; i < n; i++)
-            if (x[i] < bound && x[i] > next)
-                next = x[i];
-        for (size_t i = 0; i < n; i++)
-            found += x[i] == next;
-        bound = next;
+            reach += to_key(x[i]) >= candidate;
+        if (reach >= k)
+            found = candidate;
     }
-    return bound;
+    return from_key(found);
 }
 
 static size_t largest(const double *x, size_t n)

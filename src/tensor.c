@@ -34,7 +34,7 @@ void lstm_tensor_dense(lstm_tensor *t, const char *name, lstm_type type, int ndi
     }
 }
 
-static size_t axis_offset(const lstm_axis *a, size_t index)
+size_t lstm_axis_offset(const lstm_axis *a, size_t index)
 {
     const size_t rest = index % a->group;
     return index / a->group * a->group_stride + rest / a->block * a->block_stride + rest % a->block * a->stride;
@@ -44,7 +44,7 @@ size_t lstm_tensor_offset(const lstm_tensor *t, size_t flat)
 {
     size_t offset = 0;
     for (int d = t->ndim; d-- > 0;) {
-        offset += axis_offset(&t->axis[d], flat % t->axis[d].size);
+        offset += lstm_axis_offset(&t->axis[d], flat % t->axis[d].size);
         flat /= t->axis[d].size;
     }
     return offset;
@@ -65,7 +65,7 @@ void lstm_tensor_set(const lstm_tensor *t, size_t flat, double value)
         ((float *)t->data)[at] = (float)value;
 }
 
-/* Where an index of an axis lies: what axis_offset computes, but moved on without a division. */
+/* Where an index of an axis lies: what lstm_axis_offset computes, but moved on without a division. */
 typedef struct axis_place {
     size_t group_at, block_at; /* offsets of its group, and of its block in that */
     size_t in_group, in_block;

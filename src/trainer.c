@@ -502,11 +502,6 @@ static const char *const what_names[LSTM_WHATS] = {
 
 const char *lstm_what_name(lstm_what w) { return (unsigned)w < LSTM_WHATS ? what_names[w] : NULL; }
 
-static lstm_axis plain(size_t size, size_t stride)
-{
-    return (lstm_axis){.size = size, .group = size, .block = size, .stride = stride};
-}
-
 /* [T,B,H] over blocks whose neighbours are `next` elements apart, rows `row` apart. */
 static void unit_view(const lstm_trainer *tr, lstm_tensor *t, size_t width, size_t per_time, size_t next, size_t row,
                       void *data)
@@ -515,8 +510,8 @@ static void unit_view(const lstm_trainer *tr, lstm_tensor *t, size_t width, size
     t->dim[0] = "time";
     t->dim[1] = "batch";
     t->dim[2] = "unit";
-    t->axis[0] = plain(tr->steps, per_time);
-    t->axis[1] = plain(tr->config.batch, row);
+    t->axis[0] = lstm_axis_plain(tr->steps, per_time);
+    t->axis[1] = lstm_axis_plain(tr->config.batch, row);
     t->axis[2] = (lstm_axis){
         .size = width, .group = width, .block = tr->m->layout.nb, .block_stride = next, .stride = 1};
     t->data = data;
@@ -558,9 +553,9 @@ static void output_view(const lstm_trainer *tr, lstm_tensor *t, void *data)
     t->dim[0] = "time";
     t->dim[1] = "batch";
     t->dim[2] = "output";
-    t->axis[0] = plain(tr->steps, tr->config.batch * y->o_stride);
-    t->axis[1] = plain(tr->config.batch, y->o_stride);
-    t->axis[2] = plain(y->O, 1);
+    t->axis[0] = lstm_axis_plain(tr->steps, tr->config.batch * y->o_stride);
+    t->axis[1] = lstm_axis_plain(tr->config.batch, y->o_stride);
+    t->axis[2] = lstm_axis_plain(y->O, 1);
     t->data = data;
 }
 
@@ -570,8 +565,8 @@ static void loss_view(const lstm_trainer *tr, lstm_tensor *t)
     t->type = LSTM_F64;
     t->dim[0] = "time";
     t->dim[1] = "batch";
-    t->axis[0] = plain(tr->steps, tr->config.batch);
-    t->axis[1] = plain(tr->config.batch, 1);
+    t->axis[0] = lstm_axis_plain(tr->steps, tr->config.batch);
+    t->axis[1] = lstm_axis_plain(tr->config.batch, 1);
     t->data = tr->loss_at;
 }
 

@@ -59,7 +59,8 @@ end
 
 --- |got - want| <= tolerance * |want|; never true for NaN or what is no number.
 function tap.near(got, want, tolerance, text)
-  local passed = type(got) == "number" and (got == want or math.abs(got - want) <= tolerance * math.abs(want))
+  local passed = type(got) == "number" and (got == want or
+    math.abs(want) < math.huge and math.abs(got - want) <= tolerance * math.abs(want))
   return compare(passed, text, show(got), ("%s, relative tolerance %g"):format(show(want), tolerance))
 end
 

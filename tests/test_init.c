@@ -192,7 +192,9 @@ static double gram_error(const double *w, size_t rows, size_t cols, double gain)
 
             for (size_t k = 0; k < length; k++)
                 dot += tall ? w[k * cols + a] * w[k * cols + b] : w[a * cols + k] * w[b * cols + k];
-            worst = fmax(worst, fabs(dot - (a == b ? gain * gain : 0)));
+            double error = fabs(dot - (a == b ? gain * gain : 0));
+
+            worst = error <= worst ? worst : error; /* NaN is the worst */
         }
     return worst;
 }
@@ -202,8 +204,11 @@ static void check_orthogonal(lstm_model *m, const char *name, size_t gates, size
     double *v = values_under(m, LSTM_INIT_ORTHOGONAL, gain, name), worst = 0;
     bool exact = lstm_model_settings(m)->type == LSTM_F64;
 
-    for (size_t g = 0; g < gates; g++)
-        worst = fmax(worst, gram_error(v + g * rows * cols, rows, cols, gain != 0 ? gain : 1));
+    for (size_t g = 0; g < gates; g++) {
+        double error = gram_error(v + g * rows * cols, rows, cols, gain != 0 ? gain : 1);
+
+        worst = error <= worst ? worst : error;
+    }
     tap_ok(worst < (exact ? 1e-12 : 1e-5), "orthogonal(%g) %s %s: W W' = I within %.1e", gain,
            exact ? "float64" : "float32", name, worst);
     if (gates > 1)

@@ -4,7 +4,9 @@
 
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local format = require "lstm.format"
 
+local quoted = format.shell_word
 local sys = core.sys
 local data = {}
 
@@ -39,10 +41,6 @@ function data.cache()
     cache = home and home .. "/.cache"
   end
   return cache and cache .. "/lstmrun"
-end
-
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
 local function read_all(path)

@@ -4,6 +4,11 @@
 
 local format = {}
 
+--- How a shell takes a word as it is.
+function format.shell_word(word)
+  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
 --- 1115394 -> "1,115,394"
 function format.count(n)
   local digits = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()

@@ -13,15 +13,20 @@ local json = {}
 local max_depth = 100
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
+-- Digits as C writes them, with a point: in stock Lua, os.setlocale may have chosen another one.
+local function digits(format_string, x)
+  return (format_string:format(x):gsub("[^%de+-]+", "."))
+end
+
 --- The shortest text that reads back as the same number.
 function json.number(x)
   if math.type(x) == "integer" then return ("%d"):format(x) end
   if x ~= x then return "NaN" end
   if x == math.huge then return "Infinity" end
   if x == -math.huge then return "-Infinity" end
-  local text = ("%.15g"):format(x)
-  if tonumber(text) ~= x then text = ("%.16g"):format(x) end
-  if tonumber(text) ~= x then text = ("%.17g"):format(x) end
+  local text = digits("%.15g", x)
+  if tonumber(text) ~= x then text = digits("%.16g", x) end
+  if tonumber(text) ~= x then text = digits("%.17g", x) end
   return text:find "[.e]" and text or text .. ".0"
 end
 

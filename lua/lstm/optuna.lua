@@ -9,8 +9,11 @@
 local asked = require "lstm.asked"
 local core = require "lstm.core"
 local fault = require "lstm.fault"
+local format = require "lstm.format"
 local json = require "lstm.json"
 local trials = require "lstm.trials"
+
+local quoted = format.shell_word
 
 local optuna = {}
 local methods = {}
@@ -19,10 +22,6 @@ local meta = { __index = methods, __gc = function(self) self:close() end }
 local most_attempts = 64 -- as often as such come that were there before; then the spaces are used up
 
 -- ---- the Python process -------------------------------------------------------------------------------------------
-
-local function quoted(word)
-  return "'" .. word:gsub("'", "'\\''") .. "'"
-end
 
 -- A Python that has Optuna: $LSTMRUN_PYTHON, or what is found. The distribution's packages are those of
 -- /usr/bin/python3, which another one may hide.

@@ -32,6 +32,7 @@ local series = require "lstm.series"
 local storm = require "lstm.storm"
 local watch = require "lstm.watch"
 
+local quoted = format.shell_word
 local sys = core.sys
 local run = {}
 local methods = fault.class {}
@@ -427,11 +428,6 @@ end
 -- A replay leaves no checkpoints, and a state that is not finite replaces none.
 local function save_latest(self)
   if not self.replay and not self.problem then must(self, saves.latest(self)) end
-end
-
--- How a shell takes a word as it is.
-local function quoted(word)
-  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
 -- How this program was started; the bits are those of so many ranks.

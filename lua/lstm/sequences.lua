@@ -15,6 +15,7 @@
 local core = require "lstm.core"
 local fault = require "lstm.fault"
 local options = require "lstm.options"
+local random = require "lstm.random"
 
 local stream = fault.class {}
 stream.__index = stream
@@ -99,7 +100,7 @@ local function order_of(self, epoch)
   local order = {}
   for k = 1, #self.sequences do order[k] = k end
   if not self.shuffle then return order end
-  local keys = core.tensor.uniform { #order, seed = (self.seed + epoch) & math.maxinteger }:totable()
+  local keys = core.tensor.uniform { #order, seed = random.new(self.seed, epoch):seed() }:totable()
   table.sort(order, function(a, b) return keys[a] < keys[b] or keys[a] == keys[b] and a < b end)
   return order
 end

@@ -15,6 +15,7 @@ local format = require "lstm.format"
 local options = require "lstm.options"
 local plan = require "lstm.sweep_plan"
 
+local quoted = format.shell_word
 local sys, process = core.sys, core.process
 local slurm = {}
 
@@ -24,10 +25,6 @@ local default_array = 1001 -- MaxArraySize, where it is not told
 local other_memory = 256 << 20 -- of the program that supervises the trial, text, logs
 local margin = { memory = 1.25, time = 1.5 }
 local least_minutes = 5
-
-local function quoted(word)
-  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
 
 local function shell_words(words)
   local parts = {}

@@ -34,6 +34,7 @@ end
 -- ---- kinds of spaces ----------------------------------------------------------------------------------------------
 
 local most_values = 100000
+local most_integer = 1 << 53 -- beyond, doubles do not have all whole numbers
 
 local function check_bounds(name, from, to)
   for i, bound in ipairs { from, to } do
@@ -43,6 +44,7 @@ local function check_bounds(name, from, to)
   end
   if type(to) ~= "number" then wrong(name, 2, "number expected", to) end
   if from > to then wrong(name, 2, ("at least %s expected"):format(tostring(from)), to) end
+  if to - from + 0.0 == math.huge then wrong(name, 2, "a finite distance expected", to) end
 end
 
 -- How bounds are told.
@@ -92,6 +94,7 @@ end
 function space.loguniform(from, to)
   check_bounds("loguniform", from, to)
   if from <= 0 then wrong("loguniform", 1, "positive number expected", from) end
+  if to / from == math.huge then wrong("loguniform", 2, "a finite multiple of the first expected", to) end
   return make { kind = "loguniform", bounds = between(from, to, "log"), at = function(u)
     return math.max(from + 0.0, math.min(to + 0.0, rounded(from * (to / from) ^ u)))
   end }
@@ -108,6 +111,7 @@ function space.int(from, to, scale)
   check_bounds("int", from, to)
   for i, bound in ipairs { from, to } do
     if not math.tointeger(bound) then wrong("int", i, "whole number expected", bound) end
+    if bound > most_integer or bound < -most_integer then wrong("int", i, "at most 2^53, either sign, expected", bound) end
   end
   from, to = math.tointeger(from), math.tointeger(to)
   if scale ~= nil and scale ~= "log" then wrong("int", 3, "\"log\" or nothing expected", scale) end

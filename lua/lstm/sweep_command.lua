@@ -19,6 +19,7 @@ local sweep_table = require "lstm.sweep_table"
 local trial_run = require "lstm.trial_run"
 local trials = require "lstm.trials"
 
+local quoted = format.shell_word
 local sys, process = core.sys, core.process
 local sweep_command = {}
 
@@ -273,10 +274,6 @@ end
 
 local function program_path(host)
   return sys.realpath "/proc/self/exe" or host.program
-end
-
-local function quoted(word)
-  return word:find "^[%w_./:=@%%+,-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
 -- "lstmrun sweep.lua --out=DIR", as it is typed; more: what comes after.

@@ -78,7 +78,8 @@ do
       for b = 1, 32, 5 do
         local dot = 0
         for k = 1, 32 do dot = dot + w:get(gate * 32 + a, k) * w:get(gate * 32 + b, k) end
-        worst = math.max(worst, math.abs(dot - (a == b and 1 or 0)))
+        local e = math.abs(dot - (a == b and 1 or 0))
+        worst = e <= worst and worst or e -- NaN is the worst
       end
     end
   end

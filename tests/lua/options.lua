@@ -152,4 +152,12 @@ tap.is(format.duration(1e9), "32 years", "years")
 tap.is(format.rate(0.0017), "1.7e-3", "a rate")
 tap.is(format.rate(0.25), "0.25", "a large rate")
 tap.is(format.printable "a\r\nb\27[31m\xffé\0", "a\nb·[31m·é·", "what a terminal must not get")
+do -- as in a stock Lua whose script chose another decimal point by os.setlocale
+  local format = string.format
+  string.format = function(how, ...) return (format(how, ...):gsub("%.", ",")) end
+  local text = json.encode { 0.25, -1e-300, 1.0, 7 }
+  string.format = format
+  tap.is(text, "[0.25, -1e-300, 1.0, 7]", "JSON has a point in numbers, whatever the locale")
+end
+
 tap.done()
