@@ -377,12 +377,27 @@ function trials.set_aside(directory, list)
   end
 end
 
+-- Of files that have not been written for some seconds: { modified, status }. Most trials of a sweep are over, and to read
+-- them all again at every report would take longer than to train.
+local settled, settling_seconds = {}, 3
+
+local function read_settled(trial)
+  local path = status_path(trial)
+  local modified = sys.modified(path)
+  local known = settled[path]
+  if known and known[1] == modified then return known[2] end
+  local status = read_status(trial)
+  local is_old = modified and os.time() - modified > settling_seconds
+  settled[path] = status and is_old and { modified, status } or nil
+  return status
+end
+
 --- What the trials of one family (trial_run.lua: those whose reports can be compared) have written of themselves, at
 -- work or not: list of tables of status.json, each with its id.
 function trials.family(directory, family)
   local list = {}
   for _, id in ipairs(trials.ids(directory)) do
-    local status = read_status { directory = ("%s/trials/%s"):format(directory, id) }
+    local status = read_settled { directory = ("%s/trials/%s"):format(directory, id) }
     if status and status.family == family then
       status.id = id
       list[#list + 1] = status
