@@ -186,6 +186,23 @@ sed "s/lstm.model {/& init = 'orthogonl',/" tiny.lua >scheme.lua
 run scheme.lua --dry-run
 exits 1 "--dry-run of a scheme there is not"
 says "bad argument #1 to 'model' (field 'init': no scheme 'orthogonl', did you mean 'orthogonal'?)"
+cat >looks.lua <<'END2'
+local lstm = require "lstm"
+return lstm.experiment { options = { { "hidden", 8, "units" } }, run = function(cfg, run)
+  local model <close> = lstm.model { vocab = 3, hidden = cfg.hidden, init = "zeros" }
+  local names = {}
+  for name in model:parameters() do names[#names + 1] = name end
+  assert(#names == 5 and model:parameter "head.weight":norm() == 0 and model.size > 0)
+  local fit <close> = model:trainer { batch = 1, seq = 2 }
+  fit.lr = 0.5
+  assert(math.abs(fit:forward { ids = { 0, 1 }, targets = { 1, 2 } } - math.log(3)) < 1e-6 and fit.lr == 0.5)
+  for step in run:steps(3, fit) do run:log(step, fit:step { ids = { 0, 1 }, targets = { 1, 2 } }) end
+end }
+END2
+run looks.lua --dry-run
+exits 0 "--dry-run of a script that looks at its network before the loop"; prints "parameters"; silent
+run looks.lua --dry-run hidden=1000000
+exits 1 "  which is too large to be made"; says "makes no network of "; says "wants its 'parameters' before the loop"
 run tiny.lua --dry-run hidden=1000000
 exits 0 "--dry-run of what is too large for any machine"; prints "GiB"; prints "MORE than"
 

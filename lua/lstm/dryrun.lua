@@ -3,7 +3,8 @@
 -- dryrun.lua - what an experiment would take, before anything of size is made: lstmrun SCRIPT --dry-run
 --
 -- The experiment's function runs up to its loop, but lstm.model and model:trainer only write down what they are asked
--- for. Then the engine plans for it, and a small model of the same kind is timed to know this machine's speed.
+-- for; the objects themselves are made when the script wants more of them than that. Then the engine plans for it, and a
+-- small model of the same kind is timed to know this machine's speed.
 
 local checkpoint = require "lstm.checkpoint"
 local core = require "lstm.core"
@@ -22,18 +23,31 @@ local usual_metrics = 9 -- of each step of a trainer
 local metric_bytes = 25 -- of one at one step: 18 of metrics.csv, 7 of log.h5
 local empty_log, empty_checkpoint = 64 << 10, 16 << 10 -- without a number in it
 
--- Stands in for an object: has the fields of its configuration, and can be closed.
-local function stand_in(typename, config, methods)
+-- The object that is stood in for, made once. make(): a new one, of so many bytes; key: what the script wants of it.
+local function the_real(made, make, bytes, key)
+  if made[1] then return made[1] end
+  local here = sys.memory()
+  if here and bytes > here / 2 then
+    fault.stop(("a dry run makes no network of %s, and the script wants its '%s' before the loop over run:steps")
+      :format(format.bytes(bytes), tostring(key)))
+  end
+  made[1] = make()
+  return made[1]
+end
+
+-- Stands in for an object: has the fields of its configuration, and can be closed; for all else there is the real one.
+local function stand_in(typename, config, methods, real)
   return setmetatable({}, {
     __name = typename,
-    __close = function() end,
+    __close = function(self) self:close() end,
     __index = function(_, key)
       local value = methods[key]
       if value == nil then value = config[key] end
-      if value == nil then
-        fault.mistake(("a dry run has no '%s' of the %s"):format(tostring(key), typename:match "[^.]*$"))
-      end
-      return value
+      if value ~= nil then return value end
+      local object = real(key)
+      value = object[key]
+      if type(value) ~= "function" then return value end
+      return function(_, ...) return value(object, ...) end
     end,
   })
 end
@@ -46,15 +60,24 @@ local function plan_for(config, settings)
     :gsub("#2 to 'plan'", "#1 to 'trainer'")))
 end
 
+local function closing(made)
+  return function() if made[1] then made[1]:close() end end
+end
+
 local function model_stand_in(config)
-  plan_for(config, { batch = 1, seq = 1 })
-  local methods = { config = config, close = function() end }
-  function methods.trainer(model, settings)
-    local plan = plan_for(config, settings)
-    return stand_in("lstm.trainer", settings, { config = settings, model = model, model_config = config, plan = plan,
-      close = function() end })
+  local its, made = plan_for(config, { batch = 1, seq = 1 }), {}
+  local function real(key)
+    return the_real(made, function() return core.model(config) end, its.model_bytes, key)
   end
-  return stand_in("lstm.model", config, methods)
+  local methods = { config = config, close = closing(made) }
+  function methods.trainer(model, settings)
+    local plan, trainer = plan_for(config, settings), {}
+    return stand_in("lstm.trainer", settings, { config = settings, model = model, model_config = config, plan = plan,
+      close = closing(trainer) }, function(key)
+      return the_real(trainer, function() return real(key):trainer(settings) end, plan.model_bytes + plan.trainer_bytes, key)
+    end)
+  end
+  return stand_in("lstm.model", config, methods, real)
 end
 
 --- Until the result is closed, lstm.model makes stand-ins.
