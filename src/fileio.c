@@ -155,3 +155,16 @@ int fileio_fail(lstm_error *err, const char *what, const char *path, int error)
     char room[128];
     return lstm_fail(err, "", "%s %s: %s", what, fileio_short_path(path, room), strerror(error));
 }
+
+int fileio_open_to_read(const char *path, struct stat *st, lstm_error *err)
+{
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe would wait for its writer */
+    int error = fd < 0 || fstat(fd, st) != 0 ? errno : 0;
+    if (!error && !S_ISREG(st->st_mode))
+        error = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
+    if (!error)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return fileio_fail(err, "cannot read", path, error);
+}

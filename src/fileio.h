@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* All size bytes, or an error; *done (may be NULL) says how many got there in either case. */
 int fileio_write(int fd, const void *bytes, size_t size, size_t *done);               /* where the file stands */
@@ -26,6 +27,9 @@ int fileio_age(const char *path, const char *directory, double *seconds);
 /* Opens a new file of a name that nobody else has: path and something behind it, put in name. Two processes may have the
  * same number, on different hosts or in different containers; whoever comes second takes another name. */
 int fileio_open_beside(const char *path, char name[PATH_MAX], int *fd);
+/* The file at path for reading, and what fstat says of it: -1 and a sentence where there is none, or something else than a
+ * file. */
+int fileio_open_to_read(const char *path, struct stat *st, lstm_error *err);
 /* Makes the name of this file durable: fsync of the directory that holds it, on file systems that know such a thing. */
 int fileio_sync_directory(const char *path);
 

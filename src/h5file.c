@@ -3,6 +3,7 @@
 #include "h5file.h"
 
 #include "fileio.h"
+#include "h5txn.h"
 #include "utf8.h"
 
 #include <pthread.h>
@@ -249,6 +250,17 @@ static void close_object(hid_t object)
     case H5I_GENPROP_LST: H5Pclose(object); break;
     default: break;
     }
+}
+
+hid_t h5_open_to_read(const char *path, lstm_error *err)
+{
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
+    if (fapl >= 0 && h5txn_set_driver(fapl, NULL) >= 0 && H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0)
+        file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
+    if (file < 0)
+        h5_fail(err, "cannot read", path); /* the reason is only there until the next call of the library */
+    h5_close(fapl);
+    return file;
 }
 
 void h5_close(hid_t object)

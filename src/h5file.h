@@ -44,6 +44,10 @@ int h5_put_number(hid_t object, const char *name, double value);
 /* The group at this path below file, made with all above it when missing; creation order is kept. To be closed. */
 hid_t h5_make_group(hid_t file, const char *path);
 
+/* The file at path for reading, a log as of its last commit (h5txn.h); to be closed with all that is in it. -1, and err
+ * (may be NULL) with the reason. */
+hid_t h5_open_to_read(const char *path, lstm_error *err);
+
 /* Closes what is >= 0, by its kind. For clearing up: an error of its own is not told, that of an earlier call stays. */
 void h5_close(hid_t object);
 

@@ -477,23 +477,11 @@ static void read_column(const h5read *r, const h5read_item *item)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-/* The reason of a failure is only there until the next call of the library. */
-static hid_t open_file(const char *path, lstm_error *err)
-{
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
-    if (fapl >= 0 && h5txn_set_driver(fapl, NULL) >= 0 && H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0)
-        file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
-    if (file < 0)
-        h5_fail(err, "cannot read", path);
-    h5_close(fapl);
-    return file;
-}
-
 /* Opens the file and lists it; between h5_enter and h5_leave. */
 static int look(h5read *r, lstm_error *err)
 {
     char room[128];
-    r->file = open_file(r->path, err);
+    r->file = h5_open_to_read(r->path, err);
     if (r->file < 0)
         return -1;
     char *format = value_at(r, "", "format"), *commits = value_at(r, "", "commits");
@@ -550,18 +538,10 @@ static int check_checkpoint(const char *path, lstm_error *err)
     unsigned char trailer[8] = {0};
     size_t got;
     struct stat st;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     bool is_checkpoint = false;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return fileio_fail(err, "cannot read", path, error);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        return fileio_fail(err, "cannot read", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
-    }
+    const int fd = fileio_open_to_read(path, &st, err);
+    if (fd < 0)
+        return -1;
     if (st.st_size > 64 && fileio_pread(fd, trailer, sizeof trailer, (uint64_t)st.st_size - 64, &got) == 0)
         is_checkpoint = memcmp(trailer, "LSTMCKPT", 8) == 0;
     close(fd);
@@ -632,7 +612,7 @@ h5read *h5read_open(const char *path, lstm_error *err)
 /* To be called when the file is closed: libhdf5 shows a file that it has open as it was. */
 static bool has_changed(const h5read *r)
 {
-    h5read now = {.path = r->path, .file = open_file(r->path, NULL)};
+    h5read now = {.path = r->path, .file = h5_open_to_read(r->path, NULL)};
     char *commits = now.file >= 0 ? value_at(&now, "", "commits") : NULL;
     bool changed = !commits || strtoll(commits, NULL, 10) != r->commits;
     free(commits);

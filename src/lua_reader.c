@@ -5,8 +5,10 @@
  */
 #include "lua_run.h"
 
+#include "h5array.h"
 #include "h5log.h"
 #include "h5read.h"
+#include "lua_binding.h"
 #include "lua_handle.h"
 
 #include <stdlib.h>
@@ -141,6 +143,29 @@ static int reader_attributes(lua_State *L)
     return 1;
 }
 
+/* log.array(path, name [, first [, last]]) -> tensor of the dataset, or of these indices of its first dimension */
+static int log_array(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
+    h5array array;
+    lstm_error err = {0};
+    if (h5array_look(path, name, &array, &err) != 0)
+        return lua_handle_fail(L, &err);
+    const lua_Integer most = (lua_Integer)array.shape[0], first = luaL_optinteger(L, 3, 1), last = luaL_optinteger(L, 4, most);
+    if (first < 1 || last < first || last > most) {
+        lstm_fail(&err, "", "%.200s: '%.100s' has indices 1 to %lld, got %lld to %lld", path, name, (long long)most,
+                  (long long)first, (long long)last);
+        return lua_handle_fail(L, &err);
+    }
+    size_t shape[H5_MAX_DIMS];
+    memcpy(shape, array.shape, sizeof shape);
+    shape[0] = (size_t)(last - first + 1);
+    const lstm_tensor *t = lua_tensor_push_new(L, NULL, array.type, array.ndim, shape);
+    if (h5array_read(path, name, &array, (size_t)first - 1, shape[0], t->data, &err) != 0)
+        return lua_handle_fail(L, &err);
+    return 1;
+}
+
 /* log.recover(path) -> what was done, in words (h5log_recover) */
 static int log_recover(lua_State *L)
 {
@@ -167,7 +192,7 @@ void lua_reader_register(lua_State *L)
         {"attributes", reader_attributes}, {"close", reader_close}, {NULL, NULL},
     };
     static const luaL_Reg functions[] = {
-        {"read", reader_open}, {"recover", log_recover}, {"state", log_state}, {NULL, NULL}};
+        {"read", reader_open}, {"array", log_array}, {"recover", log_recover}, {"state", log_state}, {NULL, NULL}};
     lua_handle_define(L, READER_TYPE, methods, reader_close);
     luaL_setfuncs(L, functions, 0);
 }

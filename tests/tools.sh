@@ -79,4 +79,39 @@ result $? "the documents have snippets"
 if [ "$python" = none ]; then
     done_testing
 fi
+
+# Arrays of NumPy's types, as h5py writes them, in Lua; and back.
+cat >"$work/arrays.py" <<'END'
+import h5py
+import numpy as np
+
+with h5py.File("arrays.h5", "w") as f:
+    for name in ["f2", "f4", "f8", ">f8", "i1", "u2", "<i8", "?"]:
+        f["types/" + name] = np.arange(2, dtype=name)
+    f["scalar"] = 3.5
+    f.create_dataset("packed", data=np.arange(600.0).reshape(100, 6), chunks=(7, 6), compression="gzip", shuffle=True)
+    f["text"] = "no numbers"
+    f["record"] = np.zeros(2, [("a", "f4")])
+    f["empty"] = np.zeros((0, 3))
+    f["six"] = np.zeros([1] * 6)
+END
+cat >"$work/arrays.lua" <<'END'
+local lstm = require "lstm"
+for _, name in ipairs { "f2", "f4", "f8", ">f8", "i1", "u2", "<i8", "?" } do
+  local t = assert(lstm.tensor.load("arrays.h5", "types/" .. name))
+  assert(t[1] == 0 and t[2] == 1 and #t == 2 and t.type == (name:find "f[24]" and "float" or "double"), name)
+end
+assert(lstm.tensor.load("arrays.h5", "scalar")[1] == 3.5)
+local packed = assert(lstm.tensor.load("arrays.h5", "packed", { first = 98 }))
+assert(lstm.show.shape(packed) == "[3, 6]" and packed:get(3, 6) == 599)
+for name, why in pairs { text = "holds no numbers", record = "holds no numbers", empty = "is empty", six = "6 dimensions" } do
+  local t, reason = lstm.tensor.load("arrays.h5", name)
+  assert(t == nil and reason:find(why, 1, true) and reason:find("arrays.h5", 1, true), reason)
+end
+assert(lstm.tensor.save("back.h5", { ["a/packed"] = packed }))
+END
+(cd "$work" && "$python" arrays.py && "$top/lstmrun" arrays.lua &&
+    "$python" -c 'import h5py; a = h5py.File("back.h5")["a/packed"]; assert a.shape == (3, 6) and a[2, 5] == 599') >"$work/err" 2>&1
+result $? "arrays that h5py writes are read in Lua, and the other way round"
+sed 's/^/# /' "$work/err"
 "$python" "$srcdir/tests/check_tools.py" "$work/run" $count

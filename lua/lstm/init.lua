@@ -18,6 +18,11 @@ local lstm = {
   plan = core.plan,
 }
 
+-- Files of arrays; only who has some needs them.
+for _, name in ipairs { "load", "save" } do
+  lstm.tensor[name] = function(...) return require "lstm.arrays"[name](...) end
+end
+
 local modules = {
   arguments = true, data = true, experiment = true, load = true, save = true, schedule = true, sequences = true,
   show = true, space = true, sweep = true, tasks = true,
