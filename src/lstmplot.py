@@ -208,6 +208,13 @@ def numbers_of(column):
     return np.array(texts)
 
 
+def values_of(column):
+    """A parameter's values; what is true or false is so named: the log has it as bytes 1 and 0."""
+    if column.dtype == np.uint8:
+        return np.array(["false", "true"])[column[...]]
+    return numbers_of(column) if h5py.check_string_dtype(column.dtype) else column[...]
+
+
 class Sweep:
     """What a sweep found. path: its directory or its sweep.h5."""
 
@@ -223,7 +230,7 @@ class Sweep:
         self.columns = {}
         for name in text(file.attrs["parameters"]).split():
             column = file["trials"]["param_" + name if "param_" + name in file["trials"] else name]
-            self.columns[name] = numbers_of(column) if h5py.check_string_dtype(column.dtype) else column[...]
+            self.columns[name] = values_of(column)
         self.varied = [name for name, column in self.columns.items() if len(np.unique(column)) > 1]
         self.curves = {k: v for k, v in file.get("curves", {}).items() if v.ndim == 2}
         self.steps = file["curves/step"][...] if self.curves else np.zeros(0, int)
@@ -826,8 +833,9 @@ def draw_sweep_map(found, names, columns, options):
     ax.set_yticks(range(len(ys)), shown[1])
     ax.set_xlabel(plain(names[0]))
     ax.set_ylabel(plain(names[1]))
-    fig.colorbar(drawn, ax=ax, pad=0.02).set_label(f"best {plain(found.metric)}, mean" + (
-        " \u00b1 standard deviation over trials" if max(map(len, values.values())) > 1 else ""))
+    fig.colorbar(drawn, ax=ax, pad=0.02).set_label(f"best {plain(found.metric)}")
+    if max(map(len, values.values())) > 1:
+        ax.set_title("mean \u00b1 standard deviation over trials", fontsize=9)
     return fig
 
 

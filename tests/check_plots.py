@@ -48,6 +48,20 @@ def svg_texts(name):
     return "\n".join(re.findall(r"<text[^>]*>([^<]*)</text>", read(name)))
 
 
+def cut_off(*arguments):
+    """Titles, labels and legends of a figure that reach out of it."""
+    options = lstmplot.parse([*arguments, "-o", at("none.png")])
+    with lstmplot.matplotlib.rc_context(lstmplot.STYLE):
+        opened = [(lstmplot.Sweep if options.kind == "sweep" else lstmplot.Run)(path) for path in options.runs]
+        fig = lstmplot.KINDS[options.kind][0](opened, options)
+        fig.draw_without_rendering()
+        texts = [t for ax in fig.axes for t in (ax.title, ax.xaxis.label, ax.yaxis.label,
+                                                *(ax.get_legend().get_texts() if ax.get_legend() else []))]
+        places = [(t.get_text(), t.get_window_extent()) for t in texts if t.get_text()]
+        return [words for words, place in places if place.x0 < 0 or place.y0 < 0 or place.x1 > fig.bbox.x1
+                or place.y1 > fig.bbox.y1]
+
+
 # What each figure must say, and the least number of colours of its own. Antialiased black text on white alone has
 # shades of grey only.
 FIGURES = {
@@ -119,14 +133,18 @@ def make_conditions():
     trials = [(carry, dropout) for carry in (False, True) for dropout in (np.nan, 0.1, 0.2)]
     with h5py.File(at("conditions/sweep.h5"), "w") as f:
         f.attrs.update(name="conditions", metric="loss", goal="min", parameters="carry dropout")
-        f["trials/carry"], f["trials/dropout"] = [t[0] for t in trials], [t[1] for t in trials]
+        f["trials/carry"] = np.array([t[0] for t in trials], np.uint8)  # as lstmrun writes it
+        f["trials/dropout"] = [t[1] for t in trials]
         f["trials/best_loss"] = [np.nan if t[1] == 0.2 else 2.0 for t in trials]
 
 
 def check_conditions():
-    for arguments in [], ["--log"], ["--what", "dropout", "--by", "carry"], ["--what", "carry", "--by", "dropout"]:
+    for arguments, labels in [([], {"false", "true"}), (["--log"], {"false", "true"}),
+                              (["--what", "dropout", "--by", "carry"], {"carry false", "carry true"}),
+                              (["--what", "carry", "--by", "dropout"], {"false", "true"})]:
         result = draw(at("conditions"), "sweep", *arguments, "-o", at("conditions.svg"))
-        ok(result == (0, ""), f"sweep under a condition {' '.join(arguments)}")
+        ok(result == (0, "") and labels <= set(svg_texts("conditions.svg").split("\n")),
+           f"sweep under a condition {' '.join(arguments)}")
 
 
 def check_sweep():
@@ -139,6 +157,7 @@ def check_sweep():
         result = draw(at("widths/sweep.h5"), "sweep", *arguments, "-o", at("lines.svg"))
         texts = svg_texts("lines.svg")
         ok(result == (0, "") and all(label in texts for label in labels), f"sweep {' '.join(arguments)}")
+    ok(cut_off(at("widths"), "sweep", "--what", "hidden,lr") == [], "  a map of two rows: nothing is cut off")
 
 
 def check_trials():
