@@ -33,7 +33,12 @@ STYLE = {
 }
 GATES = {"i": "input gate i", "f": "forget gate f", "g": "candidate g", "o": "output gate o"}
 ACTIVATIONS = {**GATES, "c": "cell state c", "h": "hidden state h"}
-GRADIENTS = ["dh", "dc", "di", "df", "dg", "do"]
+GRADIENTS = {what: f"gradient \u2202L/\u2202{what[1]}" for what in ("dh", "dc", "di", "df", "dg", "do")}
+BEFORE = {"di": "sigmoid", "df": "sigmoid", "dg": "tanh", "do": "sigmoid"}  # gradients are those before these
+OUTPUTS = {"logits": "logits", "probabilities": "probability of each class", "output": "output of the network"}
+SERIES = {"probabilities": "probability"}  # what is called otherwise in the log
+INSIDE = {**ACTIVATIONS, **GRADIENTS, **OUTPUTS}
+OF_RNN = ["h", "dh", "dg", *OUTPUTS]  # what a plain RNN has of these
 STATISTICS = {
     "norm": "L2 norm", "mean": "mean", "std": "standard deviation", "min": "minimum", "max": "maximum",
     "moment1_norm": "L2 norm of the optimiser's first moment",
@@ -325,7 +330,7 @@ def thousands(axis):
 def figure(width, height, title, **grid):
     """A figure with a grid of axes: (figure, axes [rows, columns])."""
     fig = Figure(figsize=(width, height))
-    fig.suptitle(title, fontsize=12, fontweight="bold")
+    fig.suptitle(title, fontsize=min(12, 114 * width / len(title)), fontweight="bold")  # long ones as wide as the figure
     return fig, fig.subplots(squeeze=False, **grid)
 
 
@@ -385,29 +390,63 @@ def draw_loss(ax, run, colour, dashes, prefix):
         ax.plot(steps[best], values[best], marker="*", markersize=14, color=colour, markeredgecolor="white", zorder=5)
 
 
-def group_of(options):
-    """Where activations are: those of the run's trainer, or what run:watch recorded."""
-    return options.group or "activations"
+def is_rnn(run):
+    """Whether the run is of a plain RNN: by its option, or since all of its network was recorded and that has no gates."""
+    config = run.log["config"].attrs
+    if "cell" in config:
+        return text(config["cell"]) == "rnn"
+    return any(group in run.log and not text(config.get(group + ".of", "")) and gate not in run.log[group]
+               for group, gate in (("activations", "i"), ("gradients", "di_norm")))
 
 
-def group_with_gates(run, options, what):
-    """The group, in which `what` should be."""
-    group = group_of(options)
-    if group == "activations" and group in run.log and what not in run.log[group]:
-        raise Trouble(f"{run.path} is of a plain RNN, which has no gates; try heatmap --what h")
-    return group
+def inside(run, options, what, norm=""):
+    """The series of a gate, state, gradient or output: what the run's options record, or run:watch into --group. norm:
+    "_norm" for a gradient's norms, which the run's options record alone."""
+    own = "gradients" if what in GRADIENTS else "activations"
+    group = options.group or own
+    name = f"{group}/{SERIES.get(what, what)}" + (norm if group == "gradients" else "")
+    if name not in run.log and group == own:
+        raise Trouble(f"{run.path} " + why_not_recorded(run, name, what, norm))
+    if name not in run.log and group not in LOGGED_BY:
+        field = f'output = "{output_option(what)}"' if what in OUTPUTS else f'of = {{ "{what}" }}'
+        raise Trouble(f"{run.path} has no {name if group in run.log else group}; record it by "
+                      f'run:watch(step, fit, "{group}", {{ {field} }})')
+    run.series(name)
+    return name
+
+
+def output_option(what):
+    return "probabilities" if what == "probabilities" else "logits"
+
+
+def why_not_recorded(run, name, what, norm):
+    group = name.split("/")[0]
+    if is_rnn(run) and what not in OF_RNN:
+        return ("is of a plain RNN, which has neither gates nor a cell state; try "
+                + ("--what dh" if what in GRADIENTS else "heatmap --what h"))
+    put_out = [other for other in OUTPUTS if f"{group}/{SERIES.get(other, other)}" in run.log]
+    if what in OUTPUTS and put_out and "output" in (what, *put_out):  # of numbers, or of classes
+        return f"has no {name}; try --what {put_out[0]}"
+    of = text(run.log["config"].attrs.get(group + ".of", ""))
+    options = [LOGGED_BY[group]]
+    if what in OUTPUTS:
+        options.append("activations.output=" + output_option(what))
+    elif of and what not in of.split(","):
+        options.append(f"{group}.of={of},{what}")
+    if what in GRADIENTS and not norm:
+        options.append("gradients.full=true")
+    return f"has no {name if group in run.log else group}; run with {' '.join(options)}"
 
 
 def gates(runs, options):
     """gate activations over the time steps of one record: mean and quartiles of the units"""
     run = one(runs, "gates")
-    group = group_with_gates(run, options, "i")
-    run.series(group + "/i")
-    record = run.record_of(group + "/i", single_step(options))
+    names = [inside(run, options, gate) for gate in GATES]
+    record = run.record_of(names[0], single_step(options))
     fig, axes = figure(10, 6, f"Mean gate activations of {run.title}, training step "
-                       + number(run.steps(group + "/i")[record]), nrows=2, ncols=2, sharex=True)
-    for ax, (gate, title) in zip(axes.ravel(), GATES.items()):
-        values = finite(run, f"{group}/{gate}", run.read(f"{group}/{gate}", record))
+                       + number(run.steps(names[0])[record]), nrows=2, ncols=2, sharex=True)
+    for ax, name, (gate, title) in zip(axes.ravel(), names, GATES.items()):
+        values = finite(run, name, run.read(name, record))
         for layer in layers(run, options, len(values)):
             units = values[layer].reshape(values.shape[1], -1)  # [time, batch x unit]
             colour = COLOURS[layer % len(COLOURS)]
@@ -434,20 +473,21 @@ def shown(symbol):
 def memory(runs, options):
     """what a layer keeps, writes and shows: mean gates and mean |c| over time steps, the text below"""
     run = one(runs, "memory")
-    group = group_with_gates(run, options, "c")
-    shape = run.series(group + "/c").shape
-    record = run.record_of(group + "/c", single_step(options))
-    row = index(run, "row", options.row or 0, shape[3])
-    times = some_of(run, "time", options.time, run.read(group + "/c", record).shape[1])
-    labels = token_labels(run, group, record, row, times)
+    name = inside(run, options, "c")
+    record = run.record_of(name, single_step(options))
+    step = run.steps(name)[record]
+    row = index(run, "row", options.row or 0, run.series(name).shape[3])
+    times = some_of(run, "time", options.time, run.read(name, record).shape[1])
+    labels = token_labels(run, options, step, row, times)
     long = labels is not None and max(map(len, labels)) > 2
     cell = 0.17 if long else 0.105  # inches for a token
-    fig, axes = figure(min(max(1.6 + 2 * cell * len(times), 10), 60), 6.5, f"Memory of {run.title}, training step "
-                       + number(run.steps(group + "/c")[record]), nrows=2, ncols=2)
+    fig, axes = figure(min(max(1.6 + 2 * cell * len(times), 10), 60), 6.5,
+                       f"Memory of {run.title}, training step {number(step)}", nrows=2, ncols=2)
     panels = [("f", "forget gate f: how much is kept"), ("i", "input gate i: how much is written"),
               ("o", "output gate o: how much is shown"), ("c", "cell state: mean |c|")]
     for ax, (what, title) in zip(axes.ravel(), panels):
-        values = finite(run, f"{group}/{what}", run.read(f"{group}/{what}", record))[:, times, row]
+        name = inside(run, options, what)
+        values = finite(run, name, run.read(name, record))[:, times, row]
         for layer in layers(run, options, len(values)):
             ax.plot(np.nanmean(np.abs(values[layer]), axis=-1), color=COLOURS[layer % len(COLOURS)], linewidth=1.6,
                     label=f"layer {layer}")
@@ -459,59 +499,78 @@ def memory(runs, options):
 
 
 def heatmap(runs, options):
-    """a gate or state over time steps and units, with the text below"""
+    """a gate, state, gradient or the output over time steps and units, with the text below"""
     run = one(runs, "heatmap")
-    what = chosen(options, "what", ACTIVATIONS, "h")
-    name = f"{group_of(options)}/{what}"
-    run.series(name)
+    what = chosen(options, "what", INSIDE, "h")
+    name = inside(run, options, what)
     record = run.record_of(name, single_step(options))
-    values = finite(run, name, run.read(name, record))  # [layer, time, batch, unit]
-    layer = index(run, "layer", options.layer or 0, len(values))
-    row = index(run, "row", options.row or 0, values.shape[2])
-    times = some_of(run, "time", options.time, values.shape[1])
-    units = some_of(run, "units", options.units, values.shape[3])
-    labels = token_labels(run, group_of(options), record, row, times)
+    step = run.steps(name)[record]
+    values = run.read(name, record)  # [layer, time, batch, unit], of an output [time, batch, class]
+    of_layer = ""
+    if what not in OUTPUTS:
+        layer = index(run, "layer", options.layer or 0, len(values))
+        values, of_layer = values[layer], f"layer {layer}, "
+    elif options.layer is not None:
+        raise Trouble(f"--layer {options.layer}: expected none with --what {what}, which is of the whole network", 2)
+    row = index(run, "row", options.row or 0, values.shape[1])
+    times = some_of(run, "time", options.time, values.shape[0])
+    units = some_of(run, "units", options.units, values.shape[2])
+    labels = token_labels(run, options, step, row, times)
     long = labels is not None and max(map(len, labels)) > 2
+    names = unit_labels(run, name, units)
 
     cell = 0.17 if long else 0.105  # inches for a token
     width = min(max(1.9 + cell * len(times), 6.5), 60)
-    fig, axes = figure(width, min(max(2.2 + 0.035 * len(units), 3.6), 9),
-                       f"{ACTIVATIONS[what].capitalize()} of {run.title}, layer {layer}, training step "
-                       + number(run.steps(name)[record]))
-    draw_heatmap(fig, axes[0, 0], values[layer, times, row][:, units].T, what)
-    label_units(axes[0, 0], units)
+    height = 1.8 + 0.12 * len(units) if names else min(2.2 + 0.035 * len(units), 9)
+    title = INSIDE[what][0].upper() + INSIDE[what][1:]
+    fig, axes = figure(width, max(height, 3.6), f"{title} of {run.title}, {of_layer}training step {number(step)}")
+    draw_heatmap(fig, axes[0, 0], finite(run, name, values[times, row][:, units].T), what)
+    label_units(axes[0, 0], run.dimension(name, -1), units, names)
     label_times(axes[0, 0], times, labels, long)
     return fig
 
 
-def token_labels(run, group, record, row, times):
-    if f"{group}/token" not in run.log:
-        return None
+def token_labels(run, options, step, row, times):
+    """The tokens fed in, which are beside the activations of the same step; None where there are none."""
+    name = ("activations" if options.group in (None, *LOGGED_BY) else options.group) + "/token"
     vocabulary = run.vocabulary()
-    if vocabulary is None:
+    if vocabulary is None or name not in run.log or step not in run.steps(name):
         return None
-    ids = run.read(f"{group}/token", record)[times, row]
+    ids = run.read(name, run.record_of(name, step))[times, row]
     return [shown(vocabulary[k]) if 0 <= k < len(vocabulary) else "\ufffd" for k in ids]
 
 
 def draw_heatmap(fig, ax, image, what):
-    """image: [unit, time]. Gates from 0 to 1; what has a sign in two colours that part at 0."""
+    """image: [unit, time]. Gates from 0 to 1, probabilities from 0; what has a sign in two colours that part at 0."""
+    largest = np.nanmax(np.abs(image))
     if what in ("i", "f", "o"):
         scale = {"cmap": "viridis", "vmin": 0, "vmax": 1}
+    elif what == "probabilities":
+        scale = {"cmap": "viridis", "vmin": 0, "vmax": largest}
     else:
-        bound = 1 if what in ("g", "h") else np.nanpercentile(np.abs(image), 99) or 1
+        bound = 1 if what in ("g", "h") else np.nanpercentile(np.abs(image), 99) or largest or 1
         scale = {"cmap": "PuOr", "vmin": -bound, "vmax": bound}
     drawn = ax.imshow(image, aspect="auto", interpolation="nearest", **scale)
     ax.set_facecolor("0.6")  # where a number is not finite
     ax.grid(False)
-    beyond = what == "c" and np.nanmax(np.abs(image)) > scale["vmax"]
-    bar = fig.colorbar(drawn, ax=ax, pad=0.01, fraction=0.05, aspect=25, extend="both" if beyond else "neither")
-    bar.set_label(ACTIVATIONS[what])
+    bar = fig.colorbar(drawn, ax=ax, pad=0.01, fraction=0.05, aspect=25,
+                       extend="both" if largest > scale["vmax"] else "neither")
+    bar.set_label(INSIDE[what] + (f" before its {BEFORE[what]}" if what in BEFORE else ""))
 
 
-def label_units(ax, units):
-    ax.set_ylabel("unit")
-    apart = next(n for n in (1, 5, 10, 20, 50, 100, 500, len(units)) if len(units) <= 25 * n or n == len(units))
+def unit_labels(run, name, units):
+    """The names of classes; None of what has none, or too many to be read."""
+    texts = run.coordinates(name, -1)[1]
+    return [shown(texts[k]) for k in units] if texts and len(units) <= 150 else None
+
+
+def label_units(ax, dimension, units, names):
+    ax.set_ylabel(dimension)
+    if names:
+        ax.set_yticks(range(len(units)), names, family="monospace", fontsize=7)
+        ax.tick_params(axis="y", length=0)
+        return
+    apart = next(n for n in (1, 5, 10, 20, 50, 100, 500, len(units)) if len(units) <= 13 * n or n == len(units))
     ticks = [k for k, unit in enumerate(units) if unit % apart == 0]
     ax.set_yticks(ticks, [str(units[k]) for k in ticks])
 
@@ -626,6 +685,8 @@ def density(counts, low, high):
 def saturation(runs, options):
     """how often each unit's gates are nearly closed and nearly open (as in Karpathy et al. 2015)"""
     run = one(runs, "saturation")
+    if is_rnn(run):
+        raise Trouble(f"{run.path} is of a plain RNN, which has no gates")
     run.series("saturation/i_low")
     record = run.record_of("saturation/i_low", single_step(options))
     fig, axes = figure(10, 3.7, f"Saturated gates of {run.title}, training step "
@@ -936,7 +997,7 @@ def make_parser():
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="RUN... KIND", help=argparse.SUPPRESS)
     parser.add_argument("-o", dest="output", metavar="FILE", help="the figure: .png, .svg or .pdf")
-    parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(ACTIVATIONS)} (default h); "
+    parser.add_argument("--what", metavar="X", help=f"heatmap: {' '.join(INSIDE)} (default h); "
                         f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
                         "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b; "
                         "trials: a metric")
@@ -944,7 +1005,8 @@ def make_parser():
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
     parser.add_argument("--row", type=int, metavar="N", help="row of the batch, from 0 (default: 0)")
-    parser.add_argument("--units", metavar="LIST", help="units, as in 3,8,12 or 0:32 (default: all)")
+    parser.add_argument("--units", metavar="LIST", help="units (of an output: classes), as in 3,8,12 or 0:32 (default: "
+                        "all)")
     parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
     parser.add_argument("--group", metavar="NAME", help="gates, memory, heatmap: what run:watch recorded by this name "
                         "(default: activations)")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The figures of lstmplot: none is empty, each says what it shows, and mistakes are answered by a sentence.
 
-    check_plots.py LSTMPLOT FOLDER     FOLDER: with the runs watched (2 layers, 12 units, 20 time steps) and bare
+    check_plots.py LSTMPLOT FOLDER     FOLDER: with the runs watched (2 layers, 12 units, 20 time steps), bare
+                                       and rnn
 
 Speaks TAP. Needs h5py and matplotlib; plots.sh makes the runs and skips without them."""
 import contextlib
@@ -167,6 +168,17 @@ def check_trials():
        and "the 7 best of 11 configurations; the others in grey" in svg_texts("t.svg"), "trials --log")
 
 
+def check_image(what, log):
+    """A heatmap has the numbers of the log: the last record of the first row, of layer 1 where there are layers."""
+    group = "gradients" if what in lstmplot.GRADIENTS else "activations"
+    values = log[group][lstmplot.SERIES.get(what, what)][-1]
+    layer = ["--layer", "1"] if values.ndim == 4 else []
+    options = lstmplot.parse([os.path.dirname(log.filename), "heatmap", "--what", what, *layer, "-o", at("none.png")])
+    fig = lstmplot.heatmap([lstmplot.Run(path) for path in options.runs], options)
+    image = fig.axes[0].images[0].get_array()
+    ok(np.array_equal(image, (values[1] if layer else values)[:, 0].T), f"heatmap --what {what}: the log's numbers")
+
+
 def check_options():
     draw(at("watched"), "heatmap", "--time", "0:20", "--step", "2", "-o", at("text.svg"))
     with h5py.File(at("watched/log.h5")) as f:
@@ -181,9 +193,30 @@ def check_options():
              at("what.svg"))
         texts = svg_texts("what.svg")
         ok("layer 1" in texts and lstmplot.ACTIVATIONS[what] in texts, f"heatmap --what {what}, of some units")
+    for what, labels in [("dh", ["Gradient \u2202L/\u2202h of shakespeare watched, layer 1", "token fed in", "unit"]),
+                         ("di", ["gradient \u2202L/\u2202i before its sigmoid"]),
+                         ("dg", ["gradient \u2202L/\u2202g before its tanh"])]:
+        result = draw(at("watched"), "heatmap", "--what", what, "--layer", "1", "-o", at("what.svg"))
+        texts = svg_texts("what.svg")
+        ok(result == (0, "") and all(label in texts for label in labels), f"heatmap --what {what}")
+    result = draw(at("watched"), "heatmap", "--what", "logits", "--time", "3:5", "--units", "0:9", "-o", at("what.svg"))
+    drawn = [t.replace("\u21b5", "\n") for t in svg_texts("what.svg").split("\n") if len(t) == 1]
+    ok(result == (0, "") and "Logits of shakespeare watched, training step 8" in svg_texts("what.svg")
+       and "class" in svg_texts("what.svg") and {t.strip() for t in symbols[:9]} - {""} <= set(drawn),
+       "heatmap --what logits, with the classes' names")
+    ok(draw(at("rnn"), "heatmap", "--what", "probabilities", "-o", at("what.svg")) == (0, "")
+       and "probability of each class" in svg_texts("what.svg"), "heatmap --what probabilities")
+    with h5py.File(at("rnn/log.h5")) as f, h5py.File(at("watched/log.h5")) as g:
+        for what, log in ("probabilities", f), ("logits", g), ("do", g):
+            check_image(what, log)
     shutil.copy(at("watched/log.h5"), at("probe.h5"))
     with h5py.File(at("probe.h5"), "r+") as f:
         f.move("activations", "probe")
+        f.move("gradients/dh", "probe/dh")
+    for what in "dh", "logits":
+        ok(draw(at("probe.h5"), "heatmap", "--what", what, "--group", "probe", "-o", at("what.svg")) == (0, "")
+           and lstmplot.INSIDE[what] in svg_texts("what.svg") and "token fed in" in svg_texts("what.svg"),
+           f"heatmap --what {what} --group")
     for kind in "gates", "memory", "heatmap":
         ok(draw(at("probe.h5"), kind, "--group", "probe", "-o", at(kind + "-probe.svg"))[0] == 0
            and "training step 8" in svg_texts(kind + "-probe.svg"), f"{kind} --group")
@@ -215,7 +248,16 @@ def check_options():
 
 def check_sentences():
     """Arguments, exit status, what standard error says."""
-    watched, bare, out = at("watched"), at("bare"), at("none.png")
+    watched, bare, rnn, out = at("watched"), at("bare"), at("rnn"), at("none.png")
+    some, scripted = at("some.h5"), at("scripted.h5")
+    shutil.copy(at("watched/log.h5"), some)
+    with h5py.File(some, "r+") as f:  # as of activations.of=h,c
+        f["config"].attrs["activations.of"] = "h,c"
+        for gate in "ifgo":
+            del f["activations"][gate]
+    shutil.copy(at("rnn/log.h5"), scripted)
+    with h5py.File(scripted, "r+") as f:  # of a script that has no option cell
+        del f["config"].attrs["cell"]
     os.mkdir(at("empty"))
     with open(at("not.h5"), "w") as f:
         f.write("This is not HDF5.\n")
@@ -242,6 +284,26 @@ def check_sentences():
         ([watched, "loss"], 2, "expected -o FILE.png"),
         ([watched, "loss", "-o", at("none.gif")], 2, "expected a name that ends in .png, .svg or .pdf"),
         ([watched, "loss", "--units", "3", "-o", out], 2, "loss has no option --units"),
+        ([bare, "heatmap", "--what", "dh", "-o", out], 1,
+         f"{bare} has no gradients; run with gradients.every=100 gradients.full=true\n"),
+        ([rnn, "heatmap", "--what", "dh", "-o", out], 1,
+         f"{rnn} has no gradients/dh; run with gradients.every=100 gradients.full=true\n"),
+        ([bare, "heatmap", "--what", "logits", "-o", out], 1,
+         f"{bare} has no activations; run with activations.every=100 activations.output=logits\n"),
+        ([watched, "heatmap", "--what", "probabilities", "-o", out], 1,
+         f"{watched} has no activations/probability; run with activations.every=100 activations.output=probabilities\n"),
+        ([watched, "heatmap", "--what", "output", "-o", out], 1, "has no activations/output; try --what logits"),
+        ([watched, "heatmap", "--what", "logits", "--layer", "0", "-o", out], 2, "--layer 0: expected none with"),
+        ([watched, "heatmap", "--what", "dh", "--group", "probe", "-o", out], 1,
+         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }})\n'),
+        ([at("probe.h5"), "heatmap", "--what", "probabilities", "--group", "probe", "-o", out], 1,
+         'has no probe/probability; record it by run:watch(step, fit, "probe", { output = "probabilities" })'),
+        ([some, "heatmap", "--what", "f", "-o", out], 1, "has no activations/f; run with activations.every=100 "
+         "activations.of=h,c,f\n"),
+        ([rnn, "heatmap", "--what", "c", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
+        ([rnn, "gates", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
+        ([rnn, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
+        ([scripted, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
         ([watched, "heatmap", "--what", "x", "-o", out], 2, "expected one of i, f, g, o, c, h"),
         ([watched, "heatmap", "--layer", "2", "-o", out], 2, "--layer 2: " + watched + " has 0 to 1"),
         ([watched, "heatmap", "--row", "-1", "-o", out], 2, "has 0 to 1"),
