@@ -318,6 +318,11 @@ def shades(count):
     return matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(count, 2)))
 
 
+def line_style(k):
+    """How the k-th line is drawn, so that it differs from the others."""
+    return {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k // len(COLOURS) % len(DASHES)]}
+
+
 def number(value):
     return f"{value:,}"
 
@@ -358,8 +363,7 @@ def loss(runs, options):
     fig, axes = figure(8, 4.8, f"Loss of {runs[0].title}" if len(runs) == 1 else f"Loss of {len(runs)} runs")
     ax = axes[0, 0]
     for k, run in enumerate(runs):
-        draw_loss(ax, run, COLOURS[k % len(COLOURS)], DASHES[k // len(COLOURS) % len(DASHES)],
-                  "" if len(runs) == 1 else run.title + ": ")
+        draw_loss(ax, run, line_style(k), "" if len(runs) == 1 else run.title + ": ")
     ax.set_xlabel("training step")
     ax.set_ylabel("loss")
     if all("data" in run.log["environment"].attrs for run in runs if "environment" in run.log):
@@ -371,23 +375,22 @@ def loss(runs, options):
     return fig
 
 
-def draw_loss(ax, run, colour, dashes, prefix):
+def draw_loss(ax, run, style, prefix):
     steps, values = run.metric("loss")
     if len(steps) == 0:
         raise Trouble(f"{run.path} has no loss yet")
     smooth_steps, smooth = run.metric("smoothed_loss")
     if len(smooth_steps) == 0 or len(steps) <= 200:  # smoothing would hide what so few steps do
         smooth_steps, smooth = steps, values
-    ax.plot(*outline(steps, values), color=colour, alpha=0.25, linewidth=0.8)
-    ax.plot(*outline(smooth_steps, smooth), color=colour, linestyle=dashes, linewidth=1.2, alpha=0.7,
-            label=prefix + "training")
+    ax.plot(*outline(steps, values), color=style["color"], alpha=0.25, linewidth=0.8)
+    ax.plot(*outline(smooth_steps, smooth), linewidth=1.2, alpha=0.7, label=prefix + "training", **style)
     steps, values = run.metric("val_loss")
     if len(steps):
         best = np.argmin(values)
         few = {"marker": "o", "markersize": 4} if len(steps) <= 40 else {}
-        ax.plot(steps, values, color=colour, linestyle=dashes, linewidth=2, **few,
+        ax.plot(steps, values, linewidth=2, **style, **few,
                 label=f"{prefix}validation, best {values[best]:.4g} at step {number(steps[best])}")
-        ax.plot(steps[best], values[best], marker="*", markersize=14, color=colour, markeredgecolor="white", zorder=5)
+        ax.plot(steps[best], values[best], marker="*", markersize=14, color=style["color"], markeredgecolor="white", zorder=5)
 
 
 def is_rnn(run):
@@ -591,31 +594,41 @@ def label_times(ax, times, labels, long):
 
 
 def gradients(runs, options):
-    """norm of dL/dh or another gradient over time steps, at several training steps"""
-    run = one(runs, "gradients")
+    """norm of dL/dh or another gradient over time steps, at several training steps or, of several runs, the last"""
     what = chosen(options, "what", GRADIENTS, "dh")
-    name = f"gradients/{what}_norm"
-    values, which = run.series(name), records(run, name, options, 6)
-    panels = layers(run, options, values.shape[1])
-    fig, axes = figure(max(6.5, 1 + 4 * len(panels)), 4.5, f"Gradient through time of {run.title}", ncols=len(panels),
-                       sharey=True)
-    colours = shades(len(which))
-    there = False
-    for colour, record in zip(colours, which):
-        norms = run.read(name, record)
-        for ax, layer in zip(axes[0], panels):
-            positive = np.where(norms[layer] > 0, norms[layer], np.nan)  # a logarithm has no zero
-            there = there or np.isfinite(positive).any()
-            ax.semilogy(positive, color=colour, linewidth=1.6, label=f"step {number(run.steps(name)[record])}")
-    if not there:
-        raise Trouble(f"{run.path}: {name} is zero or not finite everywhere there")
+    single = len(runs) == 1
+    names = [inside(run, options, what, "_norm") for run in runs]
+    chosen_layers = [layers(run, options, run.log[name].shape[1]) for run, name in zip(runs, names)]
+    panels = sorted(set().union(*chosen_layers))
+    fig, axes = figure(max(6.5, 1 + 4 * len(panels)), 4.5, "Gradient through time of "
+                       + (runs[0].title if single else f"{len(runs)} runs"), ncols=len(panels), sharey=True)
+    for k, (run, name, of_run) in enumerate(zip(runs, names, chosen_layers)):
+        which = records(run, name, options, 6) if single or options.step else [len(run.log[name]) - 1]
+        colours, there = shades(len(which)), False
+        for j, record in enumerate(which):
+            style = {"color": colours[j]} if single else line_style(k + j * len(COLOURS))
+            label = ("" if single else plain(run.name) + ", ") + f"step {number(run.steps(name)[record])}"
+            norms = norms_of(run, name, record)
+            for layer in of_run:
+                positive = np.where(norms[layer] > 0, norms[layer], np.nan)  # a logarithm has no zero
+                there = there or np.isfinite(positive).any()
+                axes[0, panels.index(layer)].semilogy(positive, linewidth=1.6, label=label, **style)
+        if not there:
+            raise Trouble(f"{run.path}: {name} is zero or not finite everywhere there")
     for ax, layer in zip(axes[0], panels):
         ax.set_title(f"layer {layer}")
         ax.set_xlabel("time step")
         thousands(ax.xaxis)
     axes[0, 0].set_ylabel(f"L2 norm of \u2202L/\u2202{what[1:]} over batch and units")
-    legend_beside(axes[0, -1])
+    fullest = max(axes[0], key=lambda ax: len(ax.lines))  # a run of fewer layers is not in all
+    legend_beside(axes[0, -1], *fullest.get_legend_handles_labels())
     return fig
+
+
+def norms_of(run, name, record):
+    """[layer, time] of a series that is that already, or has every unit."""
+    values = run.read(name, record).astype(float)  # squares of small ones are too small for float32
+    return values if values.ndim == 2 else np.sqrt(np.square(values).sum(axis=(2, 3)))
 
 
 def parameters(runs, options):
@@ -737,8 +750,7 @@ def draw_metric(ax, run, name, k, label):
     if len(steps) == 0:
         raise Trouble(f"{run.path} has no {name} yet")
     few = {"marker": "o", "markersize": 4} if len(steps) <= 40 else {}
-    ax.plot(*outline(steps, values), color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k // len(COLOURS) % len(DASHES)],
-            linewidth=1.6, label=label, **few)
+    ax.plot(*outline(steps, values), linewidth=1.6, label=label, **line_style(k), **few)
 
 
 def curves(runs, options):
@@ -962,7 +974,7 @@ KINDS = {
     "gates": (gates, ["step", "layer", "group"]),
     "memory": (memory, ["step", "layer", "time", "row", "group"]),
     "heatmap": (heatmap, ["what", "step", "layer", "units", "time", "row", "group"]),
-    "gradients": (gradients, ["what", "step", "layer"]),
+    "gradients": (gradients, ["what", "step", "layer", "group"]),
     "parameters": (parameters, ["what", "parameter"]),
     "histograms": (histograms, ["parameter", "step"]),
     "saturation": (saturation, ["step", "layer"]),
@@ -1008,8 +1020,8 @@ def make_parser():
     parser.add_argument("--units", metavar="LIST", help="units (of an output: classes), as in 3,8,12 or 0:32 (default: "
                         "all)")
     parser.add_argument("--time", metavar="LIST", help="time steps, as in 0:50 (default: all)")
-    parser.add_argument("--group", metavar="NAME", help="gates, memory, heatmap: what run:watch recorded by this name "
-                        "(default: activations)")
+    parser.add_argument("--group", metavar="NAME", help="gates, memory, heatmap, gradients: what run:watch recorded by "
+                        "this name (default: activations or gradients)")
     parser.add_argument("--by", metavar="OPTION", help="metrics: option of the runs that has a panel for each value; "
                         "sweep: parameter that has a line for each value")
     parser.add_argument("--log", action="store_true", default=None,

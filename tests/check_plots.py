@@ -180,6 +180,7 @@ def check_image(what, log):
 
 
 def check_options():
+    out = at("none.png")
     draw(at("watched"), "heatmap", "--time", "0:20", "--step", "2", "-o", at("text.svg"))
     with h5py.File(at("watched/log.h5")) as f:
         tokens = f["activations/token"][0, :, 0]
@@ -227,6 +228,18 @@ def check_options():
        "gates of a step and layer, the log named itself")
     ok(draw(at("watched"), "gradients", "--what", "dc", "--step", "4,6", "-o", at("g.svg"))[0] == 0
        and "step 6" in svg_texts("g.svg") and "step 8" not in svg_texts("g.svg"), "gradients of chosen steps")
+    with h5py.File(at("probe.h5")) as f:
+        norms = np.sqrt((f["probe/dh"][-1].astype(float) ** 2).sum(axis=(2, 3)))
+    options = lstmplot.parse([at("probe.h5"), "gradients", "--group", "probe", "--step", "8", "-o", out])
+    fig = lstmplot.gradients([lstmplot.Run(at("probe.h5"))], options)
+    ok(all(np.allclose(ax.lines[0].get_ydata(), of_layer, rtol=1e-6) for ax, of_layer in zip(fig.axes, norms)),
+       "gradients --group: norms of every unit's")
+    ok(draw(at("watched"), at("rnn"), "gradients", "-o", at("g.svg"))[0] == 0
+       and {"Gradient through time of 2 runs", "watched, step 8", "rnn, step 4", "layer 1"}
+       <= set(svg_texts("g.svg").split("\n")) and "step 2" not in svg_texts("g.svg"), "gradients of two runs")
+    ok(draw(at("watched"), at("rnn"), "gradients", "--step", "2,4", "-o", at("g.svg"))[0] == 0
+       and {"watched, step 2", "watched, step 4", "rnn, step 2", "rnn, step 4"} <= set(svg_texts("g.svg").split("\n")),
+       "  at chosen steps")
     for what in lstmplot.STATISTICS:
         ok(draw(at("watched"), "parameters", "--what", what, "-o", at("p.png")) == (0, "") and is_drawn("p.png", 5),
            f"parameters --what {what}")
@@ -301,6 +314,10 @@ def check_sentences():
         ([some, "heatmap", "--what", "f", "-o", out], 1, "has no activations/f; run with activations.every=100 "
          "activations.of=h,c,f\n"),
         ([rnn, "heatmap", "--what", "c", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
+        ([watched, rnn, "gradients", "--what", "dc", "-o", out], 1,
+         "rnn is of a plain RNN, which has neither gates nor a cell state; try --what dh\n"),
+        ([watched, "gradients", "--group", "probe", "-o", out], 1,
+         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }})\n'),
         ([rnn, "gates", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
         ([rnn, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
         ([scripted, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
