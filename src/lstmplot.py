@@ -24,7 +24,9 @@ except ImportError as error:  # --help works all the same
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-DASHES = ["-", "--", "-.", ":"]
+DASHES = ["-", "--", "-.", ":", (0, (4, 4)), (0, (3, 1, 1, 1, 1, 1))]
+MARKERS = ["o", "s", "^", "D", "v", "P"]  # in their place where there is no line
+MOST_LINES = 40  # as many as differ in colour and dashes
 STYLE = {
     "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": 11,
     "figure.constrained_layout.use": True, "figure.dpi": 100, "font.size": 10, "grid.alpha": 0.25,
@@ -335,12 +337,12 @@ def thousands(axis):
 def figure(width, height, title, **grid):
     """A figure with a grid of axes: (figure, axes [rows, columns])."""
     fig = Figure(figsize=(width, height))
-    fig.suptitle(title, fontsize=min(12, 114 * width / len(title)), fontweight="bold")  # long ones as wide as the figure
+    fig.suptitle(title, fontsize=min(12, 114 * width / len(title)), fontweight="bold")  # as wide as the figure at most
     return fig, fig.subplots(squeeze=False, **grid)
 
 
 def legend_beside(ax, *entries):
-    ax.legend(*entries, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    ax.legend(*entries, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, handlelength=3)
 
 
 def finite(run, name, values):
@@ -390,11 +392,12 @@ def draw_loss(ax, run, style, prefix):
         few = {"marker": "o", "markersize": 4} if len(steps) <= 40 else {}
         ax.plot(steps, values, linewidth=2, **style, **few,
                 label=f"{prefix}validation, best {values[best]:.4g} at step {number(steps[best])}")
-        ax.plot(steps[best], values[best], marker="*", markersize=14, color=style["color"], markeredgecolor="white", zorder=5)
+        ax.plot(steps[best], values[best], marker="*", markersize=14, color=style["color"], markeredgecolor="white",
+                zorder=5)
 
 
 def is_rnn(run):
-    """Whether the run is of a plain RNN: by its option, or since all of its network was recorded and that has no gates."""
+    """Whether the run is of a plain RNN: by its option, or since its network was recorded, which has no gates."""
     config = run.log["config"].attrs
     if "cell" in config:
         return text(config["cell"]) == "rnn"
@@ -466,11 +469,11 @@ def gates(runs, options):
     return fig
 
 
-def shown(symbol):
+def shown(symbol, most=12):
     """A token as a label: what can't be seen gets a sign, long words are cut."""
     symbol = symbol.replace("\n", "\u21b5").replace("\t", "\u21e5").replace("\r", "\u240d")
     symbol = "".join(c if c.isprintable() else "\ufffd" for c in symbol)
-    return plain(symbol if len(symbol) <= 12 else symbol[:11] + "\u2026")
+    return plain(symbol if len(symbol) <= most else symbol[:most - 1] + "\u2026")
 
 
 def memory(runs, options):
@@ -754,58 +757,129 @@ def draw_metric(ax, run, name, k, label):
 
 
 def curves(runs, options):
-    """what a script logged by run:tensor, over the last dimension; a line for each index of the others"""
+    """what a script logged by run:tensor, or another series, over one dimension; a line for each index of the others"""
     run = one(runs, "curves")
     if options.what is None:
         raise Trouble("curves: expected --what GROUP or GROUP/NAME, as in run:tensor", 2)
     group = options.what.split("/")[0]
     names = run.series_of(group) if options.what == group else [options.what]
-    panels = {}  # one for each series, but one for all that have no further dimension
-    for name in names:
-        panels.setdefault(group if run.series(name).ndim == 2 else name, []).append(name)
-    ticks = max(len(run.coordinates(name, -1)[1] or []) for name in names)  # texts below, for which it must be wide
-    grid = {"nrows": len(panels)} if ticks > 12 else {"ncols": len(panels)}
-    fig, axes = figure(max(7.5, 2.5 + 0.105 * ticks, 1 + 3.7 * grid.get("ncols", 1)),
+    axis_of = {name: x_axis(run, name, options) for name in names}
+    panels = {}  # one for each series, but one for all that are a single line
+    for name, axis in axis_of.items():
+        panels.setdefault(group if run.log[name].ndim == 2 and axis == 1 else name, []).append(name)
+    ticks = max((texts_along(run, name, axis) for name, axis in axis_of.items()), key=len)  # for which it must be wide
+    grid = {"nrows": len(panels)} if len(ticks) > 12 else {"ncols": len(panels)}
+    fig, axes = figure(max(7.5, 2.5 + (0.2 if lean(ticks) else 0.105) * len(ticks), 1 + 3.7 * grid.get("ncols", 1)),
                        max(4.5, 1 + 2.3 * grid.get("nrows", 1)), f"{plain(options.what)} of {run.title}", **grid)
     for ax, (title, members) in zip(axes.ravel(), panels.items()):
         for name in members:
-            draw_lines(ax, run, name, options)
+            draw_lines(ax, run, name, axis_of[name], options)
         if len(panels) > 1:
             ax.set_title(plain(title.split("/")[-1]))
         elif len(members) == 1:
             ax.set_ylabel(plain(members[0].split("/")[-1]))
-        label_curves(ax, run, members[0], options)
+        label_curves(ax, run, members[0], axis_of[members[0]], options)
+    add_legends(fig, axes, len(ticks) > 12)
     return fig
 
 
-def draw_lines(ax, run, name, options):
-    values = finite(run, name, run.read(name, run.record_of(name, single_step(options))))
-    x, ticks = run.coordinates(name, -1)
+def x_axis(run, name, options):
+    """The axis of a series that --x names; else the last one. Names have no order: over steps, a line for each says
+    more, if there are several."""
+    dataset = run.series(name)
+    dimensions = ["step", *(run.dimension(name, axis) for axis in range(1, dataset.ndim))]
+    last = len(dimensions) - 1
+    if options.x is None:
+        return 0 if options.step is None and len(dataset) > 1 and are_names(run, name, last) else last
+    if options.x not in dimensions:
+        raise Trouble(f"--x {options.x}: the dimensions of {name} in {run.path} are {', '.join(dimensions)}", 2)
+    if options.x == "step" and options.step is not None:
+        raise Trouble("--step: expected another --x than step, whose curves are of all steps", 2)
+    return dimensions.index(options.x)
+
+
+def texts_along(run, name, axis):
+    """The texts that are the coordinates of an axis; none where these are numbers."""
+    return run.coordinates(name, axis)[1] or [] if axis > 0 else []
+
+
+def are_names(run, name, axis):
+    """Whether the coordinates of an axis are texts in no order; those of time are read one after another."""
+    return bool(texts_along(run, name, axis)) and run.dimension(name, axis) != "time"
+
+
+def draw_lines(ax, run, name, axis, options):
+    values, x = values_along(run, name, axis, options)
+    others = [other for other in range(1, run.log[name].ndim) if other != axis]
     places = list(np.ndindex(values.shape[:-1]))
-    if len(places) > 40:
-        raise Trouble(f"{run.path}: {name} has {len(places)} lines, too many to tell apart")
-    ordered = values.ndim == 2 and run.coordinates(name, 1)[1] is None
-    colours = shades(len(places)) if ordered and len(places) > 1 else None
+    ordered = len(others) == 1 and len(places) > 1 and not are_names(run, name, others[0])
+    labelled = spread(len(places), 8 if ordered and len(places) > 12 else len(places))  # colours tell those between
     for k, place in enumerate(places):
         y = np.where(values[place] > 0, values[place], np.nan) if options.log else values[place]
-        parts = [run.coordinate(name, axis + 1, i) for axis, i in enumerate(place)]
-        few = {"marker": "o", "markersize": 4} if len(y) <= 20 and ticks is None else {}
-        ax.plot(np.arange(len(y)) if ticks else x[:len(y)], y, color=None if colours is None else colours[k],
-                linewidth=1.6, label=plain(", ".join(parts) or name.split("/")[-1]), **few)
+        parts = [run.coordinate(name, other, i) for other, i in zip(others, place)]
+        style = {"color": shades(len(places))[k], "linestyle": "-"} if ordered else line_style(len(ax.lines))
+        if are_names(run, name, axis):  # no line leads from one to the next
+            style.update(marker=MARKERS[DASHES.index(style["linestyle"])], linestyle="", markersize=6)
+        elif len(y) <= 20 and not texts_along(run, name, axis):
+            style.update(marker="o", markersize=4)
+        ax.plot(x[:len(y)], y, linewidth=1.6, **style,
+                label=plain(", ".join(parts) or name.split("/")[-1]) if k in labelled else "_")
 
 
-def label_curves(ax, run, name, options):
-    ticks = run.coordinates(name, -1)[1]
-    ax.set_xlabel(plain(run.dimension(name, -1)))
+def values_along(run, name, axis, options):
+    """The values of the lines, [..., x], and x."""
+    dataset = run.series(name)
+    if dataset.dtype.kind not in "iuf":
+        raise Trouble(f"{run.path}: {name} holds texts; curves draws numbers")
+    if axis == 0:
+        tell_apart(run, name, dataset.shape[1:])  # before much is read
+        values, x = dataset[...], run.steps(name)
+    else:
+        values, x = run.read(name, run.record_of(name, single_step(options))), run.coordinates(name, axis)[0]
+    values = np.moveaxis(finite(run, name, values), max(axis - 1, 0), -1)
+    tell_apart(run, name, values.shape[:-1])
+    return values, x
+
+
+def tell_apart(run, name, shape):
+    if np.prod(shape) > MOST_LINES:
+        raise Trouble(f"{run.path}: {name} has {np.prod(shape)} lines, too many to tell apart; choose another x by --x")
+
+
+def lean(ticks):
+    """Whether texts below an axis would run into each other if they did not."""
+    return max(map(len, ticks), default=0) > 2 and sum(map(len, ticks)) > 40
+
+
+def label_curves(ax, run, name, axis, options):
+    ax.set_xlabel(plain(run.dimension(name, axis)) if axis > 0 else "training step")
+    ticks = texts_along(run, name, axis)
     if ticks:
-        ax.set_xticks(range(len(ticks)), [shown(tick) for tick in ticks],
+        ax.set_xticks(range(len(ticks)), [shown(tick, 30) for tick in ticks],
+                      **({"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if lean(ticks) else {}),
                       **({"family": "monospace", "fontsize": 9} if len(ticks) > 12 else {}))
         ax.tick_params(axis="x", length=0)
+    elif axis == 0 or run.coordinates(name, axis)[0].dtype.kind in "iu":
+        thousands(ax.xaxis)
     ax.set_yscale("log" if options.log else "linear")
-    ax.margins(x=0.02)
-    crowded = len(ax.lines) > 4 or ticks and len(ticks) > 12
-    if len(ax.lines) > 1:
-        (legend_beside if crowded else type(ax).legend)(ax)
+    ax.margins(x=0.08 if are_names(run, name, axis) else 0.02)
+
+
+def add_legends(fig, axes, crowded):
+    """A legend for each panel with several lines, or one where all have the same; crowded ones beside, where the figure
+    grows to have room for them."""
+    entries = [ax.get_legend_handles_labels()[1] if len(ax.lines) > 1 else [] for ax in axes.ravel()]
+    most = max(map(len, entries))
+    crowded = crowded or most > 4
+    shared = crowded and all(labels == entries[0] for labels in entries)
+    for ax, labels in [(axes[0, -1], entries[0])] if shared else zip(axes.ravel(), entries):
+        if labels:
+            (legend_beside if crowded else type(ax).legend)(ax)
+    if crowded and most:
+        (width, height), (rows, columns) = fig.get_size_inches(), axes.shape
+        longest = max(len(label) for labels in entries for label in labels)
+        fig.set_size_inches(width + (0.5 + 0.07 * longest) * (1 if shared else columns),
+                            max(height, 0.4 + rows * (0.9 + 0.21 * most)))
 
 
 def sweep(sweeps, options):
@@ -979,7 +1053,7 @@ KINDS = {
     "histograms": (histograms, ["parameter", "step"]),
     "saturation": (saturation, ["step", "layer"]),
     "metrics": (metrics, ["what", "by", "log"]),
-    "curves": (curves, ["what", "step", "log"]),
+    "curves": (curves, ["what", "x", "step", "log"]),
     "sweep": (sweep, ["what", "by", "log"]),
     "trials": (trials, ["what", "log"]),
 }
@@ -1013,6 +1087,8 @@ def make_parser():
                         f"gradients: {' '.join(GRADIENTS)} (default dh); parameters: {' '.join(STATISTICS)}; "
                         "metrics: names, as in a,b; curves: group or series; sweep: a parameter, or two as in a,b; "
                         "trials: a metric")
+    parser.add_argument("--x", metavar="DIM", help="curves: the dimension along the axis, or step (default: the last "
+                        "one, but step where that has names)")
     parser.add_argument("--step", type=step_list, metavar="N", help="training step (default: the last record); "
                         "gradients and histograms: several, as in 100,500,900")
     parser.add_argument("--layer", type=int, metavar="N", help="layer, from 0 (default: all; heatmap: 0)")
@@ -1045,7 +1121,7 @@ def parse(arguments):
     if options.format not in ("png", "svg", "pdf"):
         raise Trouble(f"-o {options.output}: expected a name that ends in .png, .svg or .pdf", 2)
     known = KINDS[options.kind][1]
-    for name in "what", "step", "layer", "row", "units", "time", "parameter", "by", "log", "group":
+    for name in "what", "x", "step", "layer", "row", "units", "time", "parameter", "by", "log", "group":
         if getattr(options, name) is not None and name not in known:
             raise Trouble(f"{options.kind} has no option --{name}"
                           + (f"; it has --{', --'.join(known)}" if known else ""), 2)

@@ -255,8 +255,40 @@ def check_options():
        and {"0", "2"} <= set(svg_texts("by.svg").split("\n")), "  with a panel for each value of an option")
     ok(draw(at("watched"), "curves", "--what", "saturation", "-o", at("c.svg"))[0] == 0
        and {"i_low", "o_high", "unit", "layer = 1"} <= set(svg_texts("c.svg").split("\n")), "all series of a group")
-    ok(draw(at("watched"), "curves", "--what", "gradients/norm", "-o", at("c.svg"))[0] == 0
-       and {"lstm.bias_l1", "parameter"} <= set(svg_texts("c.svg").split("\n")), "coordinates that are texts")
+    check_curves()
+
+
+def lines_of(*arguments):
+    """What `lstmplot watched curves ARGUMENTS` draws: {label: (x, y, line style)} of what has a label; all lines."""
+    options = lstmplot.parse([at("watched"), "curves", *arguments, "-o", at("none.png")])
+    lines = lstmplot.curves([lstmplot.Run(at("watched"))], options).axes[0].lines
+    return {line.get_label(): (*map(list, line.get_data()), line.get_linestyle()) for line in lines
+            if line.get_label() != "_"}, lines
+
+
+def check_curves():
+    """Curves over steps, names and numbers."""
+    with h5py.File(at("watched/log.h5")) as f:
+        norms, names = f["gradients/norm"][...], list(f["gradients/parameter"].asstr())
+        through_time = f["gradients/dh_norm"][...]
+    drawn, _ = lines_of("--what", "gradients/norm")
+    ok(list(drawn) == names
+       and all(drawn[name][:2] == ([2, 4, 6, 8], list(norms[:, k])) for k, name in enumerate(names)),
+       "curves of what has names: over steps, a line for each")
+    for arguments in ["--x", "parameter"], ["--step", "8"]:
+        drawn, _ = lines_of("--what", "gradients/norm", *arguments)
+        ok(list(drawn.values()) == [(list(range(len(names))), list(norms[-1]), "None")],
+           f"  {' '.join(arguments)}: a point for each, no line")
+        ok(draw(at("watched"), "curves", "--what", "gradients/norm", *arguments, "-o", at("c.svg"))[0] == 0
+           and {*names, "parameter"} <= set(svg_texts("c.svg").split("\n")), "  the names whole")
+    drawn, lines = lines_of("--what", "gradients/dh_norm", "--x", "layer")
+    ok(len(lines) == 20 and [list(line.get_ydata()) for line in lines] == through_time[-1].T.tolist()
+       and len(drawn) == 8 and {"time = 0", "time = 19"} <= set(drawn), "  --x layer: 20 lines, of which 8 are named")
+    over_steps = "--what", "saturation/i_low", "--x", "step"
+    drawn, lines = lines_of(*over_steps)
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines}
+    ok(len(drawn) == 24 == len(looks) and cut_off(at("watched"), "curves", *over_steps) == [],
+       "  --x step: 24 lines that differ, their names in the figure")
 
 
 def check_sentences():
@@ -337,6 +369,12 @@ def check_sentences():
         ([watched, "curves", "--what", "mine/x", "-o", out], 1, "has no mine"),
         ([watched, "curves", "--what", "gradients/x", "-o", out], 1, "has no gradients/x; in gradients there is "),
         ([watched, "curves", "--what", "activations/h", "-o", out], 1, "too many to tell apart"),
+        ([watched, "curves", "--what", "activations/h", "-o", out], 1, "choose another x by --x"),
+        ([watched, "curves", "--what", "saturation", "--x", "step", "--step", "4", "-o", out], 2, "another --x than step"),
+        ([watched, "curves", "--what", "gradients/dh_norm", "--x", "unit", "-o", out], 2,
+         f"--x unit: the dimensions of gradients/dh_norm in {watched} are step, layer, time\n"),
+        ([watched, "curves", "--what", "inputs/text", "-o", out], 1, "inputs/text holds texts; curves draws numbers"),
+        ([watched, "loss", "--x", "step", "-o", out], 2, "loss has no option --x"),
         ([watched, "gates", "--by", "seed", "-o", out], 2, "gates has no option --by"),
         ([watched, bare, "gates", "-o", out], 2, "gates draws one run, 2 were given"),
         ([watched, "histograms", "--parameter", "w", "-o", out], 2, "lstm.weight_hh_l0"),
