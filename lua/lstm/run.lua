@@ -36,10 +36,20 @@ local quoted = format.shell_word
 local sys = core.sys
 local run = {}
 local methods = fault.class {}
-local meta = { __name = "lstm.run", __index = methods }
+local meta = { __name = "lstm.run" }
+
+-- run.state is the field `own`: what is put in its place is looked at, since a checkpoint holds nothing but a table there.
+function meta.__index(self, key)
+  if key == "state" then return rawget(self, "own") end
+  return methods[key]
+end
 
 --- A field that a run does not have yet: our files give it some; a script that does means run.state, or one of its own.
 function meta.__newindex(self, key, value)
+  if key == "state" then
+    if type(value) == "table" then return rawset(self, "own", value) end
+    fault.mistake(("run.state must be a table, got %s"):format(type(value)))
+  end
   if not fault.is_called_by_script() then return rawset(self, key, value) end
   fault.mistake(("attempt to set field '%s' of a run, which has none of this name; what a script keeps goes into " ..
     "run.state"):format(tostring(key)))
@@ -61,7 +71,7 @@ function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    replay = settings.host.replay, state = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
+    replay = settings.host.replay, own = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
     step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, probes = {}, told = {},
     problem = false, source = false, -- rather than nil, which meta.__newindex would see filled at each step
   }, meta)

@@ -64,6 +64,7 @@ for step in this:steps(4, fit, text) do
     tap.fails(function() this:log(step, { seconds = 3 }) end,
       { "run.lua:", "run:log: 'seconds' is what the run measures itself; give the value another name" }, "our column")
     tap.fails(function() this.stat = 3 end, { "run.lua:", "set field 'stat' of a run", "goes into run.state" }, "no field")
+    tap.fails(function() this.state = 3 end, { "run.lua:", "run.state must be a table, got number" }, "no number")
     tap.fails(function() this:log(step, { acc = {} }) end, "'acc' must be a number, got table", "a value that is none")
     local pair = lstm.tensor { 1, 2 }
     for _, dim in ipairs { { "x", { 1 } }, { "x", { 1, "2" } }, { "x", { "\xff", "a" } }, { "x" }, { { 1, 2 }, "x" } } do
