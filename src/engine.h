@@ -169,7 +169,7 @@ struct lstm_trainer {
     lstm_upstream upstream;           /* of the backward pass that is running */
     size_t steps;
     double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
-    double waited;                    /* seconds in sums over partners, all together */
+    double forward_seconds;           /* of the last forward pass */
     lstm_update_stats update;
     bool profile;
     double phase[LSTM_PHASES], phase_start; /* seconds, of thread 0 */

@@ -201,6 +201,7 @@ typedef struct lua_trainer {
     bool ready;       /* it went forward and not yet backward */
     size_t forwards;  /* how often it did, by step and forward */
     size_t number;    /* trainers are numbered as they are made */
+    size_t kept_by;   /* number of the run whose checkpoints have it */
 } lua_trainer;
 
 lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function);

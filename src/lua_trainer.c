@@ -108,9 +108,9 @@ lua_trainer *lua_trainer_check(lua_State *L, int index, const char *function)
 
 /* What core.updates_of_others counts. */
 static struct others {
-    size_t made;             /* trainers, in this process */
-    size_t known;            /* of them were there when it was asked last */
-    const lua_trainer *kept; /* the one that is none of the others */
+    size_t made;  /* trainers, in this process */
+    size_t known; /* of them were there when it was asked last */
+    size_t run;   /* number of the run that keeps some of them */
     size_t updates;
 } others;
 
@@ -200,7 +200,7 @@ int lua_trainer_engine_error(lua_State *L, const char *function, const lstm_erro
 
 static int push_stats(lua_State *L, const lua_trainer *t, const lstm_update_stats *stats)
 {
-    if (stats->updated && t != others.kept && t->number < others.known)
+    if (stats->updated && t->kept_by != others.run && t->number < others.known)
         others.updates++;
     lua_createtable(L, 0, 5);
     lua_field_number(L, "grad_norm", stats->grad_norm);
@@ -298,14 +298,22 @@ static int trainer_update(lua_State *L)
     return push_stats(L, t, &stats);
 }
 
-/* updates_of_others(fit or nil): updates since the last call, by trainers that were there then, but for fit. */
+/* updates_of_others(): updates since the last call, by trainers that were there then, but for those of keep_trainers. */
 static int updates_of_others(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)others.updates);
-    others.kept = luaL_testudata(L, 1, LUA_TRAINER);
     others.known = others.made;
     others.updates = 0;
     return 1;
+}
+
+/* keep_trainers(fit, ...): a run begins, whose checkpoints have these */
+static int keep_trainers(lua_State *L)
+{
+    others.run++;
+    for (int k = 1; k <= lua_gettop(L); k++)
+        lua_trainer_check(L, k, "keep_trainers")->kept_by = others.run;
+    return updates_of_others(L);
 }
 
 static int trainer_zero(lua_State *L)
@@ -585,6 +593,8 @@ void lua_trainer_register(lua_State *L)
     lua_owner_register(L, LUA_TRAINER, metamethods, methods);
     lua_pushcfunction(L, plan);
     lua_setfield(L, -2, "plan");
+    lua_pushcfunction(L, keep_trainers);
+    lua_setfield(L, -2, "keep_trainers");
     lua_pushcfunction(L, updates_of_others);
     lua_setfield(L, -2, "updates_of_others");
 }

@@ -328,10 +328,8 @@ static void sum_over_partners(lstm_trainer *tr, lstm_type type, void *values, si
         return;
     const double start = lstm_clock();
     p->sum(p->context, type, values, count);
-    const double seconds = lstm_clock() - start;
-    tr->waited += seconds;
     if (tr->profile)
-        tr->phase[LSTM_PHASE_PARTNERS] += seconds;
+        tr->phase[LSTM_PHASE_PARTNERS] += lstm_clock() - start;
 }
 
 /* After each backward pass all partners have the gradient of the whole batch, accumulated passes included, so that it
@@ -398,10 +396,11 @@ static int forward_rows(lstm_trainer *tr, const lstm_batch *batch, bool training
     tr->steps = batch->steps;
     tr->training = training && !tr->config.inference;
     tr->has_backward = false;
-    const double start = tr->config.inference ? lstm_clock() : 0;
+    const double start = lstm_clock();
     tr->m->passes->forward(tr);
+    tr->forward_seconds = lstm_clock() - start;
     if (tr->config.inference)
-        lstm_team_learn(tr, lstm_clock() - start);
+        lstm_team_learn(tr, tr->forward_seconds);
     tr->has_forward = tr->has_weights = true;
     if (!has_targets)
         tr->loss = (double)NAN;
@@ -443,7 +442,9 @@ int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_
         return lstm_fail(err, "c", "an rnn has none");
     take_upstream(tr, upstream);
     drop_accumulated(tr);
+    const double start = lstm_clock();
     tr->m->passes->backward(tr);
+    lstm_team_learn(tr, tr->forward_seconds + lstm_clock() - start);
     tr->upstream = (lstm_upstream){0};
     sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
     tr->counters.passes++;
@@ -474,7 +475,6 @@ int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *
 int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats *stats, lstm_error *err)
 {
     lstm_step_stats s = {0};
-    const double start = lstm_clock() - tr->waited;
     if (forward_rows(tr, batch, true, err) || lstm_trainer_backward(tr, NULL, err))
         return -1;
     sum_over_partners(tr, LSTM_F64, &tr->loss, 1);
@@ -483,7 +483,6 @@ int lstm_trainer_step(lstm_trainer *tr, const lstm_batch *batch, lstm_step_stats
         return -1;
     if (tr->config.carry)
         lstm_trainer_carry(tr);
-    lstm_team_learn(tr, lstm_clock() - tr->waited - start);
     if (stats)
         *stats = s;
     return 0;

@@ -24,10 +24,12 @@ local function train(cfg, run)
   local model <close> = lstm.model { vocab = text.vocab, hidden = 10, layers = 2, dropout = 0.3, seed = cfg.seed }
   local fit <close> = model:trainer { batch = 4, seq = 8, clip_norm = 1 }
   local other = text:stream { part = "train", batch = 4, seq = 8, order = "shuffled", seed = cfg.seed }
-  for step in run:steps(cfg.steps, fit, text, other) do
+  local second = lstm.model { vocab = text.vocab, hidden = 5, dropout = 0.1, seed = 7 }:trainer { batch = 2, seq = 6 }
+  for step in run:steps(cfg.steps, fit, second, text, other) do
     fit.lr = lstm.schedule.cosine(step, 50, cfg.lr, { warmup = 5 })
     if step >= 30 and step <= 32 then fit.lr = fit.lr * cfg.burst end
     local loss, statistics = fit:step(math.random(3) == 1 and other or text)
+    statistics.second_loss = second:step(text)
     run:log(step, loss, statistics)
     if run:every(5) then run:evaluate(step, fit:evaluate(text)) end
     if step == tonumber(os.getenv "STOP_AT") then io.popen("kill -TERM $PPID"):close() end

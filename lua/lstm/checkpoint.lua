@@ -34,22 +34,35 @@ end
 
 -- ---- writing ------------------------------------------------------------------------------------------------------
 
+--- What is in front of the names that belong to the i-th trainer of a run.
+function checkpoint.prefix(i)
+  return i == 1 and "" or ("trainer%d/"):format(i)
+end
+
 --- Writes a checkpoint; what was at path is kept as `previous` (may be nil). True, or nil and a sentence. Of several
 -- ranks, each of which must call this, the first one writes what all have.
--- what: experiment (name), config and state (JSON), fit and vocab (may be nil). A model instead of all these: what can be
--- said of it alone, which a run can begin with, but not go on from.
+-- what: experiment (name), config and state (JSON), fit, others (a list of further trainers) and vocab (may be nil). A
+-- model instead of all these: what can be said of it alone, which a run can begin with, but not go on from.
 function checkpoint.write(path, previous, what)
   local model = what.model or what.fit and what.fit.model
   local tensors = what.fit and what.fit:checkpoint_tensors() or model and parameters(model) or {}
-  if ranks.rank > 0 then return true end
-  return core.checkpoint.write(path, previous, tensors, {
+  local values = {
     experiment = what.experiment,
     config = what.config,
     state = what.state,
     model = model and json.encode(model.config),
     vocabulary = what.vocab and what.vocab:serialize(),
     version = core.version,
-  })
+  }
+  for i, fit in ipairs(what.others or {}) do
+    local prefix = checkpoint.prefix(i + 1)
+    values[prefix .. "model"] = json.encode(fit.model.config)
+    for _, entry in ipairs(fit:checkpoint_tensors()) do
+      tensors[#tensors + 1] = { prefix .. entry[1], entry[2] }
+    end
+  end
+  if ranks.rank > 0 then return true end
+  return core.checkpoint.write(path, previous, tensors, values)
 end
 
 -- ---- kept ones ----------------------------------------------------------------------------------------------------
@@ -230,9 +243,9 @@ function checkpoint.read(found)
   }
 end
 
-local function load_all(file, path, tensors)
+local function load_all(file, path, tensors, prefix)
   for _, entry in ipairs(tensors) do
-    local ok, reason = file:load(entry[1], entry[2])
+    local ok, reason = file:load(prefix .. entry[1], entry[2])
     if not ok then fault.stop(("%s does not fit this model: %s"):format(path, reason)) end
   end
 end
@@ -247,11 +260,11 @@ local function take_state(fit, tensors)
   fit:set_state(state)
 end
 
---- Brings a trainer to where it was: tensors, counters and rate.
-function checkpoint.restore(saved, fit)
-  fit:set_counters(saved.state.counters)
+--- Brings the i-th trainer of a run to where it was: tensors and counters.
+function checkpoint.restore(saved, i, fit, counters)
+  fit:set_counters(counters)
   local tensors = fit:checkpoint_tensors()
-  load_all(saved.file, saved.path, tensors)
+  load_all(saved.file, saved.path, tensors, checkpoint.prefix(i))
   if ranks.size > 1 then take_state(fit, tensors) end
 end
 
@@ -263,7 +276,7 @@ function checkpoint.init(path, model, vocab)
   if text and vocab and text ~= vocab:serialize() then
     fault.stop(("cannot begin with the parameters of %s: it was trained on a text with other symbols"):format(path))
   end
-  load_all(file, path, parameters(model))
+  load_all(file, path, parameters(model), "")
 end
 
 return checkpoint

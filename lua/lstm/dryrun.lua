@@ -122,10 +122,19 @@ local function speed(fit, text)
   return plan.flops_per_step * steps / (sys.clock() - started)
 end
 
+--- What the networks of a captured run take together: parameters, model_bytes, trainer_bytes, flops_per_step.
+function dryrun.plan(run)
+  local sum = { parameters = 0, model_bytes = 0, trainer_bytes = 0, flops_per_step = 0 }
+  for _, fit in ipairs(run:trainers()) do
+    for name, value in pairs(sum) do sum[name] = value + fit.plan[name] end
+  end
+  return sum
+end
+
 --- Seconds that a step of a captured run would take, by a measurement; nil when none can be made.
 function dryrun.seconds_per_step(run)
   local known, rate = pcall(speed, run.fit, run.text)
-  return known and run.fit.plan.flops_per_step / rate or nil
+  return known and dryrun.plan(run).flops_per_step / rate or nil
 end
 
 --- ", of 15.6 GiB in this machine", or a warning. max_memory (may be nil): a bound, as the option has it.
@@ -140,10 +149,10 @@ end
 --- Bytes that a captured run leaves on the disk: { metrics (when each step has a row), records (of the network's inside),
 -- checkpoints (each with the parameters and two moments of them), all }.
 function dryrun.disk(run)
-  local fit, plan = run.fit, run.fit.plan
+  local fit, plan = run.fit, dryrun.plan(run)
   local metrics = empty_log + run.total * (usual_metrics + #run.description.metrics) * metric_bytes
-  local records = watch.bytes(function(name) return run:option(name) end, fit.model_config, fit.config, plan.parameters,
-    run.total)
+  local records = watch.bytes(function(name) return run:option(name) end, fit.model_config, fit.config,
+    fit.plan.parameters, run.total)
   local keep_every = run:option "keep_every"
   local kept = keep_every > 0 and run.total // checkpoint.spacing(run.total, keep_every) or 0
   local real = fit.model_config.precision == "double" and 8 or 4
@@ -174,13 +183,13 @@ local function disk_line(disk, host)
 end
 
 local function report(run)
-  local fit, plan = run.fit, run.fit.plan
+  local fit, plan = run.fit, dryrun.plan(run)
   local disk = dryrun.disk(run)
   local seconds = dryrun.seconds_per_step(run)
   if run.host.progress == "json" then
     io.stdout:write(json.utf8 { event = "plan", parameters = plan.parameters, model_bytes = plan.model_bytes,
       trainer_bytes = plan.trainer_bytes, metric_bytes = disk.metrics, record_bytes = disk.records,
-      checkpoint_bytes = disk.checkpoints, precision = plan.precision, steps = run.total, seconds_per_step = seconds,
+      checkpoint_bytes = disk.checkpoints, precision = fit.plan.precision, steps = run.total, seconds_per_step = seconds,
       seconds = seconds and seconds * run.total or nil }, "\n")
     return
   end
@@ -189,7 +198,7 @@ local function report(run)
   print(("memory      %s (model %s, training %s)%s"):format(format.bytes(bytes), format.bytes(plan.model_bytes),
     format.bytes(plan.trainer_bytes), dryrun.compared_to_machine(bytes, run:option "max_memory")))
   print(disk_line(disk, run.host))
-  local precision = describe.precision(fit.model_config.precision, plan.precision)
+  local precision = describe.precision(fit.model_config.precision, fit.plan.precision)
   if precision then print("precision   " .. precision) end
   if not seconds then print "time        unknown" return end
   local each = seconds < 1 and ("%.3g ms"):format(1000 * seconds) or format.duration(seconds)

@@ -361,7 +361,7 @@ function methods:enter(run, step)
   run.logs.muted = step < self.from
   local next_one = self.rollbacks[self.rolled_back + 1]
   while next_one and next_one.step < step do
-    run.fit.lr_scale = next_one.lr_scale
+    for _, fit in ipairs(run:trainers()) do fit.lr_scale = next_one.lr_scale end
     self.rolled_back = self.rolled_back + 1
     next_one = self.rollbacks[self.rolled_back + 1]
   end

@@ -71,7 +71,7 @@ function run.new(settings)
   return setmetatable({
     description = settings.description, cfg = settings.cfg, host = settings.host, saved = settings.saved,
     config = settings.description.options:plain(settings.cfg), -- as it was before the script could change cfg
-    replay = settings.host.replay, own = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
+    replay = settings.host.replay, own = {}, others = {}, streams = {}, info = {}, rank = ranks.rank, ranks = ranks.size,
     step = 0, best = nil, smoothed = nil, rollbacks = 0, clipping = {}, series = {}, probes = {}, told = {},
     problem = false, source = false, -- rather than nil, which meta.__newindex would see filled at each step
   }, meta)
@@ -90,20 +90,39 @@ local function open_text(stream)
   return text and not text.closed and text or nil
 end
 
--- A checkpoint has room for one trainer, and for one text without a stream of its own.
-local function refuse_second(i, first, object, what)
+-- A checkpoint has room for one text without a stream of its own.
+local function refuse_second(i, first, object)
   if first and first ~= object then
-    fault.mistake(("bad argument #%d to 'steps' (a second %s)"):format(i + 1, what))
+    fault.mistake(("bad argument #%d to 'steps' (a second text: its place in it would not be restored; give a stream of it)")
+      :format(i + 1))
   end
+end
+
+--- The trainers that the run keeps: the first, which is the one that is shown and recorded, and the others.
+function methods:trainers()
+  return table.move(self.others, 1, #self.others, 2, { self.fit })
 end
 
 -- A model is kept by way of its trainer.
 local function refuse_alone(self, models)
+  local kept = {}
+  for _, fit in ipairs(self:trainers()) do kept[fit.model] = true end
   for i, model in pairs(models) do
-    if not self.fit or self.fit.model ~= model then
+    if not kept[model] then
       fault.mistake(("bad argument #%d to 'steps' (a model without its trainer: the run would not keep it)"):format(i + 1))
     end
   end
+end
+
+-- Two of one model would each write all of its parameters.
+local function attach_trainer(self, i, fit)
+  for _, other in ipairs(self:trainers()) do
+    if other == fit then return end
+    if other.model == fit.model then
+      fault.mistake(("bad argument #%d to 'steps' (a second trainer of the same model)"):format(i + 1))
+    end
+  end
+  if self.fit then self.others[#self.others + 1] = fit else self.fit = fit end
 end
 
 local function attach(self, ...)
@@ -113,10 +132,9 @@ local function attach(self, ...)
     local object = select(i, ...)
     local kind = sys.typename(object)
     if kind == "lstm.trainer" then
-      refuse_second(i, self.fit, object, "trainer: a run keeps one, and the other would not be restored")
-      self.fit = object
+      attach_trainer(self, i, object)
     elseif kind == "lstm.corpus" then
-      refuse_second(i, text, object, "text: its place in it would not be restored; give a stream of it")
+      refuse_second(i, text, object)
       self.text, text = object, object
     elseif kind == "lstm.model" then models[i] = object
     elseif kind == "lstm.stream" or has_cursor(object) then
@@ -192,7 +210,9 @@ end
 
 -- Closed, a trainer has nothing more to tell of the step, and nothing for a checkpoint.
 local function check_open(self)
-  if self.fit and self.fit.closed then
+  local closed = false
+  for _, fit in ipairs(self:trainers()) do closed = closed or fit.closed end
+  if closed then
     fault.mistake "the trainer that run:steps was given is closed, or its model; close it when the run needs it no more"
   end
 end
@@ -361,7 +381,7 @@ end
 
 local function announce(self)
   if self.text then self.progress:tell(describe.text(self.text)) end
-  if self.fit then self.progress:print(describe.model(self.fit.model)) end
+  for _, fit in ipairs(self:trainers()) do self.progress:print(describe.model(fit.model)) end
   local precision = self.fit and describe.precision(self.fit.model.config.precision, self.fit.precision)
   if precision then self.progress:print("numbers " .. precision) end
   if ranks.size > 1 and self.fit then self.progress:print(ranks_line(self)) end
@@ -393,13 +413,19 @@ function methods:seconds()
   return (self.seconds_before or 0) + (self.started and sys.clock() - self.started or 0)
 end
 
+local function fingerprints(self)
+  local list = {}
+  for i, fit in ipairs(self:trainers()) do list[i] = fit:fingerprint() end
+  return table.concat(list, " ")
+end
+
 -- Ranks that begin differently would never agree again.
 local function compare_ranks(self)
   if ranks.size == 1 then return end
   for _, what in ipairs { { "options", json.encode(self.config) }, { "a text", self.text and self.text.sha256 },
     { "steps", tostring(self.total) }, { "a checkpoint", self.saved and self.saved.path .. " " .. self.step },
     { "a precision", self.fit and self.fit.precision },
-    { "parameters", self.fit and self.fit:fingerprint() } } do
+    { "parameters", fingerprints(self) } } do
     local other = ranks.other(what[2] or "")
     if other then
       fault.stop(("rank %d has %s other than rank 0: all ranks must read the same files and make the same model")
@@ -414,7 +440,8 @@ local function tell(self, sentences)
 end
 
 local function begin(self)
-  if self.fit then self.lr_at_start = self.fit.lr end
+  self.rates_at_start = {}
+  for i, fit in ipairs(self:trainers()) do self.rates_at_start[i] = fit.lr end
   check_text(self)
   if self.replay then self.replay:check_data(self.text) end
   if self.saved then saves.restore(self) end
@@ -431,7 +458,7 @@ local function begin(self)
   local replay = self.replay
   local from, to = replay and replay.from - 1 or self.first, replay and replay.to or self.total
   if self.watcher then tell(self, self.watcher:not_due(from, to)) end
-  core.updates_of_others(self.fit) -- from now on
+  core.keep_trainers(table.unpack(self:trainers()))
   if self.host.trial then self.host.trial:begin(self, self.step, self.total) end
 end
 
@@ -559,7 +586,8 @@ local function go_back(self)
   local back = self.rolling_back
   self.rolling_back, self.in_body, self.current = nil, false, nil
   saves.go_back(self, back.saved)
-  self.fit.lr_scale, self.rollbacks = back.lr_scale, self.rollbacks + 1
+  for _, fit in ipairs(self:trainers()) do fit.lr_scale = back.lr_scale end
+  self.rollbacks = self.rollbacks + 1
   reopen_logs(self)
   local line = ("%s at %s; back to %s, learning rate x %s"):format(back.problem, step_name(back.step),
     step_name(self.step), json.number(back.lr_scale))
@@ -626,7 +654,7 @@ end
 -- What is trained from step to step should be in checkpoints.
 local function check_kept(self)
   if self.replay then return end
-  if core.updates_of_others(self.fit) > 0 then
+  if core.updates_of_others() > 0 then
     tell_once(self, self.fit and "the loop trains with another trainer than the one that run:steps was given: " ..
       "checkpoints do not have it, and a resumed run begins anew with it" or "the loop trains with a trainer that " ..
       "run:steps was not given: checkpoints do not have it, a resumed run begins anew with it, and nothing of it is " ..

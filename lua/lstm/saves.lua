@@ -44,14 +44,22 @@ local function cursor_of(stream)
   return cursor
 end
 
+-- What of a trainer is no tensor.
+local function numbers_of(run, i, fit)
+  return { counters = fit:counters(), lr = fit.lr, lr_at_start = run.rates_at_start[i], lr_scale = fit.lr_scale,
+    cursor = fit:stream_cursor() }
+end
+
 local function snapshot(run)
-  local cursors, fit = {}, run.fit
+  local cursors, others = {}, {}
+  local first = run.fit and numbers_of(run, 1, run.fit) or {}
+  for i, fit in ipairs(run.others) do others[i] = numbers_of(run, i + 1, fit) end
   for i, stream in ipairs(run.streams) do cursors[i] = cursor_of(stream) end
   return {
     step = run.step, seconds = run:seconds(), best = run.best, smoothed = run.smoothed, clipping = run.clipping,
     val = run.info.val, val_is_best = run.info.val_is_best,
-    lr = fit and fit.lr, lr_at_start = run.lr_at_start, lr_scale = fit and fit.lr_scale, rollbacks = run.rollbacks,
-    counters = fit and fit:counters(), cursor = fit and fit:stream_cursor(), cursors = cursors,
+    lr = first.lr, lr_at_start = first.lr_at_start, lr_scale = first.lr_scale, rollbacks = run.rollbacks,
+    counters = first.counters, cursor = first.cursor, cursors = cursors, others = #others > 0 and others or nil,
     data_sha256 = run.text and run.text.sha256, own = run.state, auto_units = run:auto_units(),
     trial = run.host.trial and run.host.trial:snapshot(), chance = chance.state(),
   }
@@ -68,7 +76,7 @@ local function write(run, name, previous)
   if not encoded then fault.mistake("run.state cannot be kept in a checkpoint: " .. tostring(state)) end
   ok, reason = checkpoint.write(run.directory .. "/" .. name, previous and run.directory .. "/" .. previous, {
     experiment = run.description.name, config = json.encode(run.config), state = state, fit = run.fit,
-    vocab = run:vocabulary(),
+    others = run.others, vocab = run:vocabulary(),
   })
   if ok then run.kept_step = run.step end
   return ok, reason
@@ -139,6 +147,10 @@ local function check(run, state)
       :format(run.text.name))
   end
   if run.fit and not state.counters then fault.stop "cannot resume: the checkpoint has no trainer" end
+  if #run.others ~= #(state.others or {}) then
+    fault.stop(("cannot resume: run:steps is given %s, the checkpoint has %d"):format(
+      format.plural(#run.others + 1, "trainer"), #(state.others or {}) + 1))
+  end
   local streams, places = #run.streams, #(state.cursors or {})
   if streams ~= places then
     fault.stop(("cannot resume: run:steps is given %s, the checkpoint has places of %d; give it those that it had")
@@ -148,17 +160,23 @@ end
 
 -- A rate that the script changes as it goes must be carried on; one that was given anew for the resumed run must not
 -- be overwritten.
-local function restore_rate(run, state)
-  if state.lr and run.fit.lr == state.lr_at_start then run.fit.lr = state.lr end
-  run.fit.lr_scale = state.lr_scale or 1
+local function restore_rate(fit, numbers)
+  if numbers.lr and fit.lr == numbers.lr_at_start then fit.lr = numbers.lr end
+  fit.lr_scale = numbers.lr_scale or 1
+end
+
+-- The numbers of the i-th of a run's trainers.
+local function numbers_in(state, i)
+  return i == 1 and state or state.others[i - 1]
 end
 
 local function restore_objects(run, saved)
   local state = saved.state
-  if run.fit then
-    checkpoint.restore(saved, run.fit)
-    restore_rate(run, state)
-    if state.cursor then run.fit:stream(run.text):seek(state.cursor) end
+  for i, fit in ipairs(run:trainers()) do
+    local numbers = numbers_in(state, i)
+    checkpoint.restore(saved, i, fit, numbers.counters)
+    restore_rate(fit, numbers)
+    if numbers.cursor then fit:stream(run.text):seek(numbers.cursor) end
   end
   for i, stream in ipairs(run.streams) do stream:seek(state.cursors[i]) end
 end
@@ -209,7 +227,7 @@ end
 --- Brings everything back to it, but for the best checkpoint, which stays, and for what the run counts.
 function saves.go_back(run, saved)
   restore_objects(run, saved)
-  if saved.state.lr then run.fit.lr = saved.state.lr end
+  for i, fit in ipairs(run:trainers()) do fit.lr = numbers_in(saved.state, i).lr or fit.lr end
   restore_numbers(run, saved.state)
   saved.file:close()
   run.new_best, run.kept_latest = false, nil

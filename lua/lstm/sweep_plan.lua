@@ -53,7 +53,7 @@ local function plan_all(sweep, firsts, host)
     if not run then problems[#problems + 1] = { trial = trial, problem = problem }
     elseif not run.fit then unknown = unknown + 1
     else
-      local its = run.fit.plan
+      local its = dryrun.plan(run)
       plans[#plans + 1] = { trial = trial, run = run, steps = run.total, step_flops = its.flops_per_step,
         bytes = its.model_bytes + its.trainer_bytes + program_bytes,
         disk = dryrun.disk(run).all }

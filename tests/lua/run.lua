@@ -170,6 +170,43 @@ end
 branch:finish()
 tap.ok(branch.directory ~= this.directory, "it goes on in a directory of its own")
 
+-- ---- a run of two trainers ----------------------------------------------------------------------------------------
+
+do
+  local function two(fields, last)
+    local one = new_trainer()
+    local other = lstm.model { vocab = text.vocab, hidden = 4, dropout = 0.2, seed = 9 }:trainer { batch = 1, seq = 7 }
+    local its = new_run(fields)
+    for step in its:steps(last, one, other, text) do
+      other.lr = 0.1 / step
+      its:log(step, one:step(text))
+      its:log(step, { other_loss = other:step(text) })
+    end
+    its:finish()
+    return its, one, other
+  end
+  local _, whole_one, whole_other = two({}, 6)
+  local half = two({}, 3)
+  local rest, rest_one, rest_other = two({ saved = resumed(half.directory) }, 6)
+  tap.ok(rest_one:fingerprint() == whole_one:fingerprint() and rest_other:fingerprint() == whole_other:fingerprint(),
+    "two trainers, stopped and resumed: the same parameters of both")
+  local same = rest_other.lr == whole_other.lr and rest_other:stream_cursor().position == whole_other:stream_cursor().position
+  for k, entry in ipairs(whole_other:checkpoint_tensors()) do
+    same = same and entry[2]:equal(rest_other:checkpoint_tensors()[k][2])
+  end
+  tap.ok(same, "and all else of the second")
+  local loaded = assert(lstm.load(rest.directory, { trainer = 2 }))
+  same = loaded.config.hidden == 4 and assert(lstm.load(rest.directory)).config.hidden == 6
+  for name, view in loaded:parameters() do same = same and view:equal(rest_other.model:parameter(name)) end
+  tap.ok(same, "its model is loaded by its number")
+  local none, reason = lstm.load(rest.directory, { trainer = 3 })
+  tap.ok(none == nil and reason:find "no such trainer", "where there is one of it")
+  tap.fails(function() lstm.load(rest.directory, { trainer = 0 }) end, "field 'trainer': positive integer expected, got 0", "0")
+  tap.fails(function()
+    for _ in new_run { saved = resumed(rest.directory) }:steps(7, new_trainer(), text) do end
+  end, "run:steps is given 1 trainer, the checkpoint has 2", "another number of trainers than before")
+end
+
 -- ---- the ways out of a loop ---------------------------------------------------------------------------------------
 
 local fit4 = new_trainer()
@@ -262,8 +299,8 @@ not_recorded("activations", probes, "cannot record the activations of step 1", "
 not_recorded("gradients", function(its, its_fit, step) its:log(step, its_fit:forward(text)) end,
   { "cannot record the gradients of step 1", "it went forward only" }, "gradients of what did not go backward")
 local other_fit, other_text = new_trainer(), lstm.corpus { text = "or not" }
-tap.fails(function() new_run():steps(2, fit, other_fit) end, { "bad argument #3 to 'steps'", "second trainer" },
-  "a trainer that would not be restored")
+tap.fails(function() new_run():steps(2, fit, fit.model:trainer { batch = 1, seq = 2 }) end,
+  { "bad argument #3 to 'steps'", "second trainer of the same model" }, "two trainers of one model")
 tap.fails(function() new_run():steps(2, text, fit, other_text) end, { "bad argument #4", "second text" }, "such a text")
 tap.fails(function() new_run():steps(2, other_fit.model, fit, text) end, { "bad argument #2", "without its trainer" },
   "a model that would not be kept")
