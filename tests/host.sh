@@ -133,6 +133,10 @@ en=3"
 exits 2 "an option with a newline in it"; [ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
 run tiny.lua activations.every=1 activations.of=f,x
 exits 2 "a state there is not"; says "option 'activations.of' must name some of i,f,g,o,c,h, got 'x'"
+sed "s/lstm.model {/& cell = 'rnn',/" tiny.lua >plain.lua
+run plain.lua saturation.every=2
+exits 2 "saturation of no gates"
+says "option 'saturation.every' counts the values of gates, which a network with cell=rnn does not have"
 run tiny.lua watch.keepbits=23
 exits 2 "more bits than there are"; says "option 'watch.keepbits' must be 0 to 22, got 23"
 (ulimit -f 400; "$program" tiny.lua steps=80 activations.every=1 watch.rows=0 log.deflate=0 log.on_error=continue --out=nolog) \

@@ -109,6 +109,10 @@ local function check_network(get, config)
   local ok, problem = check_names("activations.of", get "activations.of", states)
   if ok then ok, problem = check_names("gradients.of", get "gradients.of", slopes) end
   if not ok then return nil, problem end
+  if config.cell == "rnn" and get "saturation.every" > 0 then
+    return nil, "option 'saturation.every' counts the values of gates, which a network with cell=rnn does not have; " ..
+      "give saturation.every=0"
+  end
   if config.output and get "activations.output" == "probabilities" then
     return nil, "option 'activations.output': " .. no_probabilities
   end
@@ -161,8 +165,7 @@ function watch.new(cfg, fit)
   return setmetatable({
     fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
     full = { gradients = cfg.gradients.full, parameters = cfg.parameters.full },
-    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
-    output = cfg.activations.output,
+    config = config, type = config.precision == "double" and "double" or "float", output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
     group = "activations", inputs = "inputs", names = {}, announced = {}, recorded = {},
   }, meta)
@@ -208,7 +211,7 @@ function watch.probe(cfg, fit, name, given)
   local of = given.of or {}
   return setmetatable({
     fit = fit, rows = given.rows or fit.batch, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
-    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
+    config = config, type = config.precision == "double" and "double" or "float",
     output = given.output or "none", states = chosen(states, of), slopes = #of > 0 and chosen(slopes, of) or {},
     group = name, inputs = name .. "_inputs", names = {}, announced = {},
     sizes = ("%d layers, %d time steps, %d rows and %d units"):format(config.layers, fit.seq, given.rows or fit.batch,
@@ -331,7 +334,7 @@ end
 local function saturation(self, log)
   local fit, config = self.fit, self.config
   local dims = { { "layer", config.layers }, { "unit", config.hidden } }
-  for _, gate in ipairs(self.is_lstm and { "i", "f", "o" } or {}) do
+  for _, gate in ipairs { "i", "f", "o" } do
     local low, high = ("saturation/%s_low"):format(gate), ("saturation/%s_high"):format(gate)
     local share = "share of " .. titles[gate] .. " values "
     local ok, reason = series(self, log, low, "double", dims, share .. "below " .. LOW)
