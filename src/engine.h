@@ -162,6 +162,7 @@ struct lstm_trainer {
     bool wants_dz;                    /* somebody asked for dz or dc, and may look at them after each step */
     lstm_upstream upstream;           /* of the backward pass that is running */
     size_t steps;
+    size_t summed;                    /* passes whose sum grad is: as many as accumulated, after the update, too */
     double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
     double waited;                    /* seconds in sums over partners, all together */
     lstm_update_stats update;

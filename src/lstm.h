@@ -276,6 +276,7 @@ typedef struct lstm_upstream {
  * upstream: NULL for the loss of the targets. */
 int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_error *err);
 void lstm_trainer_zero(lstm_trainer *tr); /* forget accumulated gradients */
+size_t lstm_trainer_summed(const lstm_trainer *tr); /* passes whose sum the gradients are; an update takes their mean */
 
 typedef struct lstm_update_stats {
     double grad_norm;      /* global L2 norm before clipping (of the mean over accumulated passes) */

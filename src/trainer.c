@@ -285,6 +285,7 @@ lstm_counters lstm_trainer_counters(const lstm_trainer *tr) { return tr->counter
 void lstm_trainer_set_counters(lstm_trainer *tr, lstm_counters counters)
 {
     tr->counters = counters;
+    tr->summed = counters.accumulated;
     tr->has_forward = tr->has_backward = false;
 }
 
@@ -430,7 +431,7 @@ int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_
     tr->upstream = (lstm_upstream){0};
     sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
     tr->counters.passes++;
-    tr->counters.accumulated++;
+    tr->summed = ++tr->counters.accumulated;
     tr->has_backward = true;
     tr->has_dstate = false;
     return 0;
@@ -440,6 +441,8 @@ void lstm_trainer_zero(lstm_trainer *tr)
 {
     tr->counters.accumulated = 0;
 }
+
+size_t lstm_trainer_summed(const lstm_trainer *tr) { return tr->summed; }
 
 int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *err)
 {

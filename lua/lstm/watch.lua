@@ -361,6 +361,12 @@ local function parameter_dims(self)
   return { { "parameter", #parameter_names(self), parameter_names(self) } }
 end
 
+-- Of a parameter, as the optimiser takes it, but before clipping: the mean over the passes that are accumulated so far.
+local function mean_gradient(self, name)
+  local sum, passes = self.fit:gradient(name), self.fit.summed
+  return passes > 1 and sum / passes or sum
+end
+
 -- dL/dh and its like, by layer, of all rows.
 local function slope_parts(self, name)
   return layers(self, function(layer) return whole(self, self.fit:gradient(name, layer)) end)
@@ -375,7 +381,7 @@ end
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
-    "total_norms", map(names, function(name) return fit:gradient(name) end))
+    "total_norms", map(names, function(name) return mean_gradient(self, name) end))
   for _, name in ipairs(self.slopes) do
     local parts = slope_parts(self, name)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
@@ -415,7 +421,7 @@ local function parameters(self, log)
   for k, name in ipairs(self.full.parameters and names or {}) do
     put(self, log, "parameters/" .. name, REAL, own_dims(name, tensors[k]), name, "tensors", tensors[k])
     put(self, log, "parameter_gradients/" .. name, REAL, own_dims(name, tensors[k]), "gradient of " .. name,
-      "tensors", fit:gradient(name))
+      "tensors", mean_gradient(self, name))
   end
 end
 

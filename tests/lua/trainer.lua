@@ -495,8 +495,11 @@ do -- accumulation over two halves = one batch of both
   one:step { ids = all, targets = all }
   local _, stats = two:step(half(1))
   tap.ok(not stats.updated and two.updates == 0 and two:counters().accumulated == 1, "the first half waits")
+  tap.ok(stats.grad_norm == 0 and two.summed == 1, "and tells nothing of an update")
   _, stats = two:step(half(3))
   tap.ok(stats.updated and two.updates == 1, "the second updates")
+  tap.is(two.summed, 2, "with a gradient that is the sum of two")
+  tap.near(two:gradient("head.weight"):norm() / 2, one:gradient("head.weight"):norm(), 1e-12, "of which it takes the mean")
   local worst = 0
   for name, view in a:parameters() do
     local other = b:parameter(name):copy()
