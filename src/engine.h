@@ -90,6 +90,7 @@ typedef struct lstm_layer_work {
     void *mask;           /* dropout on x, as x; NULL without */
     void *z;              /* gates */
     void *h, *c;          /* [T+1], time 0 is the initial state */
+    void *h_start, *c_start; /* [G][B][nb]: a copy of that, from before the last forward */
     void *dz, *dh, *dc;   /* as z, h, c but [T]; of dz and dc often only time 0, see wants_dz */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
     void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */

@@ -324,6 +324,7 @@ typedef enum lstm_what {
     LSTM_DLOGITS,                                         /* dL/dlogits [T,B,O] (index 0) */
     LSTM_DX,                                              /* dL/dx [T,B,I], dense and embedded input (index 0) */
     LSTM_STATE_H, LSTM_STATE_C,                           /* initial state [B,H], may be written */
+    LSTM_START_H, LSTM_START_C,                           /* state that the last forward began with [B,H] */
     LSTM_FINAL_H, LSTM_FINAL_C,                           /* state after the last forward [B,H] */
     LSTM_DSTATE_H, LSTM_DSTATE_C,                         /* dL/d initial state [B,H] */
     LSTM_GRAD, LSTM_MOMENT1, LSTM_MOMENT2,                /* shaped as the parameter */

@@ -154,11 +154,12 @@ exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
 exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
 matches '^disk +about [0-9.]+ KiB .metrics [0-9.]+ KiB, checkpoints [0-9.]+ KiB., of [0-9.]+ [GTP]iB free$'
-# f and h of 2 layers, 5 time steps, 2 rows, 6 units; tokens; output. 4 records of 4 bytes each. And dL/dc.
+# f and h of 2 layers, 5 time steps, 2 rows, 6 units; initial h and c; tokens; output; targets; losses, in double. 4 records
+# of 4 bytes each. And dL/dc.
 run tiny.lua --dry-run --json steps=8 seq=5 hidden=6 activations.every=2 activations.of=f,h watch.rows=2 \
     activations.output=logits gradients.every=4 gradients.full=true gradients.of=dc
 symbols=$(grep -o . text | sort -u | wc -l); symbols=$((symbols + 1)) # and the end of a line
-prints "\"record_bytes\": $((16 * (2 * 2 * 5 * 2 * 6 + 5 * 2 * (1 + symbols)) + 8 * 2 * 5 * 2 * 6)),"
+prints "\"record_bytes\": $((16 * (2 * 2 * 5 * 2 * 6 + 2 * 2 * 2 * 6 + 5 * 2 * (1 + symbols + 1 + 2)) + 8 * 2 * 5 * 2 * 6)),"
 run tiny.lua --dry-run steps=8 activations.every=2 activations.of=y
 exits 2 "--dry-run of options that do not fit"; says "option 'activations.of' must name some of"
 run tiny.lua --dry-run steps=1000000000 activations.every=1

@@ -5,15 +5,17 @@
 set -u
 . "${srcdir:-.}/tests/tap.sh"
 find_python h5py || skip_all "no Python with h5py"
-# watch CELL OPTION...
+# watch NAME OPTION...
 watch() {
-    cell=$1
+    name=$1
     shift
-    ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$work/$cell" cell="$cell" activations.every=1 \
-        gradients.every=1 gradients.full=true parameters.every=1 parameters.full=true "$@"
+    ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$work/$name" activations.every=1 gradients.every=1 \
+        gradients.full=true parameters.every=1 parameters.full=true "$@"
 }
-if watch lstm saturation.every=1 activations.output=probabilities && watch rnn activations.output=logits; then
-    "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5"
+if watch lstm saturation.every=1 activations.output=probabilities && watch rnn cell=rnn activations.output=logits &&
+    watch sequences data=sequences && watch last data=sequences last=true; then
+    "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5" "$work/sequences/log.h5" \
+        "$work/last/log.h5"
 else
     bail_out "the run failed"
 fi
