@@ -474,6 +474,7 @@ typedef struct tails {
     double *below, *above; /* counts, by index of the last axis */
     size_t inner;          /* its size */
     double low, high;
+    const bool *real; /* by index of the other axes; what is not is left out */
 } tails;
 
 static void add_tails(void *state, size_t first, size_t n, const double *values)
@@ -482,6 +483,8 @@ static void add_tails(void *state, size_t first, size_t n, const double *values)
     for (size_t k = 0, part; k < n; k += part) {
         const size_t u = (first + k) % s->inner;
         part = s->inner - u < n - k ? s->inner - u : n - k;
+        if (!s->real[(first + k) / s->inner])
+            continue;
         for (size_t i = 0; i < part; i++) {
             s->below[u + i] += values[k + i] < s->low ? 1.0 : 0.0;
             s->above[u + i] += values[k + i] > s->high ? 1.0 : 0.0;
@@ -559,8 +562,20 @@ static int log_total_norms(lua_State *L)
     return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, out, &err), &err);
 }
 
-/* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below
- * `low`, by unit, to the series `above` and `below` */
+/* Of the positions of a batch of B rows, [T][B]: which are no padding, and how many. Padding is what comes after the last
+ * position of its row that has a weight: with loss_at "last" those before have none, but lead to it. */
+static size_t find_real(const lstm_batch *b, size_t B, bool *real)
+{
+    size_t count = 0;
+    for (size_t k = b->steps * B; k-- > 0;) {
+        real[k] = b->mask == NULL || b->mask[k] > 0 || (k + B < b->steps * B && real[k + B]);
+        count += real[k];
+    }
+    return count;
+}
+
+/* log:tails(above, step, list of [T, B, units] tensors, below, low, high, trainer): shares of values above `high` and
+ * below `low`, by unit, to the series `above` and `below`; without the padding of the trainer's last batch */
 static int log_tails(lua_State *L)
 {
     lua_log_check(L);
@@ -570,18 +585,22 @@ static int log_tails(lua_State *L)
     const size_t n = count_parts(L, 4);
     lstm_tensor *parts = new_parts(L, n);
     check_parts(L, 4, "tails", n, parts);
-    const size_t units = parts[0].axis[parts[0].ndim - 1].size;
+    const size_t units = parts[0].axis[parts[0].ndim - 1].size, size = lstm_tensor_size(&parts[0]);
     double *out = new_record(L, 2 * n * units, 0);
+    bool *real = lua_newuserdatauv(L, size / units, 0);
     check_parts(L, 4, "tails", n, parts);
+    const lua_trainer *t = lua_trainer_check(L, 8, "tails");
+    const size_t B = lstm_whole_batch(lstm_trainer_settings(t->trainer));
+    luaL_argcheck(L, t->whole.steps * B * units == size, 4, "gates of the trainer's last batch expected");
+    const size_t count = find_real(&t->whole, B, real);
     for (size_t i = 0; i < n; i++) {
-        const size_t size = lstm_tensor_size(&parts[i]);
         double *below = out + i * units, *above = below + n * units;
-        luaL_argcheck(L, parts[i].axis[parts[i].ndim - 1].size == units && size >= units, 4,
-                      "tensors of the same number of units expected");
-        each_chunk(&parts[i], add_tails, &(tails){below, above, units, low, high});
+        luaL_argcheck(L, lstm_tensor_size(&parts[i]) == size && parts[i].axis[parts[i].ndim - 1].size == units, 4,
+                      "tensors of one shape expected");
+        each_chunk(&parts[i], add_tails, &(tails){below, above, units, low, high, real});
         for (size_t u = 0; u < units; u++) {
-            below[u] /= (double)(size / units);
-            above[u] /= (double)(size / units);
+            below[u] /= (double)count;
+            above[u] /= (double)count;
         }
     }
     const size_t shape[H5_MAX_DIMS] = {n, units};

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a run recorded, recomputed: gates, states and gradients of an LSTM in plain NumPy from the recorded parameters
-and tokens, against the recorded ones.
+and tokens, against the recorded ones; and what of a batch is padding.
 
     check_watch.py LOG LOG_OF_RNN LOG_OF_SEQUENCES LOG_OF_THEIR_LAST_STEPS
 
@@ -185,11 +185,11 @@ def check_sequences(path, last):
     """Sequences of several lengths, padded; the loss of all time steps, or of the last of each. Gradients of two steps
     are accumulated, and clipped afterwards."""
     with h5py.File(path, "r") as f:
-        a, g, par, grads = (f[name] for name in
-                            ("activations", "gradients", "parameters", "parameter_gradients"))
+        a, g, par, grads, saturation = (f[name] for name in
+                                        ("activations", "gradients", "parameters", "parameter_gradients", "saturation"))
         names = list(par["parameter"].asstr()[:])
         L, B, H = a["h_start"].shape[1:]
-        what, before = f"sequences{', the last step' if last else ''}: step", None
+        what, shares, before = f"sequences{', the last step' if last else ''}: step", set(), None
         for r, T in enumerate(a["time_size"][:]):
             p = {n: par[n][max(r - 1, 0)] for n in names}  # the first step changes nothing
             h0, c0, x = a["h_start"][r], a["c_start"][r], f["inputs/x"][r][:T]
@@ -215,6 +215,13 @@ def check_sequences(path, last):
             ok(close(metrics["grad_norm"], np.linalg.norm(norms)) and metrics["clipped_norm"] < metrics["grad_norm"]
                if before else np.isnan(list(metrics.values())).all(), f"{what} {r + 1}: which the update clips")
             before = None if before else grad
+            real = np.flip(np.flip(counts, 0).cumsum(0) > 0, 0)
+            for k in "ifo":
+                low, high = (want[k][:, real] < 0.1).mean(1), (want[k][:, real] > 0.9).mean(1)
+                ok(close(saturation[k + "_low"][r], low) and close(saturation[k + "_high"][r], high),
+                   f"{what} {r + 1}: saturation of {k} without padding")
+                shares |= set(low.flat) | set(high.flat)
+        ok(len(shares) > 5, f"{what}s: some gates are saturated, and not all")
 
 
 check_lstm(sys.argv[1])

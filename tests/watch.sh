@@ -13,7 +13,7 @@ watch() {
         gradients.full=true parameters.every=1 parameters.full=true "$@"
 }
 if watch lstm saturation.every=1 activations.output=probabilities && watch rnn cell=rnn activations.output=logits &&
-    watch sequences data=sequences && watch last data=sequences last=true; then
+    watch sequences data=sequences saturation.every=1 && watch last data=sequences last=true saturation.every=1; then
     "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5" "$work/sequences/log.h5" \
         "$work/last/log.h5"
 else

@@ -375,7 +375,7 @@ local function saturation(self, log)
     local ok, reason = series(self, log, low, "double", dims, share .. "below " .. LOW)
     if not ok then self.failed = self.failed or reason end
     put(self, log, high, "double", dims, share .. "above " .. HIGH, "tails",
-      layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH)
+      layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH, fit)
   end
 end
 

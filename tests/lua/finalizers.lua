@@ -124,7 +124,7 @@ local function log_round(k)
     function() log:norms("a/norms", 1, { h }, 2) end,
     function() log:total_norms("a/total", 1, { h }) end,
     function() log:probabilities("a/p", 1, logits) end,
-    function() log:tails("a/above", 1, { h }, "a/below", -0.5, 0.5) end,
+    function() log:tails("a/above", 1, { h }, "a/below", -0.5, 0.5, fit) end,
     function() log:histograms("a/bins", 1, { h }, 4, { -1 }, { 1 }) end,
     function() log:ids("a/ids", 1, fit, 1) end,
     function() log:classes("a/ids", 1, fit, 1) end,
