@@ -96,6 +96,7 @@ typedef struct lstm_layer_work {
     void *mask;           /* dropout on x, as x; NULL without */
     void *z;              /* gates */
     void *h, *c;          /* [T+1], time 0 is the initial state */
+    void *h_start, *c_start; /* [G][B][nb]: a copy of that, from before the last forward */
     void *dz, *dh, *dc;   /* as z, h, c but [T]; of dz and dc often only time 0, see wants_dz */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
     void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */
@@ -168,6 +169,7 @@ struct lstm_trainer {
     bool wants_dz;                    /* somebody asked for dz or dc, and may look at them after each step */
     lstm_upstream upstream;           /* of the backward pass that is running */
     size_t steps;
+    size_t summed;                    /* passes whose sum grad is: as many as accumulated, after the update, too */
     double weight_sum, loss, loss_scale; /* of the whole batch; loss: until it is summed, of the own rows */
     double forward_seconds;           /* of the last forward pass */
     lstm_update_stats update;

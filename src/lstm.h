@@ -277,6 +277,7 @@ typedef struct lstm_upstream {
  * upstream: NULL for the loss of the targets. */
 int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_error *err);
 void lstm_trainer_zero(lstm_trainer *tr); /* forget accumulated gradients */
+size_t lstm_trainer_summed(const lstm_trainer *tr); /* passes whose sum the gradients are; an update takes their mean */
 
 typedef struct lstm_update_stats {
     double grad_norm;      /* global L2 norm before clipping (of the mean over accumulated passes) */
@@ -324,6 +325,7 @@ typedef enum lstm_what {
     LSTM_DLOGITS,                                         /* dL/dlogits [T,B,O] (index 0) */
     LSTM_DX,                                              /* dL/dx [T,B,I], dense and embedded input (index 0) */
     LSTM_STATE_H, LSTM_STATE_C,                           /* initial state [B,H], may be written */
+    LSTM_START_H, LSTM_START_C,                           /* state that the last forward began with [B,H] */
     LSTM_FINAL_H, LSTM_FINAL_C,                           /* state after the last forward [B,H] */
     LSTM_DSTATE_H, LSTM_DSTATE_C,                         /* dL/d initial state [B,H] */
     LSTM_GRAD, LSTM_MOMENT1, LSTM_MOMENT2,                /* shaped as the parameter */

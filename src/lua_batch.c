@@ -15,9 +15,12 @@ typedef struct arrays {
     void *x, *y; /* model's type */
     int32_t *ids, *targets;
     double *mask;
-    int32_t *own_ids; /* with partners: those of the trainer's rows */
-    void *own_x;      /* the same */
 } arrays;
+
+/* Of the whole batch; and, with partners, of the trainer's rows. */
+typedef struct room {
+    arrays whole, own;
+} room;
 
 /* One field of a batch. */
 typedef struct field {
@@ -39,50 +42,57 @@ static size_t bytes_for(size_t positions, size_t width, size_t size)
 }
 
 /* Where the arrays of trainer t (stack index `self`) lie; makes room for the longest batch the first time. */
-static arrays arrays_of(lua_State *L, int self, lua_trainer *t)
+static room room_of(lua_State *L, int self, lua_trainer *t)
 {
     lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     lstm_model_config m = *lstm_model_settings(t->model->model);
     size_t n = lstm_whole_batch(&c) * c.seq, real = lstm_type_size(m.type);
     size_t x = bytes_for(n, m.inputs, real), ids = bytes_for(n, 1, sizeof(int32_t));
     size_t y = m.loss == LSTM_LOSS_MSE ? bytes_for(n, m.outputs, real) : 0, mask = bytes_for(n, 1, sizeof(double));
+    size_t all = x + y + 2 * ids + mask;
     if (t->arrays == NULL) {
-        void *room = lua_newuserdatauv(L, x + y + 3 * ids + mask + (c.partners.rows ? x : 0), 0);
+        void *bytes = lua_newuserdatauv(L, c.partners.rows ? 2 * all : all, 0);
         lua_setiuservalue(L, self, LUA_TRAINER_ARRAYS);
-        t->arrays = room;
+        t->arrays = bytes;
         lua_owner_recheck(L, &t->owner, "step");
     }
-    char *at = t->arrays;
-    char *tokens = at + x + y;
-    return (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (double *)(void *)(tokens + 3 * ids),
-                     (int32_t *)(tokens + 2 * ids), tokens + 3 * ids + mask };
+    arrays a[2];
+    for (size_t k = 0; k < 2; k++) { /* without partners the rows are its own already */
+        char *at = (char *)t->arrays + (c.partners.rows ? k * all : 0), *tokens = at + x + y;
+        a[k] = (arrays){ at, at + x, (int32_t *)tokens, (int32_t *)(tokens + ids), (double *)(void *)(tokens + 2 * ids) };
+    }
+    return (room){ a[0], a[1] };
 }
 
 /* The whole batch is there; the trainer is given its own rows of it. */
-static void finish_batch(lua_trainer *t, const arrays *a, lstm_batch batch)
+static void finish_batch(lua_trainer *t, const room *r, lstm_batch batch)
 {
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     const lstm_model_config *m = lstm_model_settings(t->model->model);
     const size_t real = lstm_type_size(m->type);
-    t->ids = batch.ids;
-    t->x = batch.x;
-    t->batch = batch;
+    t->batch = t->whole = batch;
     if (c->partners.rows == 0)
         return;
     if (batch.ids) {
-        lua_group_keep_rows(c, batch.steps, a->ids, a->own_ids, sizeof *a->ids);
-        t->batch.ids = a->own_ids;
+        lua_group_keep_rows(c, batch.steps, batch.ids, r->own.ids, sizeof *batch.ids);
+        t->batch.ids = r->own.ids;
     }
     if (batch.x) {
-        lua_group_keep_rows(c, batch.steps, a->x, a->own_x, m->inputs * real);
-        t->batch.x = a->own_x;
+        lua_group_keep_rows(c, batch.steps, batch.x, r->own.x, m->inputs * real);
+        t->batch.x = r->own.x;
     }
-    if (batch.target_ids)
-        lua_group_keep_rows(c, batch.steps, a->targets, a->targets, sizeof *a->targets);
-    if (batch.target)
-        lua_group_keep_rows(c, batch.steps, a->y, a->y, m->outputs * real);
-    if (batch.mask)
-        lua_group_keep_rows(c, batch.steps, a->mask, a->mask, sizeof *a->mask);
+    if (batch.target_ids) {
+        lua_group_keep_rows(c, batch.steps, batch.target_ids, r->own.targets, sizeof *batch.target_ids);
+        t->batch.target_ids = r->own.targets;
+    }
+    if (batch.target) {
+        lua_group_keep_rows(c, batch.steps, batch.target, r->own.y, m->outputs * real);
+        t->batch.target = r->own.y;
+    }
+    if (batch.mask) {
+        lua_group_keep_rows(c, batch.steps, batch.mask, r->own.mask, sizeof *batch.mask);
+        t->batch.mask = r->own.mask;
+    }
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
@@ -292,11 +302,11 @@ static void take_table(lua_State *L, int self, lua_trainer *t, int table, const 
     lua_owner_recheck(L, &t->owner, function);
     field f = { .L = L, .function = function, .arg = arg };
     f.batch = lstm_whole_batch(lstm_trainer_settings(t->trainer));
-    arrays to = arrays_of(L, self, t);
+    room to = room_of(L, self, t);
     lstm_batch batch = { 0 };
-    take_inputs(L, a.table, &f, t, &to, &batch);
-    take_targets(&a, &f, t, &to, &batch);
-    take_mask(L, a.table, &f, &to, &batch);
+    take_inputs(L, a.table, &f, t, &to.whole, &batch);
+    take_targets(&a, &f, t, &to.whole, &batch);
+    take_mask(L, a.table, &f, &to.whole, &batch);
     batch.reset = lua_args_boolean(&a, "reset", false);
     t->in_order = lua_args_has(&a, "reset");
     lua_owner_recheck(L, &t->owner, function);
@@ -330,7 +340,7 @@ static void check_vocabulary(lua_State *L, int self, const lua_trainer *t, const
 static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, const char *function, int arg)
 {
     lua_owner_recheck(L, &t->owner, function); /* the stream may be new */
-    arrays to = arrays_of(L, self, t);
+    room to = room_of(L, self, t);
     const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     if (s->owner.closed != NULL)
         lua_raise(L, "attempt to call '%s' with a %s", function, s->owner.closed);
@@ -340,8 +350,8 @@ static bool take_stream(lua_State *L, int self, lua_trainer *t, lua_stream *s, c
                        (LUAI_UACINT)lstm_whole_batch(c), (LUAI_UACINT)c->seq, (LUAI_UACINT)sc->batch,
                        (LUAI_UACINT)sc->seq);
     check_vocabulary(L, self, t, lstm_stream_corpus(s->stream), function, arg);
-    lstm_batch batch = { .ids = to.ids, .target_ids = to.targets };
-    if (!lstm_stream_next(s->stream, to.ids, to.targets, &batch.steps, &batch.reset))
+    lstm_batch batch = { .ids = to.whole.ids, .target_ids = to.whole.targets };
+    if (!lstm_stream_next(s->stream, to.whole.ids, to.whole.targets, &batch.steps, &batch.reset))
         return false;
     t->in_order = true;
     finish_batch(t, &to, batch);

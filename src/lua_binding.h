@@ -193,9 +193,7 @@ typedef struct lua_trainer {
     double lr, lr_scale; /* what the script set; the optimiser's rate is their product */
     lua_carry carry;
     void *arrays;     /* of the last batch; a user value keeps them */
-    lstm_batch batch; /* the last one: this process's rows */
-    const int32_t *ids; /* and its tokens, of all rows, or NULL */
-    const void *x;      /* or its dense input */
+    lstm_batch batch, whole; /* the last one: this process's rows; all rows */
     bool in_order;    /* it is one of a sequence: carry says what becomes of the state */
     bool drawn;       /* it came from a text, a stream or an object, rather than as a table */
     bool ready;       /* it went forward and not yet backward */

@@ -476,6 +476,24 @@ static int push_forwards(lua_State *L, const lua_trainer *t)
     return 1;
 }
 
+static int push_summed(lua_State *L, const lua_trainer *t)
+{
+    lua_pushinteger(L, (lua_Integer)lstm_trainer_summed(t->trainer));
+    return 1;
+}
+
+static int push_has_targets(lua_State *L, const lua_trainer *t)
+{
+    lua_pushboolean(L, t->batch.target_ids != NULL || t->batch.target != NULL);
+    return 1;
+}
+
+static int push_has_mask(lua_State *L, const lua_trainer *t)
+{
+    lua_pushboolean(L, t->batch.mask != NULL);
+    return 1;
+}
+
 static int push_bytes(lua_State *L, const lua_trainer *t)
 {
     lua_pushinteger(L, (lua_Integer)t->bytes);
@@ -490,9 +508,11 @@ static int trainer_index(lua_State *L)
     } fields[] = { { "lr", push_lr }, { "lr_scale", push_lr_scale }, { "updates", push_updates },
                    { "batch", push_batch }, { "rows", push_rows }, { "seq", push_seq }, { "bytes", push_bytes },
                    { "config", push_config }, { "precision", push_precision }, { "forwards", push_forwards },
-                   { NULL, NULL } };
+                   { "has_targets", push_has_targets }, { "has_mask", push_has_mask },
+                   { "summed", push_summed }, { NULL, NULL } };
     static const char *const names[] = { "lr", "lr_scale", "updates", "batch", "rows", "seq", "bytes", "config",
-                                         "precision", "forwards", "closed", "model", "source", NULL };
+                                         "precision", "forwards", "has_targets", "has_mask", "summed", "closed", "model",
+                                         "source", NULL };
     lua_trainer *t = lua_owner_self(L, 1, LUA_TRAINER, "index");
     const char *key = lua_owner_key(L);
     for (size_t k = 0; fields[k].name != NULL; k++)

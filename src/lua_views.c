@@ -50,12 +50,14 @@ int lua_trainer_activation(lua_State *L)
 {
     static const named_what table[] = { { "i", LSTM_I }, { "f", LSTM_F }, { "g", LSTM_G }, { "o", LSTM_O },
                                         { "c", LSTM_C }, { "h", LSTM_H }, { "logits", LSTM_LOGITS },
-                                        { "loss", LSTM_LOSS }, { NULL, 0 } };
+                                        { "loss", LSTM_LOSS }, { "h_start", LSTM_START_H },
+                                        { "c_start", LSTM_START_C }, { NULL, 0 } };
     lua_trainer *t = lua_trainer_check(L, 1, "activation");
     const char *name = name_argument(L, 2, "activation");
     const named_what *found = find_what(table, name);
     if (found == NULL)
-        lua_args_error(L, "activation", 1, "'i', 'f', 'g', 'o', 'c', 'h', 'logits' or 'loss' expected, got '%s'", name);
+        lua_args_error(L, "activation", 1, "'i', 'f', 'g', 'o', 'c', 'h', 'h_start', 'c_start', 'logits' or 'loss' "
+                       "expected, got '%s'", name);
     return push_what(L, t, "activation", found->what, layer_argument(L, t, 3, "activation"));
 }
 

@@ -169,7 +169,7 @@ static int log_tensors(lua_State *L)
     return lua_handle_done(L, h5log_tensors(lua_log_check(L), series, step, n, parts, &err), &err);
 }
 
-/* A record of two dimensions, of double or int32. */
+/* A record of two dimensions, of double, float or int32. */
 static int log_plane(lua_State *L, lua_Integer step, size_t rows, size_t columns, const void *data)
 {
     const size_t shape[H5_MAX_DIMS] = {rows, columns};
@@ -196,18 +196,24 @@ static int log_numbers(lua_State *L)
     return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, values, &err), &err);
 }
 
-/* The trainer at index 4, which has taken a batch of tokens, or of dense input, and the number of rows at 5. */
-static const lua_trainer *check_batch(lua_State *L, const char *function, bool dense, size_t *rows)
+/* The trainer at index 4, which has taken a batch, and the number of rows at 5. */
+static const lua_trainer *check_batch(lua_State *L, const char *function, size_t *rows)
 {
     const lua_trainer *t = lua_trainer_check(L, 4, function);
     const lua_Integer n = luaL_checkinteger(L, 5);
-    luaL_argcheck(L, t->arrays != NULL && (dense ? t->x != NULL : t->ids != NULL), 4,
-                  dense ? "a trainer that has taken a batch of dense input expected"
-                        : "a trainer that has taken a batch of tokens expected");
+    luaL_argcheck(L, t->arrays != NULL, 4, "a trainer that has taken a batch expected");
     luaL_argcheck(L, n >= 1 && (size_t)n <= lstm_whole_batch(lstm_trainer_settings(t->trainer)), 5,
                   "rows of the batch expected");
     *rows = (size_t)n;
     return t;
+}
+
+/* Whether position k of a batch, of [T][B], has a weight in the loss of its targets. */
+static bool counts(const lstm_batch *b, const lstm_trainer_config *c, size_t k)
+{
+    if (c->loss_at == LSTM_LOSS_AT_LAST && k / lstm_whole_batch(c) + 1 < b->steps)
+        return false;
+    return b->mask == NULL || b->mask[k] > 0;
 }
 
 /* log:ids(series, step, trainer, rows): the tokens of the trainer's last batch, int32 [T, rows]; -1 past its end */
@@ -217,13 +223,77 @@ static int log_ids(lua_State *L)
     luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     size_t rows;
-    const lua_trainer *t = check_batch(L, "ids", false, &rows);
+    const lua_trainer *t = check_batch(L, "ids", &rows);
     const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     const size_t batch = lstm_whole_batch(&c);
+    luaL_argcheck(L, t->whole.ids != NULL, 4, "a batch of tokens expected");
     int32_t *ids = lua_newuserdatauv(L, c.seq * rows * sizeof *ids, 0);
     for (size_t k = 0; k < c.seq * rows; k++)
-        ids[k] = k / rows < t->batch.steps ? t->ids[k / rows * batch + k % rows] : -1;
+        ids[k] = k / rows < t->whole.steps ? t->whole.ids[k / rows * batch + k % rows] : -1;
     return log_plane(L, step, c.seq, rows, ids);
+}
+
+/* log:classes(series, step, trainer, rows): the targets of the trainer's last batch, int32 [T, rows]; -1 where nothing
+ * counts */
+static int log_classes(lua_State *L)
+{
+    lua_log_check(L);
+    luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "classes", &rows);
+    const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    luaL_argcheck(L, t->whole.target_ids != NULL, 4, "a batch with classes as targets expected");
+    int32_t *classes = lua_newuserdatauv(L, c.seq * rows * sizeof *classes, 0);
+    for (size_t k = 0; k < c.seq * rows; k++) {
+        const size_t at = k / rows * lstm_whole_batch(&c) + k % rows;
+        const bool there = k / rows < t->whole.steps && counts(&t->whole, &c, at);
+        classes[k] = there ? t->whole.target_ids[at] : -1;
+    }
+    return log_plane(L, step, c.seq, rows, classes);
+}
+
+/* log:vectors(series, step, trainer, rows): what the linear output should have been: [T, rows, O]; NaN where nothing
+ * counts */
+static int log_vectors(lua_State *L)
+{
+    lua_log_check(L);
+    const char *series = luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "vectors", &rows);
+    const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    const lstm_model_config m = *lstm_model_settings(t->model->model);
+    const size_t O = m.outputs, size = O * lstm_type_size(m.type);
+    luaL_argcheck(L, t->whole.target != NULL, 4, "a batch with vectors as targets expected");
+    char *values = lua_newuserdatauv(L, c.seq * rows * size, 0);
+    const size_t shape[H5_MAX_DIMS] = {t->whole.steps, rows, O};
+    lstm_tensor y;
+    lstm_error err;
+    lstm_tensor_dense(&y, "", m.type, 3, shape, values);
+    for (size_t k = 0; k < shape[0] * rows; k++) {
+        const size_t at = k / rows * lstm_whole_batch(&c) + k % rows;
+        memcpy(values + k * size, (const char *)t->whole.target + at * size, size);
+        for (size_t o = 0; o < O && !counts(&t->whole, &c, at); o++)
+            lstm_tensor_set(&y, k * O + o, (double)NAN);
+    }
+    return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, values, &err), &err);
+}
+
+/* log:mask(series, step, trainer, rows): the mask of the trainer's last batch, double [T, rows] */
+static int log_mask(lua_State *L)
+{
+    lua_log_check(L);
+    luaL_checkstring(L, 2);
+    const lua_Integer step = luaL_checkinteger(L, 3);
+    size_t rows;
+    const lua_trainer *t = check_batch(L, "mask", &rows);
+    const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
+    luaL_argcheck(L, t->whole.mask != NULL, 4, "a batch with a mask expected");
+    double *mask = lua_newuserdatauv(L, c.seq * rows * sizeof *mask, 0);
+    for (size_t k = 0; k < t->whole.steps * rows; k++)
+        mask[k] = t->whole.mask[k / rows * lstm_whole_batch(&c) + k % rows];
+    return log_plane(L, step, t->whole.steps, rows, mask);
 }
 
 /* log:dense(series, step, trainer, rows): the reals of the trainer's last batch: [T, rows, I] */
@@ -233,12 +303,13 @@ static int log_dense(lua_State *L)
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     size_t rows;
-    const lua_trainer *t = check_batch(L, "dense", true, &rows);
+    const lua_trainer *t = check_batch(L, "dense", &rows);
     const lstm_model_config *m = lstm_model_settings(t->model->model);
-    const size_t shape[] = {t->batch.steps, lstm_whole_batch(lstm_trainer_settings(t->trainer)), m->inputs};
+    luaL_argcheck(L, t->whole.x != NULL, 4, "a batch of dense input expected");
+    const size_t shape[] = {t->whole.steps, lstm_whole_batch(lstm_trainer_settings(t->trainer)), m->inputs};
     lstm_tensor x;
     lstm_error err;
-    lstm_tensor_dense(&x, "x", m->type, 3, shape, (void *)(uintptr_t)t->x); /* which is only read */
+    lstm_tensor_dense(&x, "x", m->type, 3, shape, (void *)(uintptr_t)t->whole.x); /* which is only read */
     x.axis[1].size = rows;
     return lua_handle_done(L, h5log_tensors(log, series, step, 1, &x, &err), &err);
 }
@@ -246,10 +317,10 @@ static int log_dense(lua_State *L)
 /* The text of one row of the batch, in a userdata on top of the stack; NULs, which would end it, are no UTF-8. */
 static const char *push_row_text(lua_State *L, const lua_trainer *t, size_t B, const lstm_vocab *vocab, size_t row)
 {
-    const size_t T = t->batch.steps;
+    const size_t T = t->whole.steps;
     int32_t *ids = lua_newuserdatauv(L, T * sizeof *ids + 1, 0);
     for (size_t k = 0; k < T; k++)
-        ids[k] = t->ids[k * B + row];
+        ids[k] = t->whole.ids[k * B + row];
     lua_vocabulary_push_text(L, vocab, ids, T, "text");
     size_t size;
     const char *bytes = lua_tolstring(L, -1, &size);
@@ -267,7 +338,8 @@ static int log_text(lua_State *L)
     const char *series = luaL_checkstring(L, 2);
     const lua_Integer step = luaL_checkinteger(L, 3);
     size_t rows;
-    const lua_trainer *t = check_batch(L, "text", false, &rows);
+    const lua_trainer *t = check_batch(L, "text", &rows);
+    luaL_argcheck(L, t->whole.ids != NULL, 4, "a batch of tokens expected");
     const size_t batch = lstm_whole_batch(lstm_trainer_settings(t->trainer));
     lua_vocabulary_push(L, 6);
     const lstm_vocab *vocab = lua_vocabulary_of(L, -1);
@@ -413,6 +485,7 @@ typedef struct tails {
     double *below, *above; /* counts, by index of the last axis */
     size_t inner;          /* its size */
     double low, high;
+    const bool *real; /* by index of the other axes; what is not is left out */
 } tails;
 
 static void add_tails(void *state, size_t first, size_t n, const double *values)
@@ -421,6 +494,8 @@ static void add_tails(void *state, size_t first, size_t n, const double *values)
     for (size_t k = 0, part; k < n; k += part) {
         const size_t u = (first + k) % s->inner;
         part = s->inner - u < n - k ? s->inner - u : n - k;
+        if (!s->real[(first + k) / s->inner])
+            continue;
         for (size_t i = 0; i < part; i++) {
             s->below[u + i] += values[k + i] < s->low ? 1.0 : 0.0;
             s->above[u + i] += values[k + i] > s->high ? 1.0 : 0.0;
@@ -498,8 +573,20 @@ static int log_total_norms(lua_State *L)
     return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, out, &err), &err);
 }
 
-/* log:tails(above, step, list of [..., units] tensors, below, low, high): shares of values above `high` and below
- * `low`, by unit, to the series `above` and `below` */
+/* Of the positions of a batch of B rows, [T][B]: which are no padding, and how many. Padding is what comes after the last
+ * position of its row that has a weight: with loss_at "last" those before have none, but lead to it. */
+static size_t find_real(const lstm_batch *b, size_t B, bool *real)
+{
+    size_t count = 0;
+    for (size_t k = b->steps * B; k-- > 0;) {
+        real[k] = b->mask == NULL || b->mask[k] > 0 || (k + B < b->steps * B && real[k + B]);
+        count += real[k];
+    }
+    return count;
+}
+
+/* log:tails(above, step, list of [T, B, units] tensors, below, low, high, trainer): shares of values above `high` and
+ * below `low`, by unit, to the series `above` and `below`; without the padding of the trainer's last batch */
 static int log_tails(lua_State *L)
 {
     lua_log_check(L);
@@ -509,18 +596,22 @@ static int log_tails(lua_State *L)
     const size_t n = count_parts(L, 4);
     lstm_tensor *parts = new_parts(L, n);
     check_parts(L, 4, "tails", n, parts);
-    const size_t units = parts[0].axis[parts[0].ndim - 1].size;
+    const size_t units = parts[0].axis[parts[0].ndim - 1].size, size = lstm_tensor_size(&parts[0]);
     double *out = new_record(L, 2 * n * units, 0);
+    bool *real = lua_newuserdatauv(L, size / units, 0);
     check_parts(L, 4, "tails", n, parts);
+    const lua_trainer *t = lua_trainer_check(L, 8, "tails");
+    const size_t B = lstm_whole_batch(lstm_trainer_settings(t->trainer));
+    luaL_argcheck(L, t->whole.steps * B * units == size, 4, "gates of the trainer's last batch expected");
+    const size_t count = find_real(&t->whole, B, real);
     for (size_t i = 0; i < n; i++) {
-        const size_t size = lstm_tensor_size(&parts[i]);
         double *below = out + i * units, *above = below + n * units;
-        luaL_argcheck(L, parts[i].axis[parts[i].ndim - 1].size == units && size >= units, 4,
-                      "tensors of the same number of units expected");
-        each_chunk(&parts[i], add_tails, &(tails){below, above, units, low, high});
+        luaL_argcheck(L, lstm_tensor_size(&parts[i]) == size && parts[i].axis[parts[i].ndim - 1].size == units, 4,
+                      "tensors of one shape expected");
+        each_chunk(&parts[i], add_tails, &(tails){below, above, units, low, high, real});
         for (size_t u = 0; u < units; u++) {
-            below[u] /= (double)(size / units);
-            above[u] /= (double)(size / units);
+            below[u] /= (double)count;
+            above[u] /= (double)count;
         }
     }
     const size_t shape[H5_MAX_DIMS] = {n, units};
@@ -563,6 +654,9 @@ const luaL_Reg lua_watch_methods[] = {
     {"tensors", log_tensors},
     {"numbers", log_numbers},
     {"ids", log_ids},
+    {"classes", log_classes},
+    {"vectors", log_vectors},
+    {"mask", log_mask},
     {"dense", log_dense},
     {"text", log_text},
     {"texts", log_texts},

@@ -132,6 +132,9 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
         w->carry = carve(v, unit, 1, 1, e);
     }
     const size_t zk = y->panels * PANEL * y->nb, width = PANEL * y->nb;
+    w->h_start = carve(v, unit, 1, 1, e);
+    if (lstm)
+        w->c_start = carve(v, unit, 1, 1, e);
     w->dstate_h = carve(v, unit, 1, 1, e);
     if (tr->config.batch <= THIN_ROWS || tr->parts)
         return;
@@ -285,6 +288,7 @@ lstm_counters lstm_trainer_counters(const lstm_trainer *tr) { return tr->counter
 void lstm_trainer_set_counters(lstm_trainer *tr, lstm_counters counters)
 {
     tr->counters = counters;
+    tr->summed = counters.accumulated;
     tr->has_forward = tr->has_backward = false;
 }
 
@@ -316,6 +320,17 @@ void lstm_trainer_reset(lstm_trainer *tr)
         memset(tr->layer[l].h, 0, state_bytes(tr));
         if (tr->layer[l].c)
             memset(tr->layer[l].c, 0, state_bytes(tr));
+    }
+}
+
+/* Carrying, or the caller, soon puts another state into its place. */
+static void keep_start(lstm_trainer *tr)
+{
+    const size_t bytes = state_bytes(tr);
+    for (size_t l = 0; l < tr->m->layout.L && !tr->config.inference; l++) {
+        memcpy(tr->layer[l].h_start, tr->layer[l].h, bytes);
+        if (tr->layer[l].c)
+            memcpy(tr->layer[l].c_start, tr->layer[l].c, bytes);
     }
 }
 
@@ -391,6 +406,7 @@ static int forward_rows(lstm_trainer *tr, const lstm_batch *batch, bool training
         return -1;
     if (batch->reset)
         lstm_trainer_reset(tr);
+    keep_start(tr);
     tr->batch = *batch;
     tr->batch.same_weights = batch->same_weights && tr->has_weights;
     tr->steps = batch->steps;
@@ -448,7 +464,7 @@ int lstm_trainer_backward(lstm_trainer *tr, const lstm_upstream *upstream, lstm_
     tr->upstream = (lstm_upstream){0};
     sum_over_partners(tr, tr->m->config.type, tr->grad, tr->m->layout.total);
     tr->counters.passes++;
-    tr->counters.accumulated++;
+    tr->summed = ++tr->counters.accumulated;
     tr->has_backward = true;
     tr->has_dstate = false;
     return 0;
@@ -458,6 +474,8 @@ void lstm_trainer_zero(lstm_trainer *tr)
 {
     tr->counters.accumulated = 0;
 }
+
+size_t lstm_trainer_summed(const lstm_trainer *tr) { return tr->summed; }
 
 int lstm_trainer_update(lstm_trainer *tr, lstm_update_stats *stats, lstm_error *err)
 {
@@ -494,8 +512,8 @@ static const char *const what_names[LSTM_WHATS] = {
     [LSTM_I] = "i", [LSTM_F] = "f", [LSTM_G] = "g", [LSTM_O] = "o", [LSTM_C] = "c", [LSTM_H] = "h",
     [LSTM_DI] = "di", [LSTM_DF] = "df", [LSTM_DG] = "dg", [LSTM_DO] = "do", [LSTM_DC] = "dc", [LSTM_DH] = "dh",
     [LSTM_LOGITS] = "logits", [LSTM_LOSS] = "loss", [LSTM_DLOGITS] = "dlogits", [LSTM_DX] = "input",
-    [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c", [LSTM_FINAL_H] = "final.h",
-    [LSTM_FINAL_C] = "final.c", [LSTM_DSTATE_H] = "dstate.h", [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient",
+    [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c", [LSTM_START_H] = "h_start",
+    [LSTM_START_C] = "c_start", [LSTM_FINAL_H] = "final.h", [LSTM_FINAL_C] = "final.c", [LSTM_DSTATE_H] = "dstate.h", [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient",
     [LSTM_MOMENT1] = "moment1", [LSTM_MOMENT2] = "moment2",
 };
 
@@ -573,10 +591,12 @@ static int refuse(const lstm_trainer *tr, lstm_what what, size_t index, lstm_err
 {
     const lstm_layout *y = &tr->m->layout;
     const bool lstm_only = (what <= LSTM_C) || (what >= LSTM_DI && what <= LSTM_DF) || what == LSTM_DO ||
-                           what == LSTM_DC || what == LSTM_STATE_C || what == LSTM_FINAL_C || what == LSTM_DSTATE_C;
+                           what == LSTM_DC || what == LSTM_STATE_C || what == LSTM_START_C || what == LSTM_FINAL_C ||
+                           what == LSTM_DSTATE_C;
     const bool backward = (what >= LSTM_DI && what <= LSTM_DH) || what == LSTM_DX || what == LSTM_DSTATE_H ||
                           what == LSTM_DSTATE_C;
-    const bool parameter = what >= LSTM_GRAD, training = backward || parameter || what == LSTM_DLOGITS;
+    const bool parameter = what >= LSTM_GRAD, start = what == LSTM_START_H || what == LSTM_START_C;
+    const bool training = backward || parameter || start || what == LSTM_DLOGITS;
     const bool state = what == LSTM_STATE_H || what == LSTM_STATE_C;
     const size_t count = parameter ? y->params : what >= LSTM_LOGITS && what <= LSTM_DX ? 1 : y->L;
     if ((unsigned)what >= LSTM_WHATS)
@@ -622,6 +642,8 @@ static void fill_view(lstm_trainer *tr, lstm_what what, size_t l, lstm_tensor *t
         break;
     case LSTM_STATE_H: state_view(tr, t, w->h, 0); break;
     case LSTM_STATE_C: state_view(tr, t, w->c, 0); break;
+    case LSTM_START_H: state_view(tr, t, w->h_start, 0); break;
+    case LSTM_START_C: state_view(tr, t, w->c_start, 0); break;
     case LSTM_FINAL_H: state_view(tr, t, w->h, tr->steps); break;
     case LSTM_FINAL_C: state_view(tr, t, w->c, tr->steps); break;
     case LSTM_DSTATE_H: state_view(tr, t, w->dstate_h, 0); break;

@@ -139,6 +139,10 @@ en=3"
 exits 2 "an option with a newline in it"; [ "$(wc -l <err)" -eq 1 ]; result $? "  one line"
 run tiny.lua activations.every=1 activations.of=f,x
 exits 2 "a state there is not"; says "option 'activations.of' must name some of i,f,g,o,c,h, got 'x'"
+sed "s/lstm.model {/& cell = 'rnn',/" tiny.lua >plain.lua
+run plain.lua saturation.every=2
+exits 2 "saturation of no gates"
+says "option 'saturation.every' counts the values of gates, which a network with cell=rnn does not have"
 run tiny.lua watch.keepbits=23
 exits 2 "more bits than there are"; says "option 'watch.keepbits' must be 0 to 22, got 23"
 (ulimit -f 400; "$program" tiny.lua steps=80 activations.every=1 watch.rows=0 log.deflate=0 log.on_error=continue --out=nolog) \
@@ -169,11 +173,12 @@ exits 2 "an unknown preset"; says "has no preset 'shrt'; it has: short, wide"
 run tiny.lua --dry-run
 exits 0 "--dry-run"; prints "parameters"; prints "memory"; prints "time"; silent
 matches '^disk +about [0-9.]+ KiB .metrics [0-9.]+ KiB, checkpoints [0-9.]+ KiB., of [0-9.]+ [GTP]iB free$'
-# f and h of 2 layers, 5 time steps, 2 rows, 6 units; tokens; output. 4 records of 4 bytes each. And dL/dc.
+# f and h of 2 layers, 5 time steps, 2 rows, 6 units; initial h and c; tokens; output; targets; losses, in double. 4 records
+# of 4 bytes each. And dL/dc.
 run tiny.lua --dry-run --json steps=8 seq=5 hidden=6 activations.every=2 activations.of=f,h watch.rows=2 \
     activations.output=logits gradients.every=4 gradients.full=true gradients.of=dc
 symbols=$(grep -o . text | sort -u | wc -l); symbols=$((symbols + 1)) # and the end of a line
-prints "\"record_bytes\": $((16 * (2 * 2 * 5 * 2 * 6 + 5 * 2 * (1 + symbols)) + 8 * 2 * 5 * 2 * 6)),"
+prints "\"record_bytes\": $((16 * (2 * 2 * 5 * 2 * 6 + 2 * 2 * 2 * 6 + 5 * 2 * (1 + symbols + 1 + 2)) + 8 * 2 * 5 * 2 * 6)),"
 run tiny.lua --dry-run steps=8 activations.every=2 activations.of=y
 exits 2 "--dry-run of options that do not fit"; says "option 'activations.of' must name some of"
 run tiny.lua --dry-run steps=1000000000 activations.every=1

@@ -428,6 +428,7 @@ static void check_tensors(void)
 
     refuse_tensor(tr, LSTM_H, 0, "h before a forward pass");
     refuse_tensor(tr, LSTM_DH, 0, "dh before a backward pass");
+    refuse_tensor(tr, LSTM_START_H, 0, "the state that no forward pass began with");
     must_forward(tr, &batch, true);
     refuse_tensor(tr, LSTM_DH, 0, "dh after a forward pass only");
     must_backward(tr);
@@ -444,6 +445,7 @@ static void check_tensors(void)
     must_forward(tr, &batch, false);
     refuse_tensor(tr, LSTM_GRAD, 0, "gradient in inference");
     refuse_tensor(tr, LSTM_DH, 0, "dh in inference");
+    refuse_tensor(tr, LSTM_START_C, 0, "the state that inference began with");
     refuse_tensor(tr, LSTM_MOMENT1, 0, "moment in inference");
     lstm_trainer_free(tr);
     lstm_model_free(m);

@@ -5,12 +5,17 @@
 set -u
 . "${srcdir:-.}/tests/tap.sh"
 find_python h5py || skip_all "no Python with h5py"
+# watch NAME OPTION...
 watch() {
-    ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$work/$1" cell="$1" activations.every=1 gradients.every=1 \
-        gradients.full=true parameters.every=1 parameters.full=true saturation.every=1 activations.output="$2"
+    name=$1
+    shift
+    ./lstmrun "${srcdir:-.}/tests/watched_run.lua" --quiet --out="$work/$name" activations.every=1 gradients.every=1 \
+        gradients.full=true parameters.every=1 parameters.full=true "$@"
 }
-if watch lstm probabilities && watch rnn logits; then
-    "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5"
+if watch lstm saturation.every=1 activations.output=probabilities && watch rnn cell=rnn activations.output=logits &&
+    watch sequences data=sequences saturation.every=1 && watch last data=sequences last=true saturation.every=1; then
+    "$python" "${srcdir:-.}/tests/check_watch.py" "$work/lstm/log.h5" "$work/rnn/log.h5" "$work/sequences/log.h5" \
+        "$work/last/log.h5"
 else
     bail_out "the run failed"
 fi

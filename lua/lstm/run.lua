@@ -687,6 +687,7 @@ local function next_step(self, step)
   self.in_body = true
   if self.fit then self.counters, self.forwards = self.fit:counters(), self.fit.forwards end
   self.current, self.problem = step + 1, false
+  self.smoothed_before, self.time_before = self.smoothed, self.row_time -- a step may log its loss more than once
   if self.replay then self.replay:enter(self, step + 1) end
   return step + 1
 end
@@ -860,13 +861,13 @@ function methods:log(step, loss, statistics)
   end
   if loss ~= nil then
     take(row, "loss", loss)
-    local weight, before = math.max(smoothing, 1 / step), self.smoothed
+    local weight, before = math.max(smoothing, 1 / step), self.smoothed_before
     self.smoothed = before and diverge.is_finite(before) and before + (loss - before) * weight or loss
     row.smoothed_loss = self.smoothed
     local now = sys.clock()
     if self.fit then
       row.lr = self.fit.lr * self.fit.lr_scale
-      row.tokens_per_second = tokens_per_step(self) / math.max(now - self.row_time, 1e-9)
+      row.tokens_per_second = tokens_per_step(self) / math.max(now - self.time_before, 1e-9)
     end
     row.seconds, self.row_time = self:seconds(), now
   end

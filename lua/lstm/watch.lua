@@ -2,7 +2,8 @@
 --
 -- watch.lua - what of the network's inside a run logs, by the options of every experiment:
 --
---     activations.every=N    gates i f g o and states c h of every layer, time step and unit, and what was fed in
+--     activations.every=N    gates i f g o and states c h of every layer, time step and unit; what was fed in; the states
+--                            before the first time step; targets, their mask, and the loss of each position
 --     activations.of=f,h     only these of them
 --     activations.output=X   and the network's output: logits or probabilities
 --     saturation.every=N     how often each gate is below 0.1 or above 0.9, by layer and unit
@@ -45,10 +46,10 @@ watch.options = {
   { "watch.keepbits", 0, "bits of mantissa to keep in such records, for watch.deflate to gain more; 0: all" },
 }
 
--- What the cell has of gates and states, and of gradients with respect to them.
+-- What the cell has of gates and states, of gradients with respect to them, and of states that are carried on.
 local function names_of(config)
-  if config.cell == "rnn" then return { "h" }, { "dh", "dg" } end
-  return STATES, SLOPES
+  if config.cell == "rnn" then return { "h" }, { "dh", "dg" }, { "h" } end
+  return STATES, SLOPES, { "h", "c" }
 end
 
 local function check_names(option, names, known)
@@ -109,6 +110,10 @@ local function check_network(get, config)
   local ok, problem = check_names("activations.of", get "activations.of", states)
   if ok then ok, problem = check_names("gradients.of", get "gradients.of", slopes) end
   if not ok then return nil, problem end
+  if config.cell == "rnn" and get "saturation.every" > 0 then
+    return nil, "option 'saturation.every' counts the values of gates, which a network with cell=rnn does not have; " ..
+      "give saturation.every=0"
+  end
   if config.output and get "activations.output" == "probabilities" then
     return nil, "option 'activations.output': " .. no_probabilities
   end
@@ -161,8 +166,7 @@ function watch.new(cfg, fit)
   return setmetatable({
     fit = fit, every = every, rows = rows, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
     full = { gradients = cfg.gradients.full, parameters = cfg.parameters.full },
-    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
-    output = cfg.activations.output,
+    config = config, type = config.precision == "double" and "double" or "float", output = cfg.activations.output,
     states = chosen(states, cfg.activations.of), slopes = chosen(slopes, cfg.gradients.of),
     group = "activations", inputs = "inputs", names = {}, announced = {}, recorded = {},
   }, meta)
@@ -208,7 +212,7 @@ function watch.probe(cfg, fit, name, given)
   local of = given.of or {}
   return setmetatable({
     fit = fit, rows = given.rows or fit.batch, keepbits = cfg.watch.keepbits, deflate = cfg.watch.deflate,
-    config = config, type = config.precision == "double" and "double" or "float", is_lstm = config.cell == "lstm",
+    config = config, type = config.precision == "double" and "double" or "float",
     output = given.output or "none", states = chosen(states, of), slopes = #of > 0 and chosen(slopes, of) or {},
     group = name, inputs = name .. "_inputs", names = {}, announced = {},
     sizes = ("%d layers, %d time steps, %d rows and %d units"):format(config.layers, fit.seq, given.rows or fit.batch,
@@ -216,16 +220,17 @@ function watch.probe(cfg, fit, name, given)
   }, probe_meta)
 end
 
--- How many numbers of the network's own a record of each group has, unit by unit.
+-- How many numbers of the network's own a record of each group has, for each unit or position; without a mask.
 local function numbers_of(get, config, settings, rows)
-  local states, slopes = names_of(config)
+  local states, slopes, carried = names_of(config)
   local T, inside = settings.seq, settings.seq * rows * config.hidden * (config.layers or 1)
   local embed = math.type(config.embed) == "integer" and config.embed or 0
   local put_out = config.output or config.classes or config.vocab -- a number, or a vocabulary
   if get "activations.output" == "none" then put_out = 0 end
+  local loss = config.precision == "double" and 1 or 2 -- which is in double always
   return {
-    activations = #chosen(states, get "activations.of") * inside
-      + T * rows * ((config.input or 1) + (math.tointeger(put_out) or #put_out)),
+    activations = #chosen(states, get "activations.of") * inside + #carried * inside // T
+      + T * rows * ((config.input or 1) + (math.tointeger(put_out) or #put_out) + (config.output or 1) + loss),
     gradients = get "gradients.full" and #chosen(slopes, get "gradients.of") * inside
       + T * rows * (config.input or embed) or 0,
   }
@@ -277,13 +282,22 @@ local function whole(self, tensor)
   return self.fit:whole(tensor)
 end
 
-local function some_rows(self, tensor)
-  return self.rows == self.fit.batch and tensor or tensor:slice(2, 1, self.rows)
+local function some_rows(self, tensor, axis)
+  return self.rows == self.fit.batch and tensor or tensor:slice(axis or 2, 1, self.rows)
 end
 
 local function unit_dims(self)
   return { { "layer", self.config.layers }, { "time", self.fit.seq }, { "batch", self.rows },
     { "unit", self.config.hidden } }
+end
+
+local function state_dims(self)
+  return { { "layer", self.config.layers }, { "batch", self.rows }, { "unit", self.config.hidden } }
+end
+
+-- Of one number for each position; or of several, what they are.
+local function position_dims(self, last)
+  return { { "time", self.fit.seq }, { "batch", self.rows }, last }
 end
 
 -- ---- what is recorded -----------------------------------------------------------------------------------------------
@@ -298,13 +312,36 @@ local function output(self, log)
   local size = tensor.shape[3]
   local class = self.config.output and { "component", size } or { "class", size, vocab and #vocab == size and
     describe.symbols(vocab) or nil }
-  local dims = { { "time", fit.seq }, { "batch", self.rows }, class }
+  local dims = position_dims(self, class)
   if self.config.output or self.output == "logits" then
     local name = self.config.output and "output" or "logits"
     put(self, log, self.group .. "/" .. name, REAL, dims, name, "tensors", tensor)
   else
     put(self, log, self.group .. "/probability", REAL, dims, "probability of each class", "probabilities", tensor)
   end
+end
+
+-- What the first time step came from.
+local function start(self, log)
+  local _, _, carried = names_of(self.config)
+  for _, name in ipairs(carried) do
+    local what = name .. "_start"
+    put(self, log, self.group .. "/" .. what, REAL, state_dims(self), titles[name] .. " before the first time step",
+      "tensors", layers(self, function(layer) return some_rows(self, whole(self, self.fit:activation(what, layer)), 1) end))
+  end
+end
+
+-- What it should have put out, and how far it was from that.
+local function targets(self, log)
+  local fit, group, width = self.fit, self.group, self.config.output
+  if fit.has_mask then
+    put(self, log, group .. "/mask", "double", position_dims(self), "weight of each position", "mask", fit, self.rows)
+  end
+  if not fit.has_targets then return end
+  put(self, log, group .. "/target", width and REAL or "int32", position_dims(self, width and { "component", width }),
+    "target", width and "vectors" or "classes", fit, self.rows)
+  put(self, log, group .. "/loss", "double", position_dims(self), "loss of each position, times its weight", "tensors",
+    some_rows(self, whole(self, fit:activation "loss")))
 end
 
 local function activations(self, log)
@@ -314,30 +351,31 @@ local function activations(self, log)
       layers(self, function(layer) return some_rows(self, whole(self, fit:activation(name, layer))) end))
   end
   if config.vocab then
-    put(self, log, self.group .. "/token", "int32", { { "time", fit.seq }, { "batch", self.rows } }, "token fed in",
-      "ids", fit, self.rows)
+    put(self, log, self.group .. "/token", "int32", position_dims(self), "token fed in", "ids", fit, self.rows)
   end
   if fit.model.vocab then -- in a group of its own, since Octave cannot load one with texts in it
     put(self, log, self.inputs .. "/text", "text", { { "batch", self.rows } }, "text fed in", "text", fit, self.rows,
       fit.model.vocab)
   end
   if config.input then
-    put(self, log, self.inputs .. "/x", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", config.input } },
-      "numbers fed in", "dense", fit, self.rows)
+    put(self, log, self.inputs .. "/x", REAL, position_dims(self, { "input", config.input }), "numbers fed in", "dense",
+      fit, self.rows)
   end
+  start(self, log)
+  targets(self, log)
   if self.output ~= "none" then output(self, log) end
 end
 
 local function saturation(self, log)
   local fit, config = self.fit, self.config
   local dims = { { "layer", config.layers }, { "unit", config.hidden } }
-  for _, gate in ipairs(self.is_lstm and { "i", "f", "o" } or {}) do
+  for _, gate in ipairs { "i", "f", "o" } do
     local low, high = ("saturation/%s_low"):format(gate), ("saturation/%s_high"):format(gate)
     local share = "share of " .. titles[gate] .. " values "
     local ok, reason = series(self, log, low, "double", dims, share .. "below " .. LOW)
     if not ok then self.failed = self.failed or reason end
     put(self, log, high, "double", dims, share .. "above " .. HIGH, "tails",
-      layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH)
+      layers(self, function(layer) return whole(self, fit:activation(gate, layer)) end), low, LOW, HIGH, fit)
   end
 end
 
@@ -358,6 +396,12 @@ local function parameter_dims(self)
   return { { "parameter", #parameter_names(self), parameter_names(self) } }
 end
 
+-- Of a parameter, as the optimiser takes it, but before clipping: the mean over the passes that are accumulated so far.
+local function mean_gradient(self, name)
+  local sum, passes = self.fit:gradient(name), self.fit.summed
+  return passes > 1 and sum / passes or sum
+end
+
 -- dL/dh and its like, by layer, of all rows.
 local function slope_parts(self, name)
   return layers(self, function(layer) return whole(self, self.fit:gradient(name, layer)) end)
@@ -372,7 +416,7 @@ end
 local function gradients(self, log)
   local fit, config, names = self.fit, self.config, parameter_names(self)
   put(self, log, "gradients/norm", "double", parameter_dims(self), "L2 norm of each parameter's gradient",
-    "total_norms", map(names, function(name) return fit:gradient(name) end))
+    "total_norms", map(names, function(name) return mean_gradient(self, name) end))
   for _, name in ipairs(self.slopes) do
     local parts = slope_parts(self, name)
     put(self, log, "gradients/" .. name .. "_norm", "double", { { "layer", config.layers }, { "time", fit.seq } },
@@ -381,8 +425,8 @@ local function gradients(self, log)
   end
   local width = config.embed or config.input
   if self.full.gradients and math.type(width) == "integer" and width > 0 then
-    put(self, log, "gradients/dx", REAL, { { "time", fit.seq }, { "batch", self.rows }, { "input", width } },
-      "dL/d(input of the first layer)", "tensors", some_rows(self, whole(self, fit:gradient "input")))
+    put(self, log, "gradients/dx", REAL, position_dims(self, { "input", width }), "dL/d(input of the first layer)",
+      "tensors", some_rows(self, whole(self, fit:gradient "input")))
   end
 end
 
@@ -412,7 +456,7 @@ local function parameters(self, log)
   for k, name in ipairs(self.full.parameters and names or {}) do
     put(self, log, "parameters/" .. name, REAL, own_dims(name, tensors[k]), name, "tensors", tensors[k])
     put(self, log, "parameter_gradients/" .. name, REAL, own_dims(name, tensors[k]), "gradient of " .. name,
-      "tensors", fit:gradient(name))
+      "tensors", mean_gradient(self, name))
   end
 end
 

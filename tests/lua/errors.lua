@@ -269,7 +269,8 @@ local wrong = {
   { "fit:update()", ": update: no backward pass came before it" },
   -- what there is to see
   { "fit:activation 'z'",
-    "bad argument #1 to 'activation' ('i', 'f', 'g', 'o', 'c', 'h', 'logits' or 'loss' expected, got 'z')" },
+    "bad argument #1 to 'activation' ('i', 'f', 'g', 'o', 'c', 'h', 'h_start', 'c_start', 'logits' or 'loss' " ..
+      "expected, got 'z')" },
   { "fit:activation()", "name expected, got nothing" },
   { "fit:activation('h', 2)", "layer: integer from 0 to 1 expected, got 2" },
   { "fit:activation('h', -1)", "layer: integer from 0 to 1 expected, got -1" },

@@ -101,7 +101,9 @@ local function log_round(k)
   local path = ("%s/log%d.h5"):format(directory, k)
   local model = lstm.model { vocab = 5, hidden = 3 }
   local fit = model:trainer { batch = 1, seq = 2, threads = 1 }
-  fit:step { ids = { 1, 2 }, targets = { 2, 3 } }
+  fit:step { ids = { 1, 2 }, targets = { 2, 3 }, mask = { 1, 0.5 } }
+  local linear = lstm.model { input = 1, output = 2, hidden = 3 }:trainer { batch = 1, seq = 2, threads = 1 }
+  linear:step { x = { 1, 2 }, y = { { 2, 3 }, { 4, 5 } } }
   local log = assert(core.log.create(path))
   local function announce(name, type, ...)
     assert(log:announce { name = "a/" .. name, type = type, dims = { ... } })
@@ -114,20 +116,26 @@ local function log_round(k)
   announce("below", "double", { "layer", 1 }, { "unit", 3 })
   announce("bins", "double", { "layer", 1 }, { "bin", 4 })
   announce("ids", "int32", { "time", 2 }, { "batch", 1 })
+  announce("mask", "float", { "time", 2 }, { "batch", 1 })
+  announce("y", "float", { "time", 2 }, { "batch", 1 }, { "component", 2 })
   local h, logits = fit:activation("h", 0), fit:activation "logits"
   local calls = {
     function() log:tensors("a/h", 1, { h }) end,
     function() log:norms("a/norms", 1, { h }, 2) end,
     function() log:total_norms("a/total", 1, { h }) end,
     function() log:probabilities("a/p", 1, logits) end,
-    function() log:tails("a/above", 1, { h }, "a/below", -0.5, 0.5) end,
+    function() log:tails("a/above", 1, { h }, "a/below", -0.5, 0.5, fit) end,
     function() log:histograms("a/bins", 1, { h }, 4, { -1 }, { 1 }) end,
     function() log:ids("a/ids", 1, fit, 1) end,
+    function() log:classes("a/ids", 1, fit, 1) end,
+    function() log:mask("a/mask", 1, fit, 1) end,
+    function() log:vectors("a/y", 1, linear, 1) end,
     function() log:numbers("a/total", 1, { 1.5 }) end,
     function() log:set("mine", "text", setmetatable({}, { __tostring = function() return "x", log:close() end })) end,
     function() log:set("mine", "text", setmetatable({}, { __tostring = function() log:close() return "x" end })) end,
   }
-  local closes = { function() model:close() end, function() fit:close() end, function() log:close() end }
+  local closes = { function() model:close() end, function() fit:close() end, function() linear:close() end,
+    function() log:close() end }
   local count, other = 0, nil
   for _ = 1, 12 do
     after_a_while(closes[math.random(#closes)])

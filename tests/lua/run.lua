@@ -257,6 +257,23 @@ for step in spiky:steps(4) do spiky:log(step, step == 2 and 0 / 0 or step) end
 spiky:finish()
 tap.is(resumed(spiky.directory).state.smoothed, 3.25, "a loss that was no number once does not spoil the smoothed one")
 
+local overridden = new_run()
+local overridden_fit = new_trainer()
+for step in overridden:steps(3, overridden_fit, text) do
+  overridden:log(step, overridden_fit:step(text))
+  overridden:log(step, 100)
+  overridden:log(step, { loss = step })
+end
+overridden:finish()
+do
+  local log <close> = assert(core.log.read(overridden.directory .. "/log.h5"))
+  tap.is(table.concat(log:numbers "metrics/loss", " "), "1.0 2.0 3.0", "the last loss that a step was given counts")
+  tap.is(table.concat(log:numbers "metrics/smoothed_loss", " "), "1.0 1.5 2.0", "  in the smoothed one, too")
+  local sum = 0
+  for _, speed in ipairs(log:numbers "metrics/tokens_per_second") do sum = sum + 2 * 5 / speed end
+  tap.ok(sum >= log:numbers "metrics/seconds"[2], "  and its speed is that of the whole step")
+end
+
 local fit7, model7 = new_trainer()
 local closed = new_run()
 tap.fails(function()

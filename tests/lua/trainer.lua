@@ -214,6 +214,40 @@ do
   tap.is(parts:state().h[0]:get(1, 20), 0.5, "state_view is writable")
 end
 
+do -- what the last forward began with
+  for _, cell in ipairs { "lstm", "rnn" } do
+    local model <close> = new_model { cell = cell }
+    local fit <close> = model:trainer { batch = 2, seq = 3 }
+    local kinds = cell == "rnn" and { "h" } or { "h", "c" }
+    fit:step(text)
+    local before = fit:state()
+    fit:step(text)
+    fit:reset()
+    local same = true
+    for _, kind in ipairs(kinds) do
+      for layer = 0, 1 do
+        local view = fit:activation(kind .. "_start", layer)
+        same = same and view:equal(before[kind][layer]) and view:norm() > 0
+      end
+    end
+    tap.ok(same, cell .. ": the state that a step began with is to be seen after it, and after another one was set")
+    fit:forward { ids = some_ids(3, 2), reset = true }
+    tap.is(fit:activation("h_start", 1):norm(), 0.0, "  zero for a batch that resets it")
+  end
+end
+
+do -- what the last batch had
+  local model <close> = new_model()
+  local fit <close> = model:trainer { batch = 2, seq = 3 }
+  tap.ok(not fit.has_targets and not fit.has_mask, "no batch has no targets and no mask")
+  local batch = { ids = some_ids(3, 2), targets = some_ids(3, 2), mask = lstm.tensor.full { 3, 2, value = 1 } }
+  fit:forward(batch)
+  tap.ok(fit.has_targets and fit.has_mask, "one that has both")
+  batch.targets, batch.mask = nil, nil
+  fit:forward(batch)
+  tap.ok(not fit.has_targets and not fit.has_mask, "and one without")
+end
+
 do -- who carries
   local function norm_after(settings, source)
     local model <close> = new_model()
@@ -532,8 +566,11 @@ do -- accumulation over two halves = one batch of both
   one:step { ids = all, targets = all }
   local _, stats = two:step(half(1))
   tap.ok(not stats.updated and two.updates == 0 and two:counters().accumulated == 1, "the first half waits")
+  tap.ok(stats.grad_norm == 0 and two.summed == 1, "and tells nothing of an update")
   _, stats = two:step(half(3))
   tap.ok(stats.updated and two.updates == 1, "the second updates")
+  tap.is(two.summed, 2, "with a gradient that is the sum of two")
+  tap.near(two:gradient("head.weight"):norm() / 2, one:gradient("head.weight"):norm(), 1e-12, "of which it takes the mean")
   local near = true
   for name, view in a:parameters() do
     near = near and (view - b:parameter(name)):abs():max() < 1e-14 -- sums in another order, in double, of numbers below 1
