@@ -23,6 +23,7 @@
 #define MOST_DEPTH 8
 #define MOST_ITEMS 100000
 #define PATH_ROOM 512
+#define MOST_BYTES 0x1p62 /* of a dataset: sizes in bytes never overflow */
 #define OPEN_TRIES 20 /* while a commit is put in place, which takes milliseconds */
 #define BIRTH_TRIES 250 /* until a new log's first commit, which waits for the disk */
 
@@ -393,7 +394,7 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
     return result;
 }
 
-static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
+static int list_links(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
 {
     walk w = {r, path, depth, err};
     hsize_t at = 0;
@@ -404,6 +405,61 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
         return -1;
     at = 0;
     return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, add_item, &w) >= 0 ? 0 : -1;
+}
+
+/* What does not grow, and steps, are written as a whole, and deflate makes at most a 1,032nd of anything: what is
+ * smaller yet was never written, and would take for ever to read. Other series may be filled rather than written. */
+static bool is_plausible(const h5read_item *item, bool is_filled)
+{
+    const double width = (double)item->width, stored = (double)item->stored + (64 << 10);
+    double elements = 1;
+    for (int d = 0; d < item->ndim; d++)
+        elements *= (double)item->shape[d];
+    return elements * width < MOST_BYTES && (is_filled || elements <= 1032 * (1 + stored / width));
+}
+
+/* What grows in a group has a row for each of its steps. */
+static int check_length(const h5read *r, const h5read_item *item, const h5read_item *step, lstm_error *err)
+{
+    char room[128];
+    const bool follows = step && step != item && step->ndim == 1 && h5read_grows(item);
+    if (item->is_group)
+        return 0;
+    if (follows && item->shape[0] != step->shape[0])
+        return lstm_fail(err, "", "%s is damaged: /%.100s has %llu rows, /%.100s has %llu",
+                         fileio_short_path(r->path, room), item->path, (unsigned long long)item->shape[0], step->path,
+                         (unsigned long long)step->shape[0]);
+    if (!is_plausible(item, follows))
+        return lstm_fail(err, "", "%s is damaged: /%.100s claims %llu rows in %llu bytes",
+                         fileio_short_path(r->path, room), item->path,
+                         (unsigned long long)(item->ndim ? item->shape[0] : 1), (unsigned long long)item->stored);
+    return 0;
+}
+
+static bool is_in(const h5read_item *item, const char *group)
+{
+    const size_t length = strlen(group);
+    const char *leaf = h5read_leaf(item->path);
+    return strncmp(item->path, group, length) == 0 && leaf == item->path + length + (length > 0);
+}
+
+/* Checks what is directly in a group; its items are those from `first` on. */
+static int check_lengths(const h5read *r, const char *group, size_t first, lstm_error *err)
+{
+    const h5read_item *step = NULL;
+    for (size_t k = first; k < r->count; k++)
+        if (is_in(&r->items[k], group) && !r->items[k].is_group && strcmp(h5read_leaf(r->items[k].path), "step") == 0)
+            step = &r->items[k];
+    for (size_t k = first; k < r->count; k++)
+        if (is_in(&r->items[k], group) && check_length(r, &r->items[k], step, err))
+            return -1;
+    return 0;
+}
+
+static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
+{
+    const size_t first = r->count;
+    return list_links(r, group, path, depth, err) || check_lengths(r, path, first, err) ? -1 : 0;
 }
 
 /* ---- blocks: between h5_enter and h5_leave ------------------------------------------------------------------------ */
@@ -681,6 +737,11 @@ uint64_t h5read_row_elements(const h5read_item *item)
 uint64_t h5read_elements(const h5read_item *item)
 {
     return (item->ndim ? item->shape[0] : 1) * h5read_row_elements(item);
+}
+
+bool h5read_grows(const h5read_item *item)
+{
+    return !item->is_group && item->ndim && (strcmp(item->dim[0], "record") == 0 || strcmp(item->dim[0], "step") == 0);
 }
 
 const char *h5read_leaf(const char *path)

@@ -73,7 +73,6 @@ double *read_numbers(const h5read *r, const char *path, size_t *n, lstm_error *e
 int64_t *read_integers(const h5read *r, const char *path, size_t *n, lstm_error *err);
 
 bool is_metric(const h5read_item *item);
-bool grows(const h5read_item *item); /* with the records, or steps, of its group */
 
 /* Path of the dataset NAME beside the one at path: "activations/h", "step" -> "activations/step". */
 void path_beside(const char *path, const char *name, char out[512]);

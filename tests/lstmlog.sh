@@ -368,8 +368,8 @@ else
     "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
     result $? "what was exported, read by Python"
     cp runs/done/log.h5 bad/back.h5
-    for bad in short long huge; do cp runs/done/log.h5 bad/$bad.h5; done
-    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5
+    for bad in short long huge vast; do cp runs/done/log.h5 bad/$bad.h5; done
+    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5 bad/vast.h5
     log verify bad/back.h5
     says "goes back from"
     log verify bad/short.h5
@@ -378,6 +378,18 @@ else
     says "/metrics/loss has 35184372088832 rows, /metrics/step has 12"
     log verify bad/huge.h5
     says "bad/huge.h5 is damaged: /metrics/step claims 2199023255552 rows in "
+    log verify bad/vast.h5
+    says "bad/vast.h5 is damaged: /activations/vast claims 12 rows in 0 bytes"
+    for bad in long huge vast; do
+        for form in "--numpy -o bad/$bad" --csv=activations/h --csv; do
+            # shellcheck disable=SC2086 # limits: such an export would neither end nor fit on the disk
+            (ulimit -t 20; ulimit -f 20000; exec "$build/lstmlog" export bad/$bad.h5 $form) >out 2>err; status=$?
+            exits 1 "export of bad/$bad.h5 $form"
+            one_line; says "bad/$bad.h5 is damaged: "
+        done
+        log tail bad/$bad.h5
+        exits 1 "tail of bad/$bad.h5"; says "bad/$bad.h5 is damaged: "
+    done
     cp -R runs/done runs/interrupted
     "$python" "$here/check_lstmlog.py" interrupt runs/interrupted/log.h5
     log ls runs/interrupted
