@@ -6,6 +6,7 @@
 #include "h5checkpoint.h"
 #include "h5file.h"
 #include "h5journal.h"
+#include "h5log.h"
 #include "h5probe.h"
 #include "h5txn.h"
 
@@ -533,6 +534,20 @@ static void read_column(const h5read *r, const h5read_item *item)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
+/* Whoever reads or goes on with a log of another layout would take it for something else. */
+static int check_version(const h5read *r, lstm_error *err)
+{
+    char room[128], known[24];
+    char *version = value_at(r, "", "format_version");
+    snprintf(known, sizeof known, "%d", H5LOG_VERSION);
+    const bool is_known = version && strcmp(version, known) == 0;
+    if (!is_known)
+        lstm_fail(err, "", "%s has format_version %s, this program knows %s: use the lstmrun that wrote it",
+                  fileio_short_path(r->path, room), version ? version : "none", known);
+    free(version);
+    return is_known ? 0 : -1;
+}
+
 /* Opens the file and lists it; between h5_enter and h5_leave. */
 static int look(h5read *r, lstm_error *err)
 {
@@ -549,6 +564,8 @@ static int look(h5read *r, lstm_error *err)
     free(commits);
     if (!ours)
         return lstm_fail(err, "", "%s is neither a log nor a checkpoint of lstmrun", fileio_short_path(r->path, room));
+    if (r->kind == H5READ_LOG && check_version(r, err))
+        return -1;
     hid_t root = open_object(r, r->only);
     int result = root < 0 ? -1 : list_group(r, root, r->only, *r->only ? 1 : 0, err);
     if (result && !err->message[0])

@@ -31,9 +31,10 @@ typedef enum h5read_journal {
 } h5read_journal;
 h5read_journal h5read_journal_of(const char *path);
 
-/* Fails on what is neither a log nor a checkpoint, and on what is damaged: also on a dataset that claims more rows than
- * it can have, so that whoever reads all of one comes to an end. A child lists it first, and reads all attributes,
- * texts and plain columns (h5probe.h): libhdf5 may crash over a damaged file, or never come back. */
+/* Fails on what is neither a log nor a checkpoint, on a log of another version, and on what is damaged: also on a
+ * dataset that claims more rows than it can have, so that whoever reads all of one comes to an end. A child lists it
+ * first, and reads all attributes, texts and plain columns (h5probe.h): libhdf5 may crash over a damaged file, or never
+ * come back. */
 h5read *h5read_open(const char *path, lstm_error *err);
 /* The same, but only what is below one group is listed, which is quicker. group must live as long as the reader. */
 h5read *h5read_open_group(const char *path, const char *group, lstm_error *err);

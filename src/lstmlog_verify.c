@@ -68,11 +68,6 @@ static int verify_log(job *j, const h5read *r)
     static const char *const expected[] = {"metrics/step", "samples/step", "events/step"};
     const char *note = "";
     int result = verify_contents(j, r);
-    char *version = h5read_attribute(r, "", "format_version");
-    if (!version || strcmp(version, "1") != 0)
-        result = complain(j, "%s has format_version %s, this program knows 1", h5read_path(r),
-                          version ? version : "none");
-    free(version);
     for (size_t k = 0; k < sizeof expected / sizeof *expected; k++)
         if (!h5read_find(r, expected[k]))
             result = complain(j, "%s lacks /%s", h5read_path(r), expected[k]);

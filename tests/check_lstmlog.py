@@ -5,6 +5,7 @@ exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS
 spoil BACK SHORT LONG HUGE VAST  makes logs whose steps go back, whose columns differ in length, by a few rows or by
                             more than can ever be read, whose steps claim more rows than are there, and which have a
                             series whose rows have more bytes than can be counted
+version LOG                 makes it a log of format_version 99
 interrupt LOG               leaves the log as in the middle of a commit: without a signature, the rest in its journal
 """
 
@@ -106,6 +107,9 @@ if sys.argv[1] == "exports":
         check_numpy(f, numpy_folder)
         check_vis(f, vis_folder, 1)
         check_csv(f, csv_folder)
+elif sys.argv[1] == "version":
+    with h5py.File(sys.argv[2], "r+") as f:
+        f.attrs["format_version"] = 99
 elif sys.argv[1] == "interrupt":
     interrupt(sys.argv[2])
 else:

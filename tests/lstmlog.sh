@@ -390,6 +390,20 @@ else
         log tail bad/$bad.h5
         exits 1 "tail of bad/$bad.h5"; says "bad/$bad.h5 is damaged: "
     done
+    cp -R runs/done bad/version
+    "$python" "$here/check_lstmlog.py" version bad/version/log.h5
+    for words in "ls bad/version" "show bad/version" "tail bad/version" "verify bad/version/log.h5" \
+        "recover bad/version" "diff runs/done bad/version" "export bad/version --csv"; do
+        # shellcheck disable=SC2086
+        log $words
+        exits 1 "a log of another version: lstmlog $words"
+        one_line; says "bad/version/log.h5 has format_version 99, this program knows 1: use the lstmrun that wrote it"
+    done
+    sha256sum bad/version/* >sums
+    "$build/lstmrun" tiny.lua --quiet --resume=bad/version steps=20 >out 2>err; status=$?
+    exits 1 "  --resume"
+    says "bad/version/log.h5 has format_version 99, this program knows 1"
+    sha256sum bad/version/* | cmp -s - sums; result $? "  nothing in the run has changed"
     cp -R runs/done runs/interrupted
     "$python" "$here/check_lstmlog.py" interrupt runs/interrupted/log.h5
     log ls runs/interrupted
