@@ -18,6 +18,7 @@
 typedef struct request {
     const char *paths[256];
     int npaths;
+    unsigned given; /* a bit for each option of lstmlog.c */
     bool json, follow, numpy, lstmvis, source, csv;
     const char *series;  /* --csv=SERIES; NULL: the metrics */
     const char *out;     /* -o DIR */

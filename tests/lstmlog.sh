@@ -429,10 +429,17 @@ prints "verify RUN|FILE..."
 log --version
 matches '^lstmlog [0-9]+\.[0-9]+\.[0-9]+$'
 for words in "" nothing show "show a b" "ls --nothing" "tail -n x a" "export a" "export a --csv --numpy" \
-    "export a --numpy"; do
+    "export a --numpy" "tail -n 1 -n 2 a" "export a --csv --csv=activations/h" "ls --json --json" "show --json a"; do
     # shellcheck disable=SC2086
     log $words
     exits 2 "usage: lstmlog $words"
+done
+for words in "--csv --row=1" "--csv --steps=1:2" "--csv=activations/h --steps=1:2" "--numpy --row=1 -o form" \
+    "--source --row=1 -o form" "--steps=1:2 --source -o form"; do
+    # shellcheck disable=SC2086
+    log export runs/done $words
+    exits 2 "no option is ignored: export $words"
+    one_line; says "this export has no option --"; [ ! -e form ]; result $? "  nothing is made"
 done
 "$build/lstmlog" show runs/done >/dev/full 2>err
 [ $? -eq 1 ] && grep -q "cannot write standard output" err
