@@ -370,6 +370,18 @@ static h5read_item *new_item(h5read *r, const char *path)
     return item;
 }
 
+/* Sizes that a damaged file claims may be what there is no memory for. */
+static void fail_at(const h5read *r, const char *path, bool no_memory, lstm_error *err)
+{
+    char room[128];
+    const char *file = fileio_short_path(r->path, room);
+    if (no_memory)
+        lstm_fail(err, "", "out of memory at /%.100s of %s: free some (see ulimit -v); if there is enough, the file is "
+                  "damaged", path, file);
+    else
+        lstm_fail(err, "", "%s is damaged at /%.100s", file, path);
+}
+
 static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, void *data)
 {
     walk *w = data;
@@ -380,6 +392,7 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
     if (!h5_name_ok(name, strlen(name)) || !fits)
         return lstm_fail(w->err, "", "%s is damaged: it has names that none of our files has",
                          fileio_short_path(w->r->path, room));
+    errno = 0; /* libhdf5 does not say why it failed, but malloc leaves its own reason */
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     h5read_item *item = object >= 0 ? new_item(w->r, path) : NULL;
     int result = -1;
@@ -390,7 +403,7 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
         result = describe_dataset(object, item);
     }
     if (result && !w->err->message[0])
-        lstm_fail(w->err, "", "%s is damaged at /%.100s", fileio_short_path(w->r->path, room), path);
+        fail_at(w->r, path, errno == ENOMEM, w->err);
     h5_close(object);
     return result;
 }

@@ -16,6 +16,7 @@ static int verify_readable(job *j, const h5read *r, const h5read_item *item)
 {
     uint64_t row = h5read_row_elements(item) * item->width, rows = item->ndim ? item->shape[0] : 1;
     uint64_t step = row && row < BLOCK ? BLOCK / row : 1;
+    step = step < rows ? step : rows;
     lstm_error err = {0};
     if (h5read_elements(item) == 0)
         return 0;

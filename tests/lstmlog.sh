@@ -163,6 +163,15 @@ result $? "  takes the journal away"
 log recover runs/killed
 prints "sound, nothing to do"
 
+kib=16384
+: >short
+while [ $kib -le 40960 ]; do # from too little to begin with to enough
+    (ulimit -v $kib; exec "$build/lstmlog" verify runs/done/log.h5) >out 2>err
+    head -n 1 err >>short
+    kib=$((kib + 512))
+done
+! grep "is damaged at /" short; result $? "a sound log is not called damaged where memory is short"
+
 mkdir bad
 size=$(wc -c <runs/done/log.h5)
 head -c $((size / 2)) runs/done/log.h5 >bad/half.h5
