@@ -211,6 +211,15 @@ plain "shows them by their values"
 matches '^odd/ru\\x1b\[31mns\\x0ax  done  '; matches '^odd/plain {14}done  '
 log ls --json odd
 prints 'ru\u001b[31mns\u000ax'
+raw=$(printf 'raw/\303\244\377\376"\303')
+mkdir raw
+if cp -r runs/done "$raw" 2>/dev/null; then # some file systems have only names in UTF-8
+    log ls --json raw
+    exits 0 "ls --json of a name that is no UTF-8"
+    prints '{"path": "raw/ä��\"�", '
+else
+    skip "ls --json of a name that is no UTF-8" "no such names here"
+fi
 log show "$odd"
 plain "show does, too"
 matches '^odd/ru\\x1b\[31mns\\x0ax/log.h5: log, done, step 12, '
