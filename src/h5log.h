@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define H5LOG_VERSION 1 /* of the layout, in the file's attribute "format_version": other ones are not opened */
+
 typedef struct h5log h5log;
 
 typedef struct h5log_options {

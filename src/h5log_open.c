@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define FORMAT_NAME "lstmrun log"
-#define FORMAT_VERSION 1
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
@@ -77,7 +76,7 @@ static int write_root(h5log *log, const char *version)
     return h5_put_text(log->file, "NX_class", "NXroot") || h5_put_text(log->file, "default", "metrics") ||
            h5_put_text(log->file, "creator", "lstmrun " LSTM_VERSION) ||
            h5_put_text(log->file, "HDF5_Version", version) || h5_put_text(log->file, "format", FORMAT_NAME) ||
-           h5_put_integer(log->file, "format_version", FORMAT_VERSION) || h5_put_integer(log->file, "commits", 0);
+           h5_put_integer(log->file, "format_version", H5LOG_VERSION) || h5_put_integer(log->file, "commits", 0);
 }
 
 log_group *h5log_open_group(h5log *log, const char *path)

@@ -6,6 +6,7 @@
 #include "h5checkpoint.h"
 #include "h5file.h"
 #include "h5journal.h"
+#include "h5log.h"
 #include "h5probe.h"
 #include "h5txn.h"
 
@@ -23,6 +24,7 @@
 #define MOST_DEPTH 8
 #define MOST_ITEMS 100000
 #define PATH_ROOM 512
+#define MOST_BYTES 0x1p62 /* of a dataset: sizes in bytes never overflow */
 #define OPEN_TRIES 20 /* while a commit is put in place, which takes milliseconds */
 #define BIRTH_TRIES 250 /* until a new log's first commit, which waits for the disk */
 
@@ -368,6 +370,18 @@ static h5read_item *new_item(h5read *r, const char *path)
     return item;
 }
 
+/* Sizes that a damaged file claims may be what there is no memory for. */
+static void fail_at(const h5read *r, const char *path, bool no_memory, lstm_error *err)
+{
+    char room[128];
+    const char *file = fileio_short_path(r->path, room);
+    if (no_memory)
+        lstm_fail(err, "", "out of memory at /%.100s of %s: free some (see ulimit -v); if there is enough, the file is "
+                  "damaged", path, file);
+    else
+        lstm_fail(err, "", "%s is damaged at /%.100s", file, path);
+}
+
 static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, void *data)
 {
     walk *w = data;
@@ -378,6 +392,7 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
     if (!h5_name_ok(name, strlen(name)) || !fits)
         return lstm_fail(w->err, "", "%s is damaged: it has names that none of our files has",
                          fileio_short_path(w->r->path, room));
+    errno = 0; /* libhdf5 does not say why it failed, but malloc leaves its own reason */
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     h5read_item *item = object >= 0 ? new_item(w->r, path) : NULL;
     int result = -1;
@@ -388,12 +403,12 @@ static herr_t add_item(hid_t group, const char *name, const H5L_info_t *info, vo
         result = describe_dataset(object, item);
     }
     if (result && !w->err->message[0])
-        lstm_fail(w->err, "", "%s is damaged at /%.100s", fileio_short_path(w->r->path, room), path);
+        fail_at(w->r, path, errno == ENOMEM, w->err);
     h5_close(object);
     return result;
 }
 
-static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
+static int list_links(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
 {
     walk w = {r, path, depth, err};
     hsize_t at = 0;
@@ -404,6 +419,61 @@ static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_
         return -1;
     at = 0;
     return H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &at, add_item, &w) >= 0 ? 0 : -1;
+}
+
+/* What does not grow, and steps, are written as a whole, and deflate makes at most a 1,032nd of anything: what is
+ * smaller yet was never written, and would take for ever to read. Other series may be filled rather than written. */
+static bool is_plausible(const h5read_item *item, bool is_filled)
+{
+    const double width = (double)item->width, stored = (double)item->stored + (64 << 10);
+    double elements = 1;
+    for (int d = 0; d < item->ndim; d++)
+        elements *= (double)item->shape[d];
+    return elements * width < MOST_BYTES && (is_filled || elements <= 1032 * (1 + stored / width));
+}
+
+/* What grows in a group has a row for each of its steps. */
+static int check_length(const h5read *r, const h5read_item *item, const h5read_item *step, lstm_error *err)
+{
+    char room[128];
+    const bool follows = step && step != item && step->ndim == 1 && h5read_grows(item);
+    if (item->is_group)
+        return 0;
+    if (follows && item->shape[0] != step->shape[0])
+        return lstm_fail(err, "", "%s is damaged: /%.100s has %llu rows, /%.100s has %llu",
+                         fileio_short_path(r->path, room), item->path, (unsigned long long)item->shape[0], step->path,
+                         (unsigned long long)step->shape[0]);
+    if (!is_plausible(item, follows))
+        return lstm_fail(err, "", "%s is damaged: /%.100s claims %llu rows in %llu bytes",
+                         fileio_short_path(r->path, room), item->path,
+                         (unsigned long long)(item->ndim ? item->shape[0] : 1), (unsigned long long)item->stored);
+    return 0;
+}
+
+static bool is_in(const h5read_item *item, const char *group)
+{
+    const size_t length = strlen(group);
+    const char *leaf = h5read_leaf(item->path);
+    return strncmp(item->path, group, length) == 0 && leaf == item->path + length + (length > 0);
+}
+
+/* Checks what is directly in a group; its items are those from `first` on. */
+static int check_lengths(const h5read *r, const char *group, size_t first, lstm_error *err)
+{
+    const h5read_item *step = NULL;
+    for (size_t k = first; k < r->count; k++)
+        if (is_in(&r->items[k], group) && !r->items[k].is_group && strcmp(h5read_leaf(r->items[k].path), "step") == 0)
+            step = &r->items[k];
+    for (size_t k = first; k < r->count; k++)
+        if (is_in(&r->items[k], group) && check_length(r, &r->items[k], step, err))
+            return -1;
+    return 0;
+}
+
+static int list_group(h5read *r, hid_t group, const char *path, int depth, lstm_error *err)
+{
+    const size_t first = r->count;
+    return list_links(r, group, path, depth, err) || check_lengths(r, path, first, err) ? -1 : 0;
 }
 
 /* ---- blocks: between h5_enter and h5_leave ------------------------------------------------------------------------ */
@@ -477,6 +547,20 @@ static void read_column(const h5read *r, const h5read_item *item)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
+/* Whoever reads or goes on with a log of another layout would take it for something else. */
+static int check_version(const h5read *r, lstm_error *err)
+{
+    char room[128], known[24];
+    char *version = value_at(r, "", "format_version");
+    snprintf(known, sizeof known, "%d", H5LOG_VERSION);
+    const bool is_known = version && strcmp(version, known) == 0;
+    if (!is_known)
+        lstm_fail(err, "", "%s has format_version %s, this program knows %s: use the lstmrun that wrote it",
+                  fileio_short_path(r->path, room), version ? version : "none", known);
+    free(version);
+    return is_known ? 0 : -1;
+}
+
 /* Opens the file and lists it; between h5_enter and h5_leave. */
 static int look(h5read *r, lstm_error *err)
 {
@@ -493,6 +577,8 @@ static int look(h5read *r, lstm_error *err)
     free(commits);
     if (!ours)
         return lstm_fail(err, "", "%s is neither a log nor a checkpoint of lstmrun", fileio_short_path(r->path, room));
+    if (r->kind == H5READ_LOG && check_version(r, err))
+        return -1;
     hid_t root = open_object(r, r->only);
     int result = root < 0 ? -1 : list_group(r, root, r->only, *r->only ? 1 : 0, err);
     if (result && !err->message[0])
@@ -681,6 +767,11 @@ uint64_t h5read_row_elements(const h5read_item *item)
 uint64_t h5read_elements(const h5read_item *item)
 {
     return (item->ndim ? item->shape[0] : 1) * h5read_row_elements(item);
+}
+
+bool h5read_grows(const h5read_item *item)
+{
+    return !item->is_group && item->ndim && (strcmp(item->dim[0], "record") == 0 || strcmp(item->dim[0], "step") == 0);
 }
 
 const char *h5read_leaf(const char *path)

@@ -31,8 +31,10 @@ typedef enum h5read_journal {
 } h5read_journal;
 h5read_journal h5read_journal_of(const char *path);
 
-/* Fails on what is neither a log nor a checkpoint, and on what is damaged. A child lists it first, and reads all
- * attributes, texts and plain columns (h5probe.h): libhdf5 may crash over a damaged file, or never come back. */
+/* Fails on what is neither a log nor a checkpoint, on a log of another version, and on what is damaged: also on a
+ * dataset that claims more rows than it can have, so that whoever reads all of one comes to an end. A child lists it
+ * first, and reads all attributes, texts and plain columns (h5probe.h): libhdf5 may crash over a damaged file, or never
+ * come back. */
 h5read *h5read_open(const char *path, lstm_error *err);
 /* The same, but only what is below one group is listed, which is quicker. group must live as long as the reader. */
 h5read *h5read_open_group(const char *path, const char *group, lstm_error *err);
@@ -63,6 +65,7 @@ const h5read_item *h5read_item_at(const h5read *r, size_t k);
 const h5read_item *h5read_find(const h5read *r, const char *path); /* NULL: there is none */
 uint64_t h5read_elements(const h5read_item *item);
 uint64_t h5read_row_elements(const h5read_item *item); /* of one index of the first dimension */
+bool h5read_grows(const h5read_item *item);            /* with the records, or steps, of its group */
 const char *h5read_leaf(const char *path);             /* what follows the last '/' */
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

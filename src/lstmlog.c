@@ -37,12 +37,12 @@ static const command commands[] = {
     {"show", show, 1, 1, "", "show RUN|FILE", "what is in a log or a checkpoint", false},
     {"verify", verify, 1, 256, "", "verify RUN|FILE...", "check checksums, structure and journals", false},
     {"recover", recover, 1, 1, "", "recover RUN|FILE", "bring the log of a killed run to its last commit", false},
-    {"export", export, 1, 1, "cmvdors", "export RUN --csv[=GROUP/SERIES] [-o DIR]",
+    {"export", export, 1, 1, "co", "export RUN --csv[=GROUP/SERIES] [-o DIR]",
      "the metrics, or one series, as CSV (default: to standard output)", false},
-    {"export", export, 1, 1, "cmvdors", "export RUN --numpy -o DIR", "every series as a .npy file", false},
-    {"export", export, 1, 1, "cmvdors", "export RUN --lstmvis -o DIR [--row=N] [--steps=A:B]",
+    {"export", export, 1, 1, "mo", "export RUN --numpy -o DIR", "every series as a .npy file", false},
+    {"export", export, 1, 1, "vors", "export RUN --lstmvis -o DIR [--row=N] [--steps=A:B]",
      "activations as a project of LSTMVis", false},
-    {"export", export, 1, 1, "cmvdors", "export RUN --source -o DIR", "the script and its modules, as they were", false},
+    {"export", export, 1, 1, "do", "export RUN --source -o DIR", "the script and its modules, as they were", false},
     {"diff", diff, 2, 2, "", "diff RUN RUN", "what differs in configuration, and from which step in metrics", false},
     {"tail", tail, 1, 1, "fnk", "tail [-f] [-n N] [--columns=A,B] RUN", "the last rows of the metrics", true},
 };
@@ -111,23 +111,37 @@ static bool read_range(const char *text, long *first, long *last)
     return read_count(end + 1, last) && errno == 0 && *last >= *first;
 }
 
+static const struct {
+    char letter;
+    const char *name;
+} options[] = {{'j', "--json"}, {'f', "-f"}, {'m', "--numpy"}, {'v', "--lstmvis"}, {'c', "--csv"}, {'n', "-n"},
+               {'o', "-o"}, {'d', "--source"}, {'r', "--row"}, {'s', "--steps"}, {'k', "--columns"}};
+#define OPTIONS (sizeof options / sizeof *options)
+
+/* Whether a form of the command has the option. */
+static bool has_option(const command *c, char letter)
+{
+    for (size_t k = 0; k < COMMANDS; k++)
+        if (strcmp(commands[k].name, c->name) == 0 && strchr(commands[k].options, letter))
+            return true;
+    return false;
+}
+
 /* One option; *used: how many words it took. 0, or the exit status of wrong usage. */
 static int read_option(const command *c, request *q, const char *word, const char *next, int *used)
 {
-    static const struct {
-        char letter;
-        const char *name;
-    } known[] = {{'j', "--json"}, {'f', "-f"}, {'m', "--numpy"}, {'v', "--lstmvis"}, {'c', "--csv"}, {'n', "-n"},
-                 {'o', "-o"}, {'d', "--source"}, {'r', "--row"}, {'s', "--steps"}, {'k', "--columns"}};
     char letter = 0;
     const char *value = NULL;
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-        if (strcmp(word, known[k].name) == 0 || (known[k].name[1] == '-' && (value = value_of(word, known[k].name)))) {
-            letter = known[k].letter;
-            break;
-        }
-    if (!letter || !strchr(c->options, letter))
+    size_t at = 0;
+    for (; at < OPTIONS && !letter; at++)
+        if (strcmp(word, options[at].name) == 0 ||
+            (options[at].name[1] == '-' && (value = value_of(word, options[at].name))))
+            letter = options[at].letter;
+    if (!letter || !has_option(c, letter))
         return usage("%s has no option '%s'", c->name, word);
+    if (q->given & 1u << (at - 1))
+        return usage("%s: option %s is given twice", c->name, options[at - 1].name);
+    q->given |= 1u << (at - 1);
     *used = 1;
     if (letter == 'n' || letter == 'o') {
         if (!next)
@@ -157,6 +171,21 @@ static int read_option(const command *c, request *q, const char *word, const cha
     return 0;
 }
 
+/* An export is of one form, which has every option that was given. */
+static int check_export(const request *q)
+{
+    const char form = q->csv ? 'c' : q->numpy ? 'm' : q->lstmvis ? 'v' : 'd';
+    const command *c = commands;
+    if (q->csv + q->numpy + q->lstmvis + q->source != 1)
+        return usage("export: one of --csv, --numpy, --lstmvis and --source expected");
+    while (c->run != export || !strchr(c->options, form))
+        c++;
+    for (size_t k = 0; k < OPTIONS; k++)
+        if (q->given & 1u << k && !strchr(c->options, options[k].letter))
+            return usage("this export has no option %s: lstmlog %s", options[k].name, c->usage);
+    return q->out || q->csv ? 0 : usage("export: -o DIR expected");
+}
+
 static int read_request(const command *c, request *q, int argc, char **argv)
 {
     bool options_end = false;
@@ -177,11 +206,7 @@ static int read_request(const command *c, request *q, int argc, char **argv)
     }
     if (q->npaths < c->least)
         return usage("usage: lstmlog %s", c->usage);
-    if (c->run != export)
-        return 0;
-    if (q->csv + q->numpy + q->lstmvis + q->source != 1)
-        return usage("export: one of --csv, --numpy, --lstmvis and --source expected");
-    return q->out || q->csv ? 0 : usage("export: -o DIR expected");
+    return c->run == export ? check_export(q) : 0;
 }
 
 /* What is there already is not overwritten. */

@@ -18,6 +18,7 @@
 typedef struct request {
     const char *paths[256];
     int npaths;
+    unsigned given; /* a bit for each option of lstmlog.c */
     bool json, follow, numpy, lstmvis, source, csv;
     const char *series;  /* --csv=SERIES; NULL: the metrics */
     const char *out;     /* -o DIR */
@@ -73,7 +74,6 @@ double *read_numbers(const h5read *r, const char *path, size_t *n, lstm_error *e
 int64_t *read_integers(const h5read *r, const char *path, size_t *n, lstm_error *err);
 
 bool is_metric(const h5read_item *item);
-bool grows(const h5read_item *item); /* with the records, or steps, of its group */
 
 /* Path of the dataset NAME beside the one at path: "activations/h", "step" -> "activations/step". */
 void path_beside(const char *path, const char *name, char out[512]);

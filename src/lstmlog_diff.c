@@ -225,8 +225,8 @@ static bool is_series(const h5read_item *item, const char *group)
 {
     size_t length = strlen(group);
     const char *name = item->path + length + 1;
-    return grows(item) && strncmp(item->path, group, length) == 0 && item->path[length] == '/' && !strchr(name, '/') &&
-           strcmp(name, "record") != 0 && strcmp(name, "step") != 0;
+    return h5read_grows(item) && strncmp(item->path, group, length) == 0 && item->path[length] == '/' &&
+           !strchr(name, '/') && strcmp(name, "record") != 0 && strcmp(name, "step") != 0;
 }
 
 static bool is_alike(const h5read_item *x, const h5read_item *y)
@@ -324,7 +324,7 @@ static int diff_all_series(job *j, series *s, int *differing)
     int result = 0;
     for (size_t k = 0; k < h5read_count(s->a) && !result; k++) {
         const h5read_item *x = h5read_item_at(s->a, k), *y = h5read_find(s->b, x->path);
-        if (is_series(x, s->group) && y && grows(y)) {
+        if (is_series(x, s->group) && y && h5read_grows(y)) {
             result = diff_datasets(j, s, x, y, differing);
         } else if (is_series(x, s->group)) {
             fprintf(j->out, "%s: only in the first\n", x->path);

@@ -157,11 +157,6 @@ const char *bytes_text(uint64_t bytes, char text[32])
     return text;
 }
 
-bool grows(const h5read_item *item)
-{
-    return !item->is_group && item->ndim && (strcmp(item->dim[0], "record") == 0 || strcmp(item->dim[0], "step") == 0);
-}
-
 bool is_metric(const h5read_item *item)
 {
     return strncmp(item->path, "metrics/", 8) == 0 && !item->is_group && !item->is_text && item->ndim == 1;

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "lstmlog.h"
 
+#include "utf8.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -105,16 +107,23 @@ int summarize(const h5read *r, summary *s, lstm_error *err)
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------- */
 
+/* JSON is UTF-8: U+FFFD stands for each byte that is not. */
 static void print_json_text(FILE *out, const char *text)
 {
+    uint32_t code;
     fputc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < ' ')
-            fprintf(out, "\\u%04x", *c);
-        else
-            fputc(*c, out);
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = lstm_utf8_decode(text, left, &code);
+        if (n == 0) {
+            fputs("\xef\xbf\xbd", out);
+            n = 1;
+        } else if (code == '"' || code == '\\') {
+            fprintf(out, "\\%c", *text);
+        } else if (code < ' ') {
+            fprintf(out, "\\u%04x", (unsigned)code);
+        } else {
+            fwrite(text, 1, n, out);
+        }
     }
     fputc('"', out);
 }

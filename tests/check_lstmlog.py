@@ -2,8 +2,10 @@
 """check_lstmlog.py - for lstmlog.sh.
 
 exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS) equals what is in the run's log
-spoil BACK SHORT LONG HUGE  makes logs whose steps go back, whose columns differ in length, by a few rows or by more
-                            than can ever be read, and whose steps claim more rows than are there
+spoil BACK SHORT LONG HUGE VAST  makes logs whose steps go back, whose columns differ in length, by a few rows or by
+                            more than can ever be read, whose steps claim more rows than are there, and which have a
+                            series whose rows have more bytes than can be counted
+version LOG                 makes it a log of format_version 99
 interrupt LOG               leaves the log as in the middle of a commit: without a signature, the rest in its journal
 """
 
@@ -105,6 +107,9 @@ if sys.argv[1] == "exports":
         check_numpy(f, numpy_folder)
         check_vis(f, vis_folder, 1)
         check_csv(f, csv_folder)
+elif sys.argv[1] == "version":
+    with h5py.File(sys.argv[2], "r+") as f:
+        f.attrs["format_version"] = 99
 elif sys.argv[1] == "interrupt":
     interrupt(sys.argv[2])
 else:
@@ -116,3 +121,7 @@ else:
         f["metrics/loss"].resize((2 ** 45,))
     with h5py.File(sys.argv[5], "r+") as f:
         f["metrics/step"].resize((2 ** 41,))
+    with h5py.File(sys.argv[6], "r+") as f:
+        h = f["activations/h"]
+        vast = f["activations"].create_dataset("vast", (len(h), 2 ** 40, 2 ** 22), "f4", chunks=(1, 64, 64))
+        vast.dims[0].attach_scale(h.dims[0][0])

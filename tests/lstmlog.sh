@@ -163,6 +163,15 @@ result $? "  takes the journal away"
 log recover runs/killed
 prints "sound, nothing to do"
 
+kib=16384
+: >short
+while [ $kib -le 40960 ]; do # from too little to begin with to enough
+    (ulimit -v $kib; exec "$build/lstmlog" verify runs/done/log.h5) >out 2>err
+    head -n 1 err >>short
+    kib=$((kib + 512))
+done
+! grep "is damaged at /" short; result $? "a sound log is not called damaged where memory is short"
+
 mkdir bad
 size=$(wc -c <runs/done/log.h5)
 head -c $((size / 2)) runs/done/log.h5 >bad/half.h5
@@ -202,6 +211,15 @@ plain "shows them by their values"
 matches '^odd/ru\\x1b\[31mns\\x0ax  done  '; matches '^odd/plain {14}done  '
 log ls --json odd
 prints 'ru\u001b[31mns\u000ax'
+raw=$(printf 'raw/\303\244\377\376"\303')
+mkdir raw
+if cp -r runs/done "$raw" 2>/dev/null; then # some file systems have only names in UTF-8
+    log ls --json raw
+    exits 0 "ls --json of a name that is no UTF-8"
+    prints '{"path": "raw/ä��\"�", '
+else
+    skip "ls --json of a name that is no UTF-8" "no such names here"
+fi
 log show "$odd"
 plain "show does, too"
 matches '^odd/ru\\x1b\[31mns\\x0ax/log.h5: log, done, step 12, '
@@ -368,8 +386,8 @@ else
     "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
     result $? "what was exported, read by Python"
     cp runs/done/log.h5 bad/back.h5
-    for bad in short long huge; do cp runs/done/log.h5 bad/$bad.h5; done
-    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5
+    for bad in short long huge vast; do cp runs/done/log.h5 bad/$bad.h5; done
+    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5 bad/vast.h5
     log verify bad/back.h5
     says "goes back from"
     log verify bad/short.h5
@@ -378,6 +396,32 @@ else
     says "/metrics/loss has 35184372088832 rows, /metrics/step has 12"
     log verify bad/huge.h5
     says "bad/huge.h5 is damaged: /metrics/step claims 2199023255552 rows in "
+    log verify bad/vast.h5
+    says "bad/vast.h5 is damaged: /activations/vast claims 12 rows in 0 bytes"
+    for bad in long huge vast; do
+        for form in "--numpy -o bad/$bad" --csv=activations/h --csv; do
+            # shellcheck disable=SC2086 # limits: such an export would neither end nor fit on the disk
+            (ulimit -t 20; ulimit -f 20000; exec "$build/lstmlog" export bad/$bad.h5 $form) >out 2>err; status=$?
+            exits 1 "export of bad/$bad.h5 $form"
+            one_line; says "bad/$bad.h5 is damaged: "
+        done
+        log tail bad/$bad.h5
+        exits 1 "tail of bad/$bad.h5"; says "bad/$bad.h5 is damaged: "
+    done
+    cp -R runs/done bad/version
+    "$python" "$here/check_lstmlog.py" version bad/version/log.h5
+    for words in "ls bad/version" "show bad/version" "tail bad/version" "verify bad/version/log.h5" \
+        "recover bad/version" "diff runs/done bad/version" "export bad/version --csv"; do
+        # shellcheck disable=SC2086
+        log $words
+        exits 1 "a log of another version: lstmlog $words"
+        one_line; says "bad/version/log.h5 has format_version 99, this program knows 1: use the lstmrun that wrote it"
+    done
+    sha256sum bad/version/* >sums
+    "$build/lstmrun" tiny.lua --quiet --resume=bad/version steps=20 >out 2>err; status=$?
+    exits 1 "  --resume"
+    says "bad/version/log.h5 has format_version 99, this program knows 1"
+    sha256sum bad/version/* | cmp -s - sums; result $? "  nothing in the run has changed"
     cp -R runs/done runs/interrupted
     "$python" "$here/check_lstmlog.py" interrupt runs/interrupted/log.h5
     log ls runs/interrupted
@@ -403,10 +447,17 @@ prints "verify RUN|FILE..."
 log --version
 matches '^lstmlog [0-9]+\.[0-9]+\.[0-9]+$'
 for words in "" nothing show "show a b" "ls --nothing" "tail -n x a" "export a" "export a --csv --numpy" \
-    "export a --numpy"; do
+    "export a --numpy" "tail -n 1 -n 2 a" "export a --csv --csv=activations/h" "ls --json --json" "show --json a"; do
     # shellcheck disable=SC2086
     log $words
     exits 2 "usage: lstmlog $words"
+done
+for words in "--csv --row=1" "--csv --steps=1:2" "--csv=activations/h --steps=1:2" "--numpy --row=1 -o form" \
+    "--source --row=1 -o form" "--steps=1:2 --source -o form"; do
+    # shellcheck disable=SC2086
+    log export runs/done $words
+    exits 2 "no option is ignored: export $words"
+    one_line; says "this export has no option --"; [ ! -e form ]; result $? "  nothing is made"
 done
 "$build/lstmlog" show runs/done >/dev/full 2>err
 [ $? -eq 1 ] && grep -q "cannot write standard output" err
