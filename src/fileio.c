@@ -83,6 +83,13 @@ int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done
     return 0;
 }
 
+bool fileio_is_at(const char *path, int fd)
+{
+    struct stat here, there;
+    return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
+           here.st_dev == there.st_dev;
+}
+
 /* Where the clock of the file system stands. */
 static int clock_of(const char *directory, struct timespec *now)
 {

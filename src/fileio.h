@@ -8,6 +8,7 @@
 #include "lstm.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@ int fileio_sync(int fd);
 int fileio_close(int fd);
 /* Reads up to size bytes; *done is smaller only at the end of the file. */
 int fileio_pread(int fd, void *bytes, size_t size, uint64_t offset, size_t *done);
+/* Whether the open file is still the one at path, where it may have been removed or replaced. */
+bool fileio_is_at(const char *path, int fd);
 /* *seconds since the file at path was changed, by the clock of the file system that holds it: the hosts' own clocks may
  * differ. directory: where a file can be made to read that clock. */
 int fileio_age(const char *path, const char *directory, double *seconds);

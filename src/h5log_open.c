@@ -293,16 +293,6 @@ static h5log *give_up(h5log *log)
     return NULL;
 }
 
-static void remove_file(const char *path)
-{
-    char *journal;
-    unlink(path);
-    if (asprintf(&journal, "%s.journal", path) < 0)
-        return;
-    unlink(journal);
-    free(journal);
-}
-
 h5log *h5log_create(const char *path, const h5log_options *options, lstm_error *err)
 {
     if (access(path, F_OK) == 0) {
@@ -318,10 +308,7 @@ h5log *h5log_create(const char *path, const h5log_options *options, lstm_error *
     h5_leave();
     if (!result && !h5log_start_thread(log, err))
         return log;
-    give_up(log);
-    if (h5txn_never_committed(path)) /* ours, and nothing is in it */
-        remove_file(path);
-    return NULL;
+    return give_up(log);
 }
 
 h5log *h5log_resume(const char *path, int64_t step, const h5log_options *options, lstm_error *err)
@@ -376,7 +363,9 @@ int h5log_recover(const char *path, const char **what, lstm_error *err)
     };
     char room[128];
     h5txn_state state = H5TXN_SOUND;
+    h5_enter();
     int error = h5txn_recover(path, &state);
+    h5_leave();
     if (error == EBUSY)
         return lstm_fail(err, "", "%s is being written by a running process", fileio_short_path(path, room));
     if (error)

@@ -34,6 +34,7 @@ typedef struct txn_file {
     ino_t inode;
     bool reading; /* opened for reading */
     bool shadow;  /* a second handle on a file this process writes: looks only */
+    bool created; /* by this handle */
     haddr_t eoa, eof;    /* the library's view: allocated, written */
     uint64_t committed;  /* end of the committed file; 0: no commit yet */
     h5pages pages;
@@ -372,45 +373,22 @@ static int lock_journal(int journal_fd)
     return failed == EWOULDBLOCK ? EBUSY : failed == EOPNOTSUPP || failed == ENOLCK || failed == ENOSYS ? 0 : failed;
 }
 
-static int recover_open(int fd, int journal_fd, const char *journal_path, h5txn_state *state)
-{
-    int error = journal_fd >= 0 ? lock_journal(journal_fd) : 0;
-    if (!error)
-        error = recover(fd, journal_fd, state);
-    if (!error && journal_fd >= 0 && unlink(journal_path) != 0)
-        error = errno;
-    return error;
-}
-
-int h5txn_recover(const char *path, h5txn_state *state)
-{
-    char *journal_path;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int error = asprintf(&journal_path, "%s.journal", path) < 0 ? ENOMEM : 0;
-    if (!error) {
-        int journal_fd = open(journal_path, O_RDWR | O_CLOEXEC);
-        error = journal_fd < 0 && errno != ENOENT ? errno : recover_open(fd, journal_fd, journal_path, state);
-        if (journal_fd >= 0)
-            close(journal_fd);
-        free(journal_path);
-    }
-    close(fd);
-    return error;
-}
-
 /* The page of the superblock is held until the first commit (held_limit): zeros are where it should be. */
-bool h5txn_never_committed(const char *path)
+static bool never_committed(int fd)
 {
     unsigned char start[H5PAGE_SIZE];
     size_t got = 0;
     struct stat st;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    bool yes = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-               fileio_pread(fd, start, sizeof start, 0, &got) == 0;
+    bool yes = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fileio_pread(fd, start, sizeof start, 0, &got) == 0;
     for (size_t k = 0; k < got; k++)
         yes = yes && start[k] == 0;
+    return yes;
+}
+
+bool h5txn_never_committed(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool yes = fd >= 0 && never_committed(fd);
     if (fd >= 0)
         close(fd);
     return yes;
@@ -448,17 +426,30 @@ static void settle(txn_file *f)
         error = errno;
     if (!error)
         error = h5journal_clear(f->journal_fd);
-    if (!error && !f->status->error)
+    if (!error && !f->status->error && fileio_is_at(f->journal_path, f->journal_fd))
         unlink(f->journal_path); /* else kept, cleared */
     if (error)
         note(f, error);
 }
 
+/* A file that was made here and has no commit goes again, while the lock keeps others from it: the journal goes last. */
+static void remove_uncommitted(const txn_file *f)
+{
+    if (!f->created || f->committed)
+        return;
+    if (fileio_is_at(f->path, f->fd))
+        unlink(f->path);
+    if (fileio_is_at(f->journal_path, f->journal_fd))
+        unlink(f->journal_path);
+}
+
 static herr_t txn_close(H5FD_t *file)
 {
     txn_file *f = (txn_file *)file;
-    if (!f->reading && !f->shadow)
+    if (!f->reading && !f->shadow) {
         settle(f);
+        remove_uncommitted(f);
+    }
     free_file(f);
     return 0;
 }
@@ -489,11 +480,11 @@ static int replay_in_memory(txn_file *f)
 static int open_for_writing(txn_file *f, unsigned flags)
 {
     h5txn_state state;
-    int error = lock_journal(f->journal_fd);
-    if (error)
-        return error;
+    int error;
     *f->status = (h5txn_status){0};
     if (flags & H5F_ACC_TRUNC) {
+        if (!never_committed(f->fd)) /* any more: somebody was faster */
+            return EEXIST;
         if ((error = h5journal_clear(f->journal_fd)) || (error = sync_data(f->journal_fd)))
             return error;
         if (ftruncate(f->fd, 0) != 0)
@@ -522,12 +513,13 @@ bool h5txn_is_writing(const char *path)
     return stat(path, &st) == 0 && is_written(st.st_dev, st.st_ino);
 }
 
-static int open_descriptors(txn_file *f, const char *name, unsigned flags)
+static int open_data(txn_file *f, int mode)
 {
     struct stat st;
-    int mode = (flags & H5F_ACC_RDWR ? O_RDWR : O_RDONLY) | (flags & H5F_ACC_CREAT ? O_CREAT : 0) |
-               (flags & H5F_ACC_EXCL ? O_EXCL : 0) | O_NONBLOCK | O_CLOEXEC;
-    if ((f->fd = open(name, mode, 0666)) < 0 || fstat(f->fd, &st) != 0)
+    if ((f->fd = open(f->path, mode, 0666)) < 0)
+        return errno;
+    f->created = (mode & O_EXCL) != 0;
+    if (fstat(f->fd, &st) != 0)
         return errno;
     if (!S_ISREG(st.st_mode))
         return EINVAL;
@@ -535,16 +527,53 @@ static int open_descriptors(txn_file *f, const char *name, unsigned flags)
     f->inode = st.st_ino;
     /* H5Fopen opens first and compares afterwards: such a second handle must neither recover nor cut anything. */
     f->shadow = is_written(f->device, f->inode);
-    if (f->shadow)
-        return 0;
-    f->journal_fd = open(f->journal_path, (f->reading ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC, 0666);
-    return f->journal_fd < 0 && !f->reading ? errno : 0;
+    return 0;
 }
 
-static int open_file(txn_file *f, const char *name, unsigned flags)
+static void close_if_gone(const char *path, int *fd)
+{
+    if (fileio_is_at(path, *fd))
+        return;
+    close(*fd);
+    *fd = -1;
+}
+
+/* Between our open and our lock whoever had the lock may have removed the journal, or the file, too: a lock on what has
+ * no name any more keeps nobody away. */
+static int open_locked(txn_file *f, int mode)
+{
+    for (int k = 0; k < LOCK_TRIES; k++) {
+        int error = f->fd < 0 ? open_data(f, mode) : 0;
+        if (error || f->shadow)
+            return error;
+        if (f->journal_fd < 0)
+            f->journal_fd = open(f->journal_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if ((error = f->journal_fd < 0 ? errno : lock_journal(f->journal_fd)))
+            return error;
+        close_if_gone(f->path, &f->fd);
+        close_if_gone(f->journal_path, &f->journal_fd);
+        if (f->fd >= 0 && f->journal_fd >= 0)
+            return 0;
+    }
+    return EBUSY;
+}
+
+static int open_descriptors(txn_file *f, unsigned flags)
+{
+    int mode = (flags & H5F_ACC_RDWR ? O_RDWR : O_RDONLY) | (flags & H5F_ACC_CREAT ? O_CREAT : 0) |
+               (flags & H5F_ACC_EXCL ? O_EXCL : 0) | O_NONBLOCK | O_CLOEXEC;
+    if (!f->reading)
+        return open_locked(f, mode);
+    int error = open_data(f, mode);
+    if (!error && !f->shadow)
+        f->journal_fd = open(f->journal_path, O_RDONLY | O_CLOEXEC);
+    return error;
+}
+
+static int open_file(txn_file *f, unsigned flags)
 {
     struct stat st;
-    int error = open_descriptors(f, name, flags);
+    int error = open_descriptors(f, flags);
     if (!error && f->shadow)
         f->status = &f->own_status;
     else if (!error)
@@ -558,26 +587,54 @@ static int open_file(txn_file *f, const char *name, unsigned flags)
     return error;
 }
 
-static H5FD_t *txn_open(const char *name, unsigned flags, hid_t fapl, haddr_t maxaddr)
+/* Nothing is open yet. NULL: out of memory. */
+static txn_file *new_file(const char *path, unsigned flags, h5txn_status *status)
 {
-    const driver_info *info = H5Pget_driver_info(fapl);
     txn_file *f = calloc(1, sizeof *f);
-    (void)maxaddr;
     if (!f)
         return NULL;
     f->fd = f->journal_fd = -1;
-    f->status = info && info->status ? info->status : &f->own_status;
+    f->status = status ? status : &f->own_status;
     f->reading = !(flags & H5F_ACC_RDWR);
-    f->path = strdup(name);
-    if (asprintf(&f->journal_path, "%s.journal", name) < 0)
+    f->path = strdup(path);
+    if (asprintf(&f->journal_path, "%s.journal", path) < 0)
         f->journal_path = NULL;
-    int error = f->path && f->journal_path ? open_file(f, name, flags) : ENOMEM;
+    if (f->path && f->journal_path)
+        return f;
+    free_file(f);
+    return NULL;
+}
+
+static H5FD_t *txn_open(const char *name, unsigned flags, hid_t fapl, haddr_t maxaddr)
+{
+    const driver_info *info = H5Pget_driver_info(fapl);
+    h5txn_status *status = info ? info->status : NULL;
+    txn_file *f = new_file(name, flags, status);
+    (void)maxaddr;
+    int error = f ? open_file(f, flags) : ENOMEM;
     if (!error)
         return &f->pub;
-    note(f, error);
-    free_file(f);
+    if (status)
+        status->error = error;
+    if (f && error != EBUSY) /* else it is another's by now */
+        remove_uncommitted(f);
+    if (f)
+        free_file(f);
     errno = error;
     return NULL;
+}
+
+int h5txn_recover(const char *path, h5txn_state *state)
+{
+    txn_file *f = new_file(path, H5F_ACC_RDWR, NULL);
+    int error = f ? open_descriptors(f, H5F_ACC_RDWR) : ENOMEM;
+    if (!error)
+        error = f->shadow ? EBUSY : recover(f->fd, f->journal_fd, state);
+    if (!error && unlink(f->journal_path) != 0)
+        error = errno;
+    if (f)
+        free_file(f);
+    return error;
 }
 
 /* ---- the driver: the rest --------------------------------------------------------------------------------------- */

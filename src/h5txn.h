@@ -10,7 +10,8 @@
  *
  * libhdf5 never sees a write fail, since it would lose data silently or crash; errors are kept in the status. A crash
  * while a commit is put in place is mended from the journal when the file is next opened through this driver, or by
- * h5txn_recover. Whatever is not committed when the file is closed is thrown away.
+ * h5txn_recover. Whatever is not committed when the file is closed is thrown away; a file that was made and has no
+ * commit is removed.
  *
  * The application must set libver bounds with V18 as the upper one: later superblocks have an open-for-write flag.
  */
@@ -52,7 +53,8 @@ typedef enum h5txn_state {
     H5TXN_CUT,       /* an uncommitted tail was cut off */
     H5TXN_EMPTY      /* no commit was ever made */
 } h5txn_state;
-/* Brings the file at path to its last commit. 0 or an errno value; EBUSY while somebody writes it. */
+/* Brings the file at path to its last commit. 0 or an errno value; EBUSY while somebody writes it. Between h5_enter and
+ * h5_leave, as all of these but h5txn_never_committed. */
 int h5txn_recover(const char *path, h5txn_state *state);
 
 #endif

@@ -160,13 +160,6 @@ static int try_flock(int fd)
     return result == 0 ? 1 : errno == EWOULDBLOCK ? -1 : 0;
 }
 
-static bool is_still_at(const char *path, int fd)
-{
-    struct stat here, there;
-    return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino &&
-           here.st_dev == there.st_dev;
-}
-
 static int sign(int fd, const char *path, const holder *me, lstm_error *err)
 {
     char text[512];
@@ -182,7 +175,7 @@ static int take(int fd, const char *path, const holder *me, lstm_error *err)
     const int flocked = try_flock(fd);
     if (flocked < 0)
         return refuse(path, fd, me, err);
-    if (!is_still_at(path, fd))
+    if (!fileio_is_at(path, fd))
         return 1;
     const holder h = holder_of(fd);
     if (may_be_alive(&h, me, path, flocked > 0))
@@ -284,7 +277,7 @@ void runlock_release(runlock *lock)
     if (!lock)
         return;
     stop_beating(lock);
-    if (is_still_at(lock->path, lock->fd))
+    if (fileio_is_at(lock->path, lock->fd))
         unlink(lock->path);
     close(lock->fd);
     free(lock);

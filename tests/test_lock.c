@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * The lock of a run's directory: taken once, given back however its process ends, and what is made of the locks of
- * processes that are gone, on this host and on others. flock() goes through the test's own function.
+ * processes that are gone, on this host and on others. And the lock of a log, which is on its journal: whatever other
+ * processes do between the calls of one that opens a log. flock() and access() go through the test's own functions.
  */
 #define _GNU_SOURCE
 #include "fileio.h"
+#include "h5log.h"
+#include "h5read.h"
 #include "runlock.h"
 #include "tap.h"
 
@@ -22,15 +25,35 @@ static char dir[] = "/tmp/test_lock_XXXXXX";
 static char path[64], host[80], boot[64];
 static lstm_error err;
 
+static pid_t self;
+static void (*meanwhile)(void); /* what another process does before this one has its first exclusive lock */
 static bool without_flock; /* a file system that has none */
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation)
 {
+    void (*others)(void) = operation & LOCK_EX && getpid() == self ? meanwhile : NULL;
+    if (others) {
+        meanwhile = NULL;
+        others();
+    }
     if (!without_flock)
         return __real_flock(fd, operation);
     errno = ENOLCK;
     return -1;
+}
+
+static void (*after_access)(void); /* what another process does when we have looked whether there is a file */
+int __real_access(const char *name, int mode);
+int __wrap_access(const char *name, int mode);
+int __wrap_access(const char *name, int mode)
+{
+    const int result = __real_access(name, mode), error = errno;
+    if (after_access)
+        after_access();
+    after_access = NULL;
+    errno = error;
+    return result;
 }
 
 static bool set_back; /* the host's clock is set back by an hour, each time after it was asked */
@@ -239,11 +262,87 @@ static void check_refusals(void)
     tap_ok(!runlock_take("/nowhere/lock", &err), "a directory that is not there: %s", err.message);
 }
 
+/* ---- the lock of a log ------------------------------------------------------------------------------------------ */
+
+static char log_path[64], journal[80], other_path[64], other_journal[80];
+
+static void remove_journal(void) { unlink(journal); } /* as recover does, and the end of a writer */
+static void replace_log(void) { rename(other_path, log_path); }
+static void begin_log(void) { close(open(log_path, O_RDWR | O_CREAT | O_EXCL, 0666)); } /* its first call */
+
+static int log_row(h5log *log, int step)
+{
+    return h5log_row(log, step, 1, (const char *[]){"loss"}, (double[]){step}, &err);
+}
+
+/* Leaves a log with steps 1 to n, whose process did not come to close it. */
+static void leave_log(const char *name, int n)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        h5log *log = h5log_create(name, NULL, &err);
+        bool fine = log != NULL;
+        for (int step = 1; step <= n && fine; step++)
+            fine = !log_row(log, step);
+        _exit(fine && !h5log_flush(log, &err) ? 0 : 1);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static uint64_t rows_of(const char *name)
+{
+    h5read *r = h5read_open(name, &err);
+    const h5read_item *item = r ? h5read_find(r, "metrics/step") : NULL;
+    const uint64_t n = item ? item->shape[0] : 0;
+    h5read_close(r);
+    return n;
+}
+
+static void check_log(void)
+{
+    leave_log(log_path, 2);
+    meanwhile = remove_journal;
+    h5log *log = h5log_resume(log_path, 2, NULL, &err);
+    tap_ok(log && h5read_journal_of(log_path) == H5READ_LIVE,
+           "a log is recovered between open and lock: its writer has the lock that others meet");
+    rename(journal, other_path);
+    close(open(journal, O_RDWR | O_CREAT, 0666));
+    tap_ok(!h5log_close(log, &err) && __real_access(journal, F_OK) == 0, "another's journal stays at the end");
+    unlink(journal);
+    unlink(other_path);
+    leave_log(other_path, 5);
+    meanwhile = replace_log;
+    log = h5log_resume(log_path, 9, NULL, &err);
+    tap_ok(log && !log_row(log, 10) && !h5log_close(log, &err) && rows_of(log_path) == 6,
+           "a log is replaced: the new one goes on");
+    unlink(log_path);
+    leave_log(log_path, 3);
+    meanwhile = remove_journal;
+    tap_ok(!h5log_recover(log_path, NULL, &err) && rows_of(log_path) == 3, "two recover a log at once");
+    unlink(log_path);
+    unlink(other_journal);
+}
+
+static void check_new_log(void)
+{
+    after_access = begin_log;
+    tap_ok(!h5log_create(log_path, NULL, &err) && strstr(err.message, "File exists"),
+           "another makes the log first: %s", err.message);
+    tap_ok(__real_access(log_path, F_OK) == 0, "whose file stays");
+    unlink(log_path);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
         return 99;
     snprintf(path, sizeof path, "%s/lock", dir);
+    self = getpid();
+    snprintf(log_path, sizeof log_path, "%s/log.h5", dir);
+    snprintf(other_path, sizeof other_path, "%s/other.h5", dir);
+    snprintf(journal, sizeof journal, "%s.journal", log_path);
+    snprintf(other_journal, sizeof other_journal, "%s.journal", other_path);
     gethostname(host, sizeof host - 1);
     FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
     if (!f || !fgets(boot, sizeof boot, f))
@@ -254,6 +353,8 @@ int main(void)
     check_killed();
     check_left();
     check_refusals();
+    check_log();
+    check_new_log();
     rmdir(dir);
     return tap_done();
 }
