@@ -204,6 +204,17 @@ return lstm.experiment { options = { { "hidden", 8, "units" } }, run = function(
   for step in run:steps(3, fit) do run:log(step, fit:step { ids = { 0, 1 }, targets = { 1, 2 } }) end
 end }
 END2
+sed 's/for step in run:steps(3, fit) do/& if step == 2 then os.exit(0) end/' looks.lua >leaves.lua
+run leaves.lua --quiet --out=leaves
+exits 0 "os.exit in the loop"; [ -s leaves/checkpoint-latest.h5 ] && [ ! -e leaves/lock ] && [ ! -e leaves/log.h5.journal ]
+result $? "  the run is over, with its checkpoint"
+run looks.lua --dry-run --out=leaves
+exits 1 "--dry-run in a directory that holds a run"; says "leaves holds a run already"
+run looks.lua --dry-run --init-from=nothing.h5
+exits 1 "--dry-run of what begins with a file that is not there"; says "cannot read nothing.h5: No such file"
+sed 's/run:log(step/for k = 1, 300 do many[k .. ""] = k end run:log(step, many) &/; s/local names = {}/local names, many = {}, {}/' looks.lua >many.lua
+run many.lua --quiet --out=many
+exits 1 "too many numbers at once"; says "run:log: at most 250 numbers at once expected, got 300"
 run looks.lua --dry-run
 exits 0 "--dry-run of a script that looks at its network before the loop"; prints "parameters"; silent
 run looks.lua --dry-run hidden=1000000

@@ -329,6 +329,12 @@ run long.lua --jobs=2 --out=stopped
 exits 0 "  and on"
 final_table long.lua stopped >table-2
 cmp table-1 table-2; result $? "  to the same table"
+for pair in "--trial=1 --list" "--trial=1 --dry-run" "--list --collect" "--trial=1 --shard=1/2"; do
+    run long.lua $pair --out=stopped
+    exits 2 "$pair"; says "exclude each other"
+done
+run long.lua --queued --out=stopped
+exits 2 "--queued of no trial"; says "only for one trial"
 stop typed hidden=3,9 lr=0.01 --jobs=1 --no-prune
 command=$(sed -n 's/^stopped: .* Go on with:  //p' err)
 case $command in *" long.lua --out=typed hidden=3,9 lr=0.01 --jobs=1 --no-prune") ;; *) false ;; esac

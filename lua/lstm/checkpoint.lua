@@ -268,6 +268,12 @@ function checkpoint.restore(saved, i, fit, counters)
   if ranks.size > 1 then take_state(fit, tensors) end
 end
 
+--- Ends the program when a checkpoint to begin with cannot be read.
+function checkpoint.check(path)
+  local file <close>, reason = core.checkpoint.read(path)
+  if not file then fault.stop("cannot begin with these parameters: " .. reason) end
+end
+
 --- Gives a model the parameters of a checkpoint, and nothing else. vocab (may be nil): must be the checkpoint's.
 function checkpoint.init(path, model, vocab)
   local file <close>, reason = core.checkpoint.read(path)

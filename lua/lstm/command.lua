@@ -489,7 +489,7 @@ end
 function command.main(args, program, root)
   local given = {}
   package.searchers[2] = script.searcher
-  os.setlocale = script.setlocale
+  os.setlocale, os.exit = script.setlocale, script.exit
   local always = os.getenv "LSTMRUN_TRACEBACK"
   for _, word in ipairs(args) do always = always or word == "--traceback" end
   local ok, err = xpcall(run_script, fault.handler(always), args, program, root, given)

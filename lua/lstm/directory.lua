@@ -30,17 +30,25 @@ local function way_on(path, continues)
   return "it left no checkpoint to go on from: remove it"
 end
 
---- A directory of this name, which may be there but must not hold a run; and its lock. continues: what is to be
--- written there goes on with a run, or replays one.
+--- Ends the program when there is a run in this directory. continues: what is to be written there goes on with a run, or
+-- replays one.
+function directory.check_free(path, continues)
+  for _, name in ipairs { "log.h5", checkpoint.latest } do
+    if sys.kind(path .. "/" .. name) then
+      fault.stop(("%s holds a run already; %s, or choose another --out"):format(path, way_on(path, continues)))
+    end
+  end
+end
+
+--- A directory of this name, which may be there but must not hold a run; and its lock.
 function directory.named(path, continues)
   local made, reason = sys.make_directory(path)
   if not made then cannot_make(reason) end
   local lock = directory.lock(path)
-  for _, name in ipairs { "log.h5", checkpoint.latest } do
-    if sys.kind(path .. "/" .. name) then
-      lock:close()
-      fault.stop(("%s holds a run already; %s, or choose another --out"):format(path, way_on(path, continues)))
-    end
+  local free, problem = pcall(directory.check_free, path, continues)
+  if not free then
+    lock:close()
+    error(problem, 0)
   end
   return path, lock
 end

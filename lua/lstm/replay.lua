@@ -56,11 +56,14 @@ local function must_read(value, reason)
   return value
 end
 
-local function read_metrics(reader)
+local function read_metrics(reader, path)
   local columns, row_of = {}, {}
   local steps = must_read(reader:numbers "metrics/step")
   for _, name in ipairs(reader:names "metrics") do
     local column = not of_time[name] and reader:numbers("metrics/" .. name)
+    if column and #column ~= #steps then
+      fault.stop(("cannot replay: %s is damaged: metrics/%s has %d rows, metrics/step %d"):format(path, name, #column, #steps))
+    end
     if column then columns[name] = column end
   end
   for row, step in ipairs(steps) do row_of[step] = row end
@@ -76,12 +79,14 @@ local function read_run(path)
   if ranks.rank == 0 then recover(path) end
   ranks.wait()
   local reader <close> = must_read(core.log.read(path .. "/log.h5"))
-  local steps, columns, row_of = read_metrics(reader)
+  local steps, columns, row_of = read_metrics(reader, path .. "/log.h5")
   if #steps == 0 then fault.stop(("cannot replay %s: not one step of it was logged"):format(path)) end
   local texts = must_read(reader:texts "config/json")
+  local config = must_read(json.decode(texts[1] or ""))
+  if type(config) ~= "table" then fault.stop(("cannot replay: %s/log.h5 is damaged: its options are no table"):format(path)) end
   return {
     path = path, environment = must_read(reader:attributes "environment"), events = read_events(reader),
-    config = must_read(json.decode(texts[1] or "")), steps = steps, columns = columns, row_of = row_of,
+    config = config, steps = steps, columns = columns, row_of = row_of,
     has_source = #(reader:names "source" or {}) > 0,
   }
 end

@@ -715,6 +715,13 @@ local function leave(self, err)
   complete(self)
 end
 
+-- What a run would read, and where it would write, before it is begun.
+local function check_files(self)
+  local host = self.host
+  if host.init_from then checkpoint.check(host.init_from) end
+  if host.out then directory.check_free(host.out, self.saved) end
+end
+
 --- Iterator over the steps that are left: 1 .. steps for a new run. The trainer, text and streams given (in any order)
 -- are what a checkpoint keeps and a resumed run restores.
 function methods:steps(steps, ...)
@@ -726,7 +733,10 @@ function methods:steps(steps, ...)
   attach(self, ...)
   self.total = steps
   check_options(self)
-  if self.host.dry_run then return self.host.dry_run.report(self) end
+  if self.host.dry_run then
+    check_files(self)
+    return self.host.dry_run.report(self)
+  end
   begin(self)
   sys.on_signal "note"
   local closing = setmetatable({}, { __close = function(_, err) leave(self, err) end })
@@ -826,6 +836,7 @@ local function is_about_no_update(statistics, name)
   return statistics.updated == false and statistics.grad_norm == 0 and of_updates[name]
 end
 
+local most_numbers = 250 -- in one call of run:log
 local measured = { smoothed_loss = true, tokens_per_second = true, seconds = true }
 
 local function take(row, name, value)
@@ -856,8 +867,14 @@ function methods:log(step, loss, statistics)
   if self.rolling_back then return end
   if type(loss) == "table" then statistics, loss = loss, loss.loss end
   local row = {}
+  local count = 0
   for name, value in pairs(statistics or row) do
     if not is_about_no_update(statistics, name) then take(row, name, value) end
+    count = count + 1
+  end
+  if count > most_numbers then
+    fault.mistake(("run:log: at most %d numbers at once expected, got %d; more of them are a tensor: run:tensor"):format(
+      most_numbers, count))
   end
   if loss ~= nil then
     take(row, "loss", loss)

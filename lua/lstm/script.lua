@@ -105,6 +105,13 @@ function script.setlocale(locale, category)
   return category ~= "numeric" and setlocale(nil, category) or nil
 end
 
+local exit = os.exit
+
+--- os.exit for scripts: what is <close> is closed, and a run in its loop ends as by break, with its checkpoint.
+function script.exit(code)
+  exit(code == nil and true or code, true)
+end
+
 -- nil of a pipe, which was read when the script was loaded, and of what cannot be read.
 local function read(path)
   local file <close> = sys.kind(path) == "file" and io.open(path, "rb") or nil

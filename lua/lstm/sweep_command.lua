@@ -464,11 +464,25 @@ end
 
 local refused = { "resume", "init-from", "seed", "print-config" }
 
+-- Pairs of options that make no sense together; what is beside --trial is of all trials.
+local apart = { { "trial", "list" }, { "trial", "collect" }, { "trial", "dry-run" }, { "trial", "shard" }, { "trial", "slurm" },
+  { "list", "collect" }, { "list", "dry-run" }, { "list", "slurm" }, { "collect", "dry-run" } }
+
+local function check_together(given)
+  for _, pair in ipairs(apart) do
+    if given[pair[1]] and given[pair[2]] then
+      usage(("options '--%s' and '--%s' exclude each other"):format(pair[1], pair[2]))
+    end
+  end
+  if given.queued and not given.trial then usage "option '--queued' is only for one trial: --trial=ID" end
+end
+
 --- Does what was asked of a sweep. given, host: as command.lua made them; run_experiment: its function.
 function sweep_command.run(sweep, given, host, run_experiment)
   for _, name in ipairs(refused) do
     if given[name] then usage(("option '--%s' is for experiments, %s is a sweep"):format(name, host.script)) end
   end
+  check_together(given)
   sweep.name = sweep.name or host.script:match "([^/]*)$":gsub("%.lua$", "")
   if #given > 0 then
     local changed, problem = sweep:with(given)
