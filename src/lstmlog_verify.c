@@ -47,6 +47,22 @@ static int verify_steps(job *j, const h5read *r, const h5read_item *step)
     return result;
 }
 
+static bool has_named_dimensions(const h5read_item *item)
+{
+    for (int d = 0; d < item->ndim; d++)
+        if (!item->dim[d][0])
+            return false;
+    return true;
+}
+
+/* Records are of steps. */
+static int verify_group(job *j, const h5read *r, const h5read_item *record)
+{
+    char step[512];
+    path_beside(record->path, "step", step);
+    return h5read_find(r, step) ? 0 : complain(j, "%s lacks /%s", h5read_path(r), step);
+}
+
 static int verify_contents(job *j, const h5read *r)
 {
     int result = 0;
@@ -58,15 +74,17 @@ static int verify_contents(job *j, const h5read *r)
             result = 1;
         else if (strcmp(h5read_leaf(item->path), "step") == 0 && !item->is_text && item->ndim == 1)
             result |= verify_steps(j, r, item);
-        else if (item->ndim && !item->dim[0][0])
-            result = complain(j, "%s: /%s has no named dimension", h5read_path(r), item->path);
+        else if (strcmp(h5read_leaf(item->path), "record") == 0)
+            result |= verify_group(j, r, item);
+        else if (!has_named_dimensions(item))
+            result = complain(j, "%s: /%s has a dimension without a name", h5read_path(r), item->path);
     }
     return result;
 }
 
 static int verify_log(job *j, const h5read *r)
 {
-    static const char *const expected[] = {"metrics/step", "samples/step", "events/step"};
+    static const char *const expected[] = {"metrics/step", "samples/record", "events/record"};
     const char *note = "";
     int result = verify_contents(j, r);
     for (size_t k = 0; k < sizeof expected / sizeof *expected; k++)

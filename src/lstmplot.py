@@ -52,6 +52,7 @@ LOGGED_BY = {
     "activations": "activations.every=100", "saturation": "saturation.every=100",
     "gradients": "gradients.every=100", "parameters": "parameters.every=100",
 }
+FORMAT_VERSION = "1"  # of logs
 CORE_LIMIT = 1 << 30  # bytes: larger logs are not read into memory at once
 
 
@@ -113,6 +114,10 @@ class Run:
         self.log = open_log(os.path.join(path, "log.h5") if os.path.isdir(path) else path)
         if "metrics" not in self.log or "config" not in self.log:
             raise Trouble(f"{path} is not the log of a run: it has no /metrics and /config")
+        version = self.log.attrs.get("format_version")
+        if str(version) != FORMAT_VERSION:
+            raise Trouble(f"{path} has format_version {version}, this program knows {FORMAT_VERSION}: use the lstmplot of "
+                          "the lstmrun that wrote it")
         self.name = os.path.basename(os.path.abspath(self.directory))
         experiment = self.log["environment"].attrs.get("experiment", "") if "environment" in self.log else ""
         self.title = plain(" ".join(dict.fromkeys(filter(None, [text(experiment), self.name]))))
@@ -1144,6 +1149,23 @@ def save(fig, options):
         raise Trouble(f"{options.output}: {error.strerror}") from None
 
 
+def draw_figure(options):
+    """Draws what the command line asks for. The one place for what a damaged log leads to: anything may lack, or be of
+    another type or shape than ours, and h5py, numpy and matplotlib each complain of it in their own way."""
+    try:
+        opened = [(Sweep if options.kind in ("sweep", "trials") else Run)(path) for path in options.runs]
+        save(KINDS[options.kind][0](opened, options), options)
+    except Trouble:
+        raise
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        of = options.runs[0] if len(options.runs) == 1 else "one of the runs"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Trouble(f"cannot draw {options.kind}: {of} is damaged, which lstmlog verify tells, or lstmplot has a fault, "
+                      f"which python3 -X dev shows: {reason}") from None
+
+
 def main(arguments):
     """Returns the exit status."""
     try:
@@ -1152,8 +1174,7 @@ def main(arguments):
             raise Trouble(LACKS)
         h5py._errors.silence_errors()
         with matplotlib.rc_context(STYLE):
-            opened = [(Sweep if options.kind in ("sweep", "trials") else Run)(path) for path in options.runs]
-            save(KINDS[options.kind][0](opened, options), options)
+            draw_figure(options)
         return 0
     except Trouble as trouble:
         print(f"lstmplot: {trouble}", file=sys.stderr)

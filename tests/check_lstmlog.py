@@ -2,9 +2,11 @@
 """check_lstmlog.py - for lstmlog.sh.
 
 exports RUN NUMPY VIS CSV   what lstmlog has exported (row 1 of the batch to VIS) equals what is in the run's log
-spoil BACK SHORT LONG HUGE VAST  makes logs whose steps go back, whose columns differ in length, by a few rows or by
-                            more than can ever be read, whose steps claim more rows than are there, and which have a
-                            series whose rows have more bytes than can be counted
+spoil BACK SHORT LONG HUGE VAST UNNAMED STEPLESS
+                            makes logs whose steps go back, whose columns differ in length, by a few rows or by
+                            more than can ever be read, whose steps claim more rows than are there, which have a
+                            series whose rows have more bytes than can be counted, whose units have lost their scale,
+                            and whose activations have lost their steps
 version LOG                 makes it a log of format_version 99
 interrupt LOG               leaves the log as in the middle of a commit: without a signature, the rest in its journal
 """
@@ -125,3 +127,6 @@ else:
         h = f["activations/h"]
         vast = f["activations"].create_dataset("vast", (len(h), 2 ** 40, 2 ** 22), "f4", chunks=(1, 64, 64))
         vast.dims[0].attach_scale(h.dims[0][0])
+    for path, lost in zip(sys.argv[7:], ("unit", "step")):
+        with h5py.File(path, "r+") as f:
+            del f["activations"][lost]

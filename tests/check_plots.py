@@ -291,6 +291,38 @@ def check_curves():
        "  --x step: 24 lines that differ, their names in the figure")
 
 
+def check_damaged():
+    """Logs that lack something, or have it in another type or shape: a sentence, and what was drawn before stays."""
+    def replace(f, name, **made):
+        del f[name]
+        f.create_dataset(name, **made)
+
+    def as_type(dtype):
+        return lambda f: replace(f, "activations/h", shape=(len(f["activations/step"]),), dtype=dtype)
+
+    spoilt = {f"no {name}": lambda f, name=name: f["activations"].__delitem__(name)
+              for name in ("unit", "batch", "layer", "time", "step")}
+    spoilt.update({"texts of any length": as_type(h5py.string_dtype()), "lists": as_type(h5py.vlen_dtype("i4")),
+                   "an enumeration": as_type(h5py.enum_dtype({"a": 1, "b": 2})), "arrays": as_type("(2,3)f4"),
+                   "32 dimensions": lambda f: replace(f, "activations/h", shape=(4,) + (1,) * 31, dtype="f4"),
+                   "a group": lambda f: (f["activations"].__delitem__("h"), f.create_group("activations/h"))})
+    cannot = r"lstmplot: cannot draw heatmap: .*damaged\.h5 is damaged, which .*, or .* python3 -X dev shows: \w+: .*\n"
+    has_none = r"lstmplot: .*damaged\.h5 has .*\n"  # what looks like a sound log of something else
+    for name, spoil in spoilt.items():
+        shutil.copy(at("watched/log.h5"), at("damaged.h5"))
+        with h5py.File(at("damaged.h5"), "r+") as f:
+            spoil(f)
+        status, words = draw(at("damaged.h5"), "heatmap", "-o", at("damaged.png"))
+        ok(status and (re.fullmatch(cannot, words) or re.fullmatch(has_none, words)), f"a damaged log, {name}: {words.rstrip()}")
+    ok(not os.path.exists(at("damaged.png")), "  no figure of them")
+    shutil.copy(at("watched/log.h5"), at("damaged.h5"))
+    with h5py.File(at("damaged.h5"), "r+") as f:
+        f.attrs["format_version"] = 99
+    status, words = draw(at("damaged.h5"), "loss", "-o", at("damaged.png"))
+    ok(status == 1 and "damaged.h5 has format_version 99, this program knows 1: use the lstmplot of" in words,
+       "a log of another version")
+
+
 def check_sentences():
     """Arguments, exit status, what standard error says."""
     watched, bare, rnn, out = at("watched"), at("bare"), at("rnn"), at("none.png")
@@ -442,6 +474,7 @@ check_sweep()
 check_conditions()
 check_trials()
 check_options()
+check_damaged()
 check_sentences()
 check_live()
 check_files()

@@ -386,8 +386,9 @@ else
     "$python" "$here/check_lstmlog.py" exports runs/done numpy vis csv >out 2>err
     result $? "what was exported, read by Python"
     cp runs/done/log.h5 bad/back.h5
-    for bad in short long huge vast; do cp runs/done/log.h5 bad/$bad.h5; done
-    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5 bad/vast.h5
+    for bad in short long huge vast unnamed stepless; do cp runs/done/log.h5 bad/$bad.h5; done
+    "$python" "$here/check_lstmlog.py" spoil bad/back.h5 bad/short.h5 bad/long.h5 bad/huge.h5 bad/vast.h5 \
+        bad/unnamed.h5 bad/stepless.h5
     log verify bad/back.h5
     says "goes back from"
     log verify bad/short.h5
@@ -398,6 +399,10 @@ else
     says "bad/huge.h5 is damaged: /metrics/step claims 2199023255552 rows in "
     log verify bad/vast.h5
     says "bad/vast.h5 is damaged: /activations/vast claims 12 rows in 0 bytes"
+    log verify bad/unnamed.h5
+    exits 1 "verify of a log that lacks a scale"; says "bad/unnamed.h5: /activations/i has a dimension without a name"
+    log verify bad/stepless.h5
+    exits 1 "verify of a log that lacks the steps of a group"; says "bad/stepless.h5 lacks /activations/step"
     for bad in long huge vast; do
         for form in "--numpy -o bad/$bad" --csv=activations/h --csv; do
             # shellcheck disable=SC2086 # limits: such an export would neither end nor fit on the disk
