@@ -102,7 +102,7 @@ static void step(job *j, lstm_trainer *tr, size_t k)
                    own_rows(batch.target_ids, T, B, j->first, j->rows, sizeof(int32_t)),
                    own_rows(batch.x, T, B, j->first, j->rows, real * r->net.inputs),
                    own_rows(batch.target, T, B, j->first, j->rows, real * r->net.outputs),
-                   own_rows(batch.mask, T, B, j->first, j->rows, sizeof(float))};
+                   own_rows(batch.mask, T, B, j->first, j->rows, sizeof(double))};
     batch.ids = own[0];
     batch.target_ids = own[1];
     batch.x = own[2];
