@@ -29,7 +29,8 @@ io.stdout:setvbuf "no" -- every symbol is seen as soon as it is written
 for k = 0, cfg.texts - 1 do
   io.write(cfg.prime)
   model:sample {
-    prime = cfg.prime, length = cfg.length, temperature = cfg.temperature, top_k = cfg.top_k, seed = (cfg.seed + k) & math.maxinteger,
+    prime = cfg.prime, length = cfg.length, temperature = cfg.temperature, top_k = cfg.top_k,
+    seed = (cfg.seed + k) & math.maxinteger,
     each = function(symbol) return io.write(symbol) ~= nil end, -- no more, when a disk is full
   }
   io.write "\n"

@@ -151,7 +151,8 @@ static int log_array(lua_State *L)
     lstm_error err = {0};
     if (h5array_look(path, name, &array, &err) != 0)
         return lua_handle_fail(L, &err);
-    const lua_Integer most = (lua_Integer)array.shape[0], first = luaL_optinteger(L, 3, 1), last = luaL_optinteger(L, 4, most);
+    const lua_Integer most = (lua_Integer)array.shape[0];
+    const lua_Integer first = luaL_optinteger(L, 3, 1), last = luaL_optinteger(L, 4, most);
     if (first < 1 || last < first || last > most) {
         lstm_fail(&err, "", "%.200s: '%.100s' has indices 1 to %lld, got %lld to %lld", path, name, (long long)most,
                   (long long)first, (long long)last);

@@ -513,8 +513,8 @@ static const char *const what_names[LSTM_WHATS] = {
     [LSTM_DI] = "di", [LSTM_DF] = "df", [LSTM_DG] = "dg", [LSTM_DO] = "do", [LSTM_DC] = "dc", [LSTM_DH] = "dh",
     [LSTM_LOGITS] = "logits", [LSTM_LOSS] = "loss", [LSTM_DLOGITS] = "dlogits", [LSTM_DX] = "input",
     [LSTM_STATE_H] = "state.h", [LSTM_STATE_C] = "state.c", [LSTM_START_H] = "h_start",
-    [LSTM_START_C] = "c_start", [LSTM_FINAL_H] = "final.h", [LSTM_FINAL_C] = "final.c", [LSTM_DSTATE_H] = "dstate.h", [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient",
-    [LSTM_MOMENT1] = "moment1", [LSTM_MOMENT2] = "moment2",
+    [LSTM_START_C] = "c_start", [LSTM_FINAL_H] = "final.h", [LSTM_FINAL_C] = "final.c",
+    [LSTM_DSTATE_H] = "dstate.h", [LSTM_DSTATE_C] = "dstate.c", [LSTM_GRAD] = "gradient", [LSTM_MOMENT1] = "moment1", [LSTM_MOMENT2] = "moment2",
 };
 
 const char *lstm_what_name(lstm_what w) { return (unsigned)w < LSTM_WHATS ? what_names[w] : NULL; }

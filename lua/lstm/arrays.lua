@@ -22,7 +22,8 @@ local function check_part(part)
         options.suggestion(tostring(key), parts)))
     end
     if not math.tointeger(value) or value < 1 then
-      fault.mistake(("bad argument #3 to 'load' (field '%s': positive integer expected, got %s)"):format(key, tostring(value)))
+      fault.mistake(("bad argument #3 to 'load' (field '%s': positive integer expected, got %s)"):format(key,
+        tostring(value)))
     end
   end
 end

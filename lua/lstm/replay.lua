@@ -62,7 +62,8 @@ local function read_metrics(reader, path)
   for _, name in ipairs(reader:names "metrics") do
     local column = not of_time[name] and reader:numbers("metrics/" .. name)
     if column and #column ~= #steps then
-      fault.stop(("cannot replay: %s is damaged: metrics/%s has %d rows, metrics/step %d"):format(path, name, #column, #steps))
+      fault.stop(("cannot replay: %s is damaged: metrics/%s has %d rows, metrics/step %d"):format(path, name, #column,
+        #steps))
     end
     if column then columns[name] = column end
   end
@@ -83,7 +84,9 @@ local function read_run(path)
   if #steps == 0 then fault.stop(("cannot replay %s: not one step of it was logged"):format(path)) end
   local texts = must_read(reader:texts "config/json")
   local config = must_read(json.decode(texts[1] or ""))
-  if type(config) ~= "table" then fault.stop(("cannot replay: %s/log.h5 is damaged: its options are no table"):format(path)) end
+  if type(config) ~= "table" then
+    fault.stop(("cannot replay: %s/log.h5 is damaged: its options are no table"):format(path))
+  end
   return {
     path = path, environment = must_read(reader:attributes "environment"), events = read_events(reader),
     config = config, steps = steps, columns = columns, row_of = row_of,

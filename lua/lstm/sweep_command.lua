@@ -465,8 +465,8 @@ end
 local refused = { "resume", "init-from", "seed", "print-config" }
 
 -- Pairs of options that make no sense together; what is beside --trial is of all trials.
-local apart = { { "trial", "list" }, { "trial", "collect" }, { "trial", "dry-run" }, { "trial", "shard" }, { "trial", "slurm" },
-  { "list", "collect" }, { "list", "dry-run" }, { "list", "slurm" }, { "collect", "dry-run" } }
+local apart = { { "trial", "list" }, { "trial", "collect" }, { "trial", "dry-run" }, { "trial", "shard" },
+  { "trial", "slurm" }, { "list", "collect" }, { "list", "dry-run" }, { "list", "slurm" }, { "collect", "dry-run" } }
 
 local function check_together(given)
   for _, pair in ipairs(apart) do
