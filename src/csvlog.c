@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <float.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,20 +91,33 @@ static void put_name(csvlog *csv, const char *name)
     put(csv, "\"", 1);
 }
 
+/* Puts a point for the locale's, which a program that loads the module may have chosen; returns the length. */
+static size_t with_point(char *text)
+{
+    const char *locals = localeconv()->decimal_point;
+    const size_t width = strlen(locals);
+    char *at = width && strcmp(locals, ".") != 0 ? strstr(text, locals) : NULL;
+    if (at) {
+        *at = '.';
+        memmove(at + 1, at + width, strlen(at + width) + 1);
+    }
+    return strlen(text);
+}
+
 /* The fewest digits that read back as the same number. %g drops zeros at the end, and a number that so few as 15 digits
  * tell from its neighbours is printed as these digits (C11 5.2.4.2.2, DBL_DIG): fewer need not be tried. */
 static void put_number(csvlog *csv, double value)
 {
     char text[CELL];
-    int n, digits = DBL_DIG;
+    int digits = DBL_DIG;
     if (isnan(value)) {
         put(csv, "nan", 3);
         return;
     }
     do
-        n = snprintf(text, sizeof text, "%.*g", digits, value);
+        snprintf(text, sizeof text, "%.*g", digits, value);
     while (++digits <= DBL_DECIMAL_DIG && strtod(text, NULL) != value);
-    put(csv, text, (size_t)n);
+    put(csv, text, with_point(text));
 }
 
 static int write_out(csvlog *csv, lstm_error *err)

@@ -21,30 +21,30 @@
 
 /* ---- the state of a run ----------------------------------------------------------------------------------------- */
 
-/* Kind of the last event that says how the run stands; "" when there was none. */
-static void last_turn(const h5read *r, char kind[64])
+#define LONGEST_KIND ((size_t)1 << 20)
+
+/* Kind of the last event that says how the run stands; "" when there was none. A script's own may have any length. */
+static const char *last_turn(const h5read *r)
 {
     static const char *const turns[] = {"stop", "diverged", "failed", "ended", "resume"};
     const h5read_item *item = h5read_find(r, "events/kind");
-    kind[0] = 0;
-    for (uint64_t k = item && item->is_text && item->ndim == 1 && item->width < 64 ? item->shape[0] : 0; k-- > 0;) {
-        char text[64] = "";
-        if (h5read_rows(r, item, k, 1, H5_U8, text, NULL))
-            return;
+    const char *found = NULL;
+    if (!item || !item->is_text || item->ndim != 1 || item->width > LONGEST_KIND)
+        return "";
+    char *text = calloc(item->width + 1, 1);
+    for (uint64_t k = text ? item->shape[0] : 0; !found && k-- > 0 && !h5read_rows(r, item, k, 1, H5_U8, text, NULL);)
         for (size_t t = 0; t < sizeof turns / sizeof *turns; t++)
-            if (strcmp(text, turns[t]) == 0) {
-                memcpy(kind, text, sizeof text);
-                return;
-            }
-    }
+            if (strcmp(text, turns[t]) == 0)
+                found = turns[t];
+    free(text);
+    return found ? found : "";
 }
 
 static const char *status_of(const h5read *r, int64_t step)
 {
-    char turn[64];
+    const char *turn = last_turn(r);
     char *steps = h5read_attribute(r, "config", "steps");
     bool closed = h5read_journal_of(h5read_path(r)) == H5READ_CLOSED;
-    last_turn(r, turn);
     /* Without an option "steps" a run that was closed and not stopped has come to its end. A run of no steps has no
      * row: its last step is -1. */
     bool broken_off = strcmp(turn, "stop") == 0 || strcmp(turn, "failed") == 0;

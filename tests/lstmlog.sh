@@ -273,6 +273,11 @@ for option in --help --version; do
     fi
 done
 
+sed 's/if step == cfg.nan_at/if step == 2 then run:event(step, ("long"):rep(30), "") end &/' tiny.lua >kinds.lua
+"$program" kinds.lua --quiet --out=kinds nan_at=5 >out 2>err
+log ls kinds
+matches '^kinds +diverged +'
+
 # ---- tail -----------------------------------------------------------------------------------------------------------
 
 log tail -n 3 runs/done
