@@ -256,6 +256,10 @@ typedef struct lstm_batch {
                                    may be used again: for many short ones, as in sampling */
 } lstm_batch;
 
+/* Each position's weight in the loss of a batch's targets, [T][rows]: the mask, or 1; with LSTM_LOSS_AT_LAST that of each
+ * row's last position that has one, alone. */
+void lstm_batch_weights(const lstm_batch *batch, size_t rows, lstm_loss_at loss_at, double *weights);
+
 /* Forward from the trainer's initial state. training: dropout is on. *loss: in nats per counted position (or MSE per
  * element), or their sum; NaN without targets. Does not change the state. */
 int lstm_trainer_forward(lstm_trainer *tr, const lstm_batch *batch, bool training, double *loss, lstm_error *err);

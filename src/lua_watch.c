@@ -208,12 +208,13 @@ static const lua_trainer *check_batch(lua_State *L, const char *function, size_t
     return t;
 }
 
-/* Whether position k of a batch, of [T][B], has a weight in the loss of its targets. */
-static bool counts(const lstm_batch *b, const lstm_trainer_config *c, size_t k)
+/* The weights of the whole last batch's positions, [T][B]: a userdata left on the stack. */
+static const double *push_weights(lua_State *L, const lua_trainer *t, const lstm_trainer_config *c)
 {
-    if (c->loss_at == LSTM_LOSS_AT_LAST && k / lstm_whole_batch(c) + 1 < b->steps)
-        return false;
-    return b->mask == NULL || b->mask[k] > 0;
+    const size_t B = lstm_whole_batch(c);
+    double *weights = lua_newuserdatauv(L, t->whole.steps * B * sizeof *weights, 0);
+    lstm_batch_weights(&t->whole, B, c->loss_at, weights);
+    return weights;
 }
 
 /* log:ids(series, step, trainer, rows): the tokens of the trainer's last batch, int32 [T, rows]; -1 past its end */
@@ -244,10 +245,11 @@ static int log_classes(lua_State *L)
     const lua_trainer *t = check_batch(L, "classes", &rows);
     const lstm_trainer_config c = *lstm_trainer_settings(t->trainer);
     luaL_argcheck(L, t->whole.target_ids != NULL, 4, "a batch with classes as targets expected");
+    const double *weights = push_weights(L, t, &c);
     int32_t *classes = lua_newuserdatauv(L, c.seq * rows * sizeof *classes, 0);
     for (size_t k = 0; k < c.seq * rows; k++) {
         const size_t at = k / rows * lstm_whole_batch(&c) + k % rows;
-        const bool there = k / rows < t->whole.steps && counts(&t->whole, &c, at);
+        const bool there = k / rows < t->whole.steps && weights[at] > 0;
         classes[k] = there ? t->whole.target_ids[at] : -1;
     }
     return log_plane(L, step, c.seq, rows, classes);
@@ -266,6 +268,7 @@ static int log_vectors(lua_State *L)
     const lstm_model_config m = *lstm_model_settings(t->model->model);
     const size_t O = m.outputs, size = O * lstm_type_size(m.type);
     luaL_argcheck(L, t->whole.target != NULL, 4, "a batch with vectors as targets expected");
+    const double *weights = push_weights(L, t, &c);
     char *values = lua_newuserdatauv(L, c.seq * rows * size, 0);
     const size_t shape[H5_MAX_DIMS] = {t->whole.steps, rows, O};
     lstm_tensor y;
@@ -274,7 +277,7 @@ static int log_vectors(lua_State *L)
     for (size_t k = 0; k < shape[0] * rows; k++) {
         const size_t at = k / rows * lstm_whole_batch(&c) + k % rows;
         memcpy(values + k * size, (const char *)t->whole.target + at * size, size);
-        for (size_t o = 0; o < O && !counts(&t->whole, &c, at); o++)
+        for (size_t o = 0; o < O && !(weights[at] > 0); o++)
             lstm_tensor_set(&y, k * O + o, (double)NAN);
     }
     return lua_handle_done(L, h5log_array(lua_log_check(L), series, step, shape, values, &err), &err);

@@ -370,16 +370,20 @@ static void keep_last(double *weight, size_t steps, size_t B)
     }
 }
 
-/* weight_at and their sum: the mask, or 1; with loss_at last, of each row's last position alone. Without a mask each
- * partner knows the sum by itself. */
+void lstm_batch_weights(const lstm_batch *batch, size_t rows, lstm_loss_at loss_at, double *weights)
+{
+    for (size_t k = 0; k < batch->steps * rows; k++)
+        weights[k] = batch->mask ? batch->mask[k] : 1;
+    if (loss_at == LSTM_LOSS_AT_LAST)
+        keep_last(weights, batch->steps, rows);
+}
+
+/* weight_at and their sum. Without a mask each partner knows the sum by itself. */
 static int weigh(lstm_trainer *tr, const lstm_batch *b, lstm_error *err)
 {
     const size_t B = tr->config.batch, n = b->steps * B;
     const bool last = tr->config.loss_at == LSTM_LOSS_AT_LAST;
-    for (size_t k = 0; k < n; k++)
-        tr->weight_at[k] = b->mask ? b->mask[k] : 1;
-    if (last)
-        keep_last(tr->weight_at, b->steps, B);
+    lstm_batch_weights(b, B, tr->config.loss_at, tr->weight_at);
     tr->weight_sum = 0;
     for (size_t k = 0; k < n; k++)
         tr->weight_sum += tr->weight_at[k];

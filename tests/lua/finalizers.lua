@@ -162,6 +162,19 @@ do -- a number would become a string that nobody keeps
   log:close()
   os.remove(directory .. "/texts.h5")
 end
+do -- the targets that count are those that the loss counts: of a padded row its own last one
+  local path = directory .. "/targets.h5"
+  local fit = lstm.model { vocab = 5, hidden = 3 }:trainer { batch = 2, seq = 3, loss_at = "last" }
+  fit:step { ids = { { 0, 1 }, { 1, 2 }, { 2, 0 } }, targets = { { 1, 2 }, { 3, 4 }, { 4, 0 } },
+    mask = { { 1, 1 }, { 1, 1 }, { 1, 0 } } }
+  local log = assert(core.log.create(path))
+  assert(log:announce { name = "a/target", type = "int32", dims = { { "time", 3 }, { "batch", 2 } } })
+  assert(log:classes("a/target", 1, fit, 2))
+  log:close()
+  local wanted = lstm.tensor { { { -1, -1 }, { -1, 4 }, { 4, -1 } } }
+  tap.ok(assert(lstm.tensor.load(path, "a/target")):equal(wanted), "targets at the end of each row")
+  os.remove(path)
+end
 os.remove(directory)
 
 -- What a table answers by a function is nobody else's string.
