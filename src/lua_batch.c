@@ -64,35 +64,28 @@ static room room_of(lua_State *L, int self, lua_trainer *t)
     return (room){ a[0], a[1] };
 }
 
+/* The trainer's rows of an array of the whole batch, in `to`; NULL where there is none. */
+static void *own_rows(const lua_trainer *t, const void *whole, void *to, size_t bytes)
+{
+    if (whole == NULL)
+        return NULL;
+    lua_group_keep_rows(lstm_trainer_settings(t->trainer), t->whole.steps, whole, to, bytes);
+    return to;
+}
+
 /* The whole batch is there; the trainer is given its own rows of it. */
 static void finish_batch(lua_trainer *t, const room *r, lstm_batch batch)
 {
-    const lstm_trainer_config *c = lstm_trainer_settings(t->trainer);
     const lstm_model_config *m = lstm_model_settings(t->model->model);
     const size_t real = lstm_type_size(m->type);
     t->batch = t->whole = batch;
-    if (c->partners.rows == 0)
+    if (lstm_trainer_settings(t->trainer)->partners.rows == 0)
         return;
-    if (batch.ids) {
-        lua_group_keep_rows(c, batch.steps, batch.ids, r->own.ids, sizeof *batch.ids);
-        t->batch.ids = r->own.ids;
-    }
-    if (batch.x) {
-        lua_group_keep_rows(c, batch.steps, batch.x, r->own.x, m->inputs * real);
-        t->batch.x = r->own.x;
-    }
-    if (batch.target_ids) {
-        lua_group_keep_rows(c, batch.steps, batch.target_ids, r->own.targets, sizeof *batch.target_ids);
-        t->batch.target_ids = r->own.targets;
-    }
-    if (batch.target) {
-        lua_group_keep_rows(c, batch.steps, batch.target, r->own.y, m->outputs * real);
-        t->batch.target = r->own.y;
-    }
-    if (batch.mask) {
-        lua_group_keep_rows(c, batch.steps, batch.mask, r->own.mask, sizeof *batch.mask);
-        t->batch.mask = r->own.mask;
-    }
+    t->batch.ids = own_rows(t, batch.ids, r->own.ids, sizeof *batch.ids);
+    t->batch.x = own_rows(t, batch.x, r->own.x, m->inputs * real);
+    t->batch.target_ids = own_rows(t, batch.target_ids, r->own.targets, sizeof *batch.target_ids);
+    t->batch.target = own_rows(t, batch.target, r->own.y, m->outputs * real);
+    t->batch.mask = own_rows(t, batch.mask, r->own.mask, sizeof *batch.mask);
 }
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
