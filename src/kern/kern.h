@@ -41,7 +41,8 @@ typedef struct kern_thin {
 /* One block of NB units of an LSTM layer at one time step, for `rows` sequences.
  * z [rows][4][NB]: products; gates [rows][4][NB]: i f g o, which may be in their place. The gates' arguments are
  * z + (row + bias), where row is table[ids[r]] ([V][4][NB], one-hot input), or nothing when ids is NULL. c, h,
- * c_prev: [rows][NB]. mixed: non-linearities in fewer steps, to 4e-7 (floats only).
+ * c_prev: [rows][NB]. mixed: non-linearities in fewer steps, to 4e-7 (floats only). stream: gates and h are stored past
+ * the caches (and not in the place of z); other threads see them after the next barrier or the pass's end.
  * (Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000.) */
 typedef struct kern_lstm_forward {
     size_t rows;
@@ -51,7 +52,7 @@ typedef struct kern_lstm_forward {
     const int32_t *ids;
     const real *c_prev;
     real *c, *h;
-    bool mixed;
+    bool mixed, stream;
 } kern_lstm_forward;
 
 /* The same block backwards; z: its gates. tanh c is computed once more, to the same bits: that takes less time than to

@@ -54,6 +54,14 @@ typedef lane_int svec __attribute__((vector_size(VBYTES), may_alias));
 
 INLINE vec v_load(const real *p) { return *(const vec *)p; }
 INLINE void v_store(real *p, vec a) { *(vec *)p = a; }
+/* The same past the caches, to memory. */
+#if defined(KERN_AVX512) && LSTM_REAL == 32
+INLINE void v_stream(real *p, vec a) { _mm512_stream_ps(p, (__m512)a); }
+#elif defined(KERN_AVX512)
+INLINE void v_stream(real *p, vec a) { _mm512_stream_pd(p, (__m512d)a); }
+#else
+INLINE void v_stream(real *p, vec a) { v_store(p, a); }
+#endif
 
 #if defined(KERN_AVX512) && LSTM_REAL == 32
 INLINE vec v_set(real x) { return (vec)_mm512_set1_ps(x); }
@@ -216,44 +224,49 @@ INLINE vec v_tanh(vec x)
 }
 
 #if LSTM_REAL == 32
-/* ---- tanh in fewer steps, for cells in mixed precision ---------------------------------------------------------
+/* ---- tanh and sigmoid in fewer steps, for cells in mixed precision ---------------------------------------------
  * tanh x = x P(x^2) / Q(x^2) for |x| <= 9, and what it is there beyond: a minimax fit of tanh x + 5e-7 (x/9)^10 by its
  * relative error, 2e-8 before coefficients are rounded, 4e-7 as computed. So it passes 1 before 9, and is cut off there:
- * what is saturated is 1, and 1 - tanh^2 is zero, as with v_tanh (of a small derivative Adam can make a large step). And
- * (1 + tanh(x/2)) / 2 is sigmoid within 2.5e-7 (not relative: below -15 it is zero). */
-#define QUOTIENT_MAX 9.0f
-static const real tanh_over[] = {1.34606619e-8f, 2.06744589e-5f, 3.49928811e-3f, 0.133840799f, 1.0f};
-static const real tanh_under[] = {7.81613778e-7f, 3.29185219e-4f, 2.58908588e-2f, 0.467173964f, 1.0f};
+ * what is saturated is 1, and 1 - tanh^2 is zero, as with v_tanh (of a small derivative Adam can make a large step).
+ * sigmoid x = 1/2 + tanh(x/2)/2 has the same coefficients times powers of two, and is right to 2.5e-7 (not relative:
+ * below -15 it is zero). */
+#define QUOTIENT_TERMS 5
+typedef struct quotient_form {
+    real over[QUOTIENT_TERMS], under[QUOTIENT_TERMS], most; /* most: x^2 where it is cut off */
+} quotient_form;
+static const quotient_form tanh_form = {{1.34606619e-8f, 2.06744589e-5f, 3.49928811e-3f, 0.133840799f, 1.0f},
+                                        {7.81613778e-7f, 3.29185219e-4f, 2.58908588e-2f, 0.467173964f, 1.0f},
+                                        81.0f};
+static const quotient_form sigmoid_form = {
+    {1.34606619e-8f / 1024, 2.06744589e-5f / 256, 3.49928811e-3f / 64, 0.133840799f / 16, 1.0f / 4},
+    {7.81613778e-7f / 256, 3.29185219e-4f / 64, 2.58908588e-2f / 16, 0.467173964f / 4, 1.0f},
+    324.0f};
 
 typedef struct quotient {
     vec over, under;
 } quotient;
 
-INLINE quotient tanh_quotient(vec x)
+/* n of them side by side, as each step of one waits for the last: form[i] of x[i]. */
+INLINE void quotients(quotient *q, const vec *x, const quotient_form *const *form, const size_t n)
 {
-    x = v_min(v_set(QUOTIENT_MAX), v_max(v_set(-QUOTIENT_MAX), x));
-    vec z = x * x;
-    quotient q = {.over = v_set(tanh_over[0]), .under = v_set(tanh_under[0])};
-    UNROLL
-    for (size_t i = 1; i < POLY_TERMS(tanh_over); i++) {
-        q.over = v_fma(q.over, z, v_set(tanh_over[i]));
-        q.under = v_fma(q.under, z, v_set(tanh_under[i]));
+    vec z[5];
+    UNROLL for (size_t i = 0; i < n; i++)
+    {
+        z[i] = v_min(x[i] * x[i], v_set(form[i]->most)); /* NaN stays in x */
+        q[i] = (quotient){v_set(form[i]->over[0]), v_set(form[i]->under[0])};
     }
-    q.over = x * q.over;
-    return q;
+    UNROLL for (size_t k = 1; k < QUOTIENT_TERMS; k++)
+        UNROLL for (size_t i = 0; i < n; i++)
+        {
+            q[i].over = v_fma(q[i].over, z[i], v_set(form[i]->over[k]));
+            q[i].under = v_fma(q[i].under, z[i], v_set(form[i]->under[k]));
+        }
+    UNROLL for (size_t i = 0; i < n; i++) q[i].over = x[i] * q[i].over;
 }
 
-INLINE vec within_one(vec x) { return v_min(v_set(1), v_max(v_set(-1), x)); }
+INLINE vec v_within(real least, vec x, real most) { return v_min(v_set(most), v_max(v_set(least), x)); }
 
-INLINE vec one_quotient(quotient q) { return within_one(q.over / q.under); }
-
-/* A division takes as long as a dozen multiplications: one for both. */
-INLINE void two_quotients(quotient p, quotient q, vec *p_value, vec *q_value)
-{
-    vec inverse = v_set(1) / (p.under * q.under);
-    *p_value = within_one(p.over * q.under * inverse);
-    *q_value = within_one(q.over * p.under * inverse);
-}
+INLINE vec tanh_of(quotient q) { return v_within(-1, q.over / q.under, 1); }
 #endif
 
 /* For positive, finite, normal x. */
