@@ -64,15 +64,16 @@ static void zero_sums(const team *me)
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
 /* c = dz W for a piece of the inputs' blocks and this thread's rows, at time t: gradients of the input of the product
- * with W, which is weight_ih (input) or weight_hh of layer l. c: [block][B][NB]. */
-static void input_product(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c)
+ * with W, which is weight_ih (input) or weight_hh of layer l. c: [block][B][NB]. ahead: as in kern_tiles. */
+static void input_product(const team *me, const team_piece *p, size_t l, size_t t, bool input, real *c,
+                          const kern_ahead *ahead)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t B = me->tr->config.batch, row = PANEL * NB, k = me->y->panels * row;
     const size_t first = p->panel * PANEL + p->first, param = input ? me->y->wih[l] : me->y->whh[l];
     const real *dz = (const real *)w->dz + t * gate_step(me), *w_t = input ? w->wih_t : w->whh_t;
     if (tiled(me)) {
-        REAL_NAME(tiled_input_product)(me, p, l, t, t + 1, input, c, 0);
+        REAL_NAME(tiled_input_product)(me, p, l, t, t + 1, input, c, 0, ahead);
         return;
     }
     if (me->tr->lanes) {
@@ -248,27 +249,27 @@ static void head_input(const team *me, const team_piece *p, size_t t, real *dh)
                                       .c_block = B * NB});
 }
 
-/* dL/dh of the top layer from the logits, for this thread's blocks and rows. */
-static void head_inputs(const team *me)
+/* dL/dh of the top layer from the logits, for this thread's blocks and rows, at time steps [from, to). */
+static void head_inputs(const team *me, size_t from, size_t to)
 {
-    const size_t width = tiled_head(me) ? TILED_BLOCKS : PANEL, steps = me->tr->steps;
+    const size_t width = tiled_head(me) ? TILED_BLOCKS : PANEL;
     const size_t times = tiled_head(me) ? REAL_NAME(tiled_times)(me, &me->tr->dy) : 1;
-    for (size_t t = 0; t < steps; t += times)
+    for (size_t t = from; t < to; t += times)
         for (size_t i = 0; i < team_pieces(me->g0, me->g1, width); i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, false);
             real *dh = (real *)me->tr->layer[me->y->L - 1].dh + t * unit_step(me);
             if (tiled_head(me))
-                REAL_NAME(tiled_head_inputs)(me, &p, t, t + times < steps ? t + times : steps, dh);
+                REAL_NAME(tiled_head_inputs)(me, &p, t, t + times < to ? t + times : to, dh);
             else
                 head_input(me, &p, t, dh);
         }
 }
 
-/* d *= mask for this thread's blocks and rows, where there was dropout. */
-static void undrop(const team *me, real *d, const real *mask)
+/* d *= mask for this thread's blocks and rows at time steps [from, to), where there was dropout. */
+static void undrop(const team *me, real *d, const real *mask, size_t from, size_t to)
 {
     const size_t B = me->tr->config.batch, n = (me->r1 - me->r0) * NB;
-    for (size_t t = 0; mask && t < me->tr->steps; t++)
+    for (size_t t = from; mask && t < to; t++)
         for (size_t g = me->g0; g < me->g1; g++) {
             const size_t at = t * unit_step(me) + (g * B + me->r0) * NB;
             me->kern->multiply(d + at, d + at, mask + at, n);
@@ -345,6 +346,18 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
         me->kern->lstm_backward(&lstm);
 }
 
+/* What cells_back will read from memory for the `count` blocks from `first` on: gates and c_prev. */
+static void cells_ahead(const team *me, size_t l, size_t t, size_t first, size_t count, kern_ahead ahead[3])
+{
+    const lstm_layer_work *w = &me->tr->layer[l];
+    const size_t B = me->tr->config.batch, rows = me->r1 - me->r0, at = t * unit_step(me) + (first * B + me->r0) * NB;
+    memset(ahead, 0, 3 * sizeof *ahead);
+    if (me->y->gates < PANEL)
+        return;
+    ahead[0] = (kern_ahead){team_gates(me, w->z, t, first), rows * PANEL, count, B * PANEL * NB};
+    ahead[1] = (kern_ahead){(const real *)w->c + at, rows, count, B * NB};
+}
+
 static void cells_back(const team *me, size_t l, size_t t, size_t first, size_t count)
 {
     const bool through = t + 1 < me->tr->steps;
@@ -382,23 +395,77 @@ static void state_gradient(const team *me, size_t l)
     const lstm_layer_work *w = &me->tr->layer[l];
     for (size_t i = 0; i < team_pieces(me->g0, me->g1, piece_width(me)); i++) {
         const team_piece p = team_piece_at(me->g0, me->g1, piece_width(me), i, false);
-        input_product(me, &p, l, 0, false, w->dstate_h);
+        input_product(me, &p, l, 0, false, w->dstate_h, NULL);
     }
+}
+
+/* dL/d(input of layer l) at time steps [from, to). */
+static void layer_inputs(const team *me, size_t l, size_t from, size_t to)
+{
+    const size_t k = me->tr->layer[l].k, x_step = (k + NB - 1) / NB * me->tr->config.batch * NB;
+    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, &me->tr->dz) : team_times(gate_step(me) * sizeof(real));
+    const size_t width = piece_width(me);
+    size_t first = me->g0, last = me->g1;
+    real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
+    if (l == 0 && me->by_rows)
+        last = me->y->in_blocks;
+    else if (l == 0)
+        team_share(me, me->y->in_blocks, &first, &last);
+    for (; from < to; from += times) {
+        const size_t end = from + times < to ? from + times : to;
+        for (size_t i = 0; i < team_pieces(first, last, width); i++) {
+            const team_piece p = team_piece_at(first, last, width, i, false);
+            if (tiled(me))
+                REAL_NAME(tiled_input_product)(me, &p, l, from, end, true, dx + from * x_step, x_step, NULL);
+            else
+                for (size_t t = from; t < end; t++)
+                    input_product(me, &p, l, t, true, dx + t * x_step, NULL);
+        }
+    }
+}
+
+/* dL/dh of layer l that comes from the layer above, or from the head, at time steps [from, to). */
+static void from_above(const team *me, size_t l, size_t from, size_t to)
+{
+    const bool top = l + 1 == me->y->L;
+    team_phase(me, LSTM_PHASE_BACKWARD);
+    if (top)
+        head_inputs(me, from, to);
+    else
+        layer_inputs(me, l + 1, from, to);
+    undrop(me, me->tr->layer[l].dh, top ? me->tr->head_mask : me->tr->layer[l + 1].mask, from, to);
+    if (!top && tiled(me) && !me->by_rows) /* this layer's dz takes the place of the other's, which all threads have read */
+        team_barrier(me);
+    team_phase(me, top ? LSTM_PHASE_HEAD : LSTM_PHASE_INPUTS_BACK);
+}
+
+/* Time steps for which dL/dh from above is computed together, before it is used: as many as share the weights' way, and
+ * stay near. */
+static size_t times_from_above(const team *me, size_t l)
+{
+    if (!tiled(me))
+        return me->tr->steps;
+    return REAL_NAME(tiled_times)(me, l + 1 < me->y->L || !tiled_head(me) ? &me->tr->dz : &me->tr->dy);
 }
 
 static void layer_back(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t B = me->tr->config.batch, steps = me->tr->steps;
+    const size_t B = me->tr->config.batch, steps = me->tr->steps, times = times_from_above(me, l);
     const size_t width = piece_width(me), pieces = team_pieces(me->g0, me->g1, width);
     for (size_t g = me->g0; w->carry && g < me->g1; g++)
         memset((real *)w->carry + (g * B + me->r0) * NB, 0, (me->r1 - me->r0) * NB * sizeof(real));
     for (size_t t = steps; t-- > 0;) {
+        if (t + 1 == steps || (t + 1) % times == 0)
+            from_above(me, l, t / times * times, t + 1);
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
+            const size_t first = p.panel * width + p.first;
+            kern_ahead ahead[3];
+            cells_ahead(me, l, t, first, p.blocks, ahead);
             if (t + 1 < steps)
-                input_product(me, &p, l, t + 1, false, me->tr->through);
-            cells_back(me, l, t, p.panel * width + p.first, p.blocks);
+                input_product(me, &p, l, t + 1, false, me->tr->through, ahead);
+            cells_back(me, l, t, first, p.blocks);
         }
         if (!me->by_rows)
             team_barrier(me);
@@ -428,39 +495,6 @@ static void embedding_gradient(const team *me)
                           dx + ((k / B * blocks + q) * B + k % B) * NB, NB);
 }
 
-/* dL/d(input of the layer), and what is below it. */
-static void layer_inputs(const team *me, size_t l)
-{
-    const lstm_layer_work *w = &me->tr->layer[l];
-    const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
-    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, &me->tr->dz) : team_times(gate_step(me) * sizeof(real));
-    const size_t width = piece_width(me);
-    size_t first = me->g0, last = me->g1;
-    real *dx = l ? me->tr->layer[l - 1].dh : me->tr->dx;
-    if (l == 0 && me->by_rows)
-        last = me->y->in_blocks;
-    else if (l == 0)
-        team_share(me, me->y->in_blocks, &first, &last);
-    for (size_t from = 0; from < steps; from += times) {
-        const size_t to = from + times < steps ? from + times : steps;
-        for (size_t i = 0; i < team_pieces(first, last, width); i++) {
-            const team_piece p = team_piece_at(first, last, width, i, false);
-            if (tiled(me))
-                REAL_NAME(tiled_input_product)(me, &p, l, from, to, true, dx + from * x_step, x_step);
-            else
-                for (size_t t = from; t < to; t++)
-                    input_product(me, &p, l, t, true, dx + t * x_step);
-        }
-    }
-    if (l)
-        undrop(me, dx, w->mask);
-    else if (me->y->embedding != SIZE_MAX) {
-        if (me->by_rows) /* else each thread adds up what it made itself */
-            team_barrier(me);
-        embedding_gradient(me);
-    }
-}
-
 static void backward(team *me)
 {
     lstm_trainer *tr = me->tr;
@@ -472,15 +506,17 @@ static void backward(team *me)
     team_barrier(me);
     team_phase(me, LSTM_PHASE_BACKWARD);
     head_weights(me);
-    head_inputs(me);
-    undrop(me, tr->layer[me->y->L - 1].dh, tr->head_mask);
     team_phase(me, LSTM_PHASE_HEAD);
     for (size_t l = me->y->L; l-- > 0;) {
-        const lstm_layer_work *w = &tr->layer[l];
         layer_back(me, l);
         team_phase(me, LSTM_PHASE_BACKWARD);
-        if (w->k)
-            layer_inputs(me, l);
+        if (l == 0 && tr->layer[0].k)
+            layer_inputs(me, 0, 0, tr->steps);
+        if (l == 0 && me->y->embedding != SIZE_MAX) {
+            if (me->by_rows) /* else each thread adds up what it made itself */
+                team_barrier(me);
+            embedding_gradient(me);
+        }
         team_phase(me, LSTM_PHASE_INPUTS_BACK);
         layer_weights(me, l);
         team_phase(me, LSTM_PHASE_WEIGHTS);

@@ -100,7 +100,8 @@ typedef struct lstm_layer_work {
     void *dz, *dh, *dc;   /* as z, h, c but [T]; of dz and dc often only time 0, see wants_dz */
     void *carry;          /* [G][B][nb]: dL/dc passed to the step before */
     void *whh_t, *wih_t;  /* transposed weights, panels over their inputs; NULL in thin batches and with tiles */
-    lstm_tiled whh, wih, whh_turned, wih_turned; /* with tiles: weights, and transposed */
+    lstm_tiled whh, wih, whh_turned, wih_turned; /* with tiles: weights, and transposed; */
+    lstm_tiled x_tiles, h_tiles; /* rows of the batch, at each time step: x, which may be h of the layer below, and h */
     void *dstate_h;       /* [G][B][nb] */
 } lstm_layer_work;
 
@@ -150,13 +151,12 @@ struct lstm_trainer {
     /* Products in tiles: parts of a number, 0: none. */
     lstm_products products;           /* never auto */
     size_t parts;
-    lstm_tiled x, h[2], dz;           /* rows of the batch, at each time step: dense input of layer 0; h of layer l at
-                                         times 0 to T in h[l%2], or after dropout at 1 to T; gradients of gates */
+    lstm_tiled dz;                    /* rows of the batch, at each time step: gradients of gates */
     lstm_tiled x_turned, h_turned;    /* k: all positions (t, b) of a batch; dense input of a layer, and its states */
     lstm_tiled woven;                 /* some of these of dz or dy, for each column block */
     void *near;                       /* z at one time step: each thread uses the place of the first block it owns */
     bool wide_head;                   /* its products are in tiles, too: */
-    lstm_tiled head_tiles, head_turned, dy; /* as whh, whh_turned, dz */
+    lstm_tiled head_tiles, head_turned, head_x_tiles, dy; /* as whh, whh_turned, x_tiles, dz */
     bool has_weights;                 /* the layers' weights have been packed */
     lstm_piece *piece;
     size_t pieces;

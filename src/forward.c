@@ -140,6 +140,13 @@ static void drop(const team *me, real *out, real *mask, const real *h, size_t pl
  * those of inputs are better used for many time steps at once; an RNN's piece is wider than the place. */
 static bool near(const team *me) { return tiled(me) && me->y->gates == PANEL && me->r1 - me->r0 >= 2 * TILE_SIDE; }
 
+/* Whether gates and h of a layer, which are read again when all others have been computed, are stored past the caches: if
+ * they are more than the second one holds (2 MB, of a processor with matrix units). */
+static bool streams(const team *me)
+{
+    return near(me) && me->tiles.stream && me->tr->steps * gate_step(me) / me->count > ((size_t)2 << 20) / sizeof(real);
+}
+
 /* Gates of the units from block g on at time t, for this thread's rows: [rows][4][NB]. */
 static real *gates_of(const team *me, size_t l, size_t t, size_t g)
 {
@@ -193,7 +200,8 @@ static void cell(const team *me, size_t l, size_t t, size_t g, const real *z)
                                     .c_prev = (real *)w->c + at,
                                     .c = (real *)w->c + at + unit,
                                     .h = (real *)w->h + at + unit,
-                                    .mixed = mixed(me)};
+                                    .mixed = mixed(me),
+                                    .stream = streams(me)};
     const kern_rnn_forward rnn = {
         .rows = lstm.rows, .z_row = row, .z = z, .bias = bias, .table = table, .ids = ids, .h = lstm.h};
     if (me->y->gates == 1)
@@ -210,7 +218,7 @@ static void input_products(const team *me, size_t l)
     const lstm_layer_work *w = &me->tr->layer[l];
     const size_t steps = me->tr->steps, x_step = (w->k + NB - 1) / NB * me->tr->config.batch * NB;
     const size_t width = PANEL / me->y->gates, pieces = team_pieces(me->g0, me->g1, width);
-    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, l ? &me->tr->h[0] : &me->tr->x)
+    const size_t times = tiled(me) ? REAL_NAME(tiled_times)(me, &w->x_tiles)
                                    : team_times(x_step * sizeof(real));
     const real *weight = weights(me, me->y->wih[l]);
     for (size_t from = 0; from < steps; from += times)

@@ -61,13 +61,11 @@ static uint16_t *rows_at(const team *me, const lstm_tiled *o, size_t t, size_t r
     return tile_at(me, o, row / TILE_SIDE, n / 2) + t * step_size(me, o) + n % 2 * TILE_SIDE;
 }
 
-static const lstm_tiled *states(const team *me, size_t l) { return &me->tr->h[l % 2]; }
-
-/* Layer l's input at time t: that of the network, or h of the layer below (or what dropout left of it) a time later. */
-static const lstm_tiled *inputs(const team *me, size_t l, size_t *time)
+/* h of layer l, time 0 being the initial state, and its input; that of layer L is the head's. */
+static const lstm_tiled *states(const team *me, size_t l) { return &me->tr->layer[l].h_tiles; }
+static const lstm_tiled *inputs(const team *me, size_t l)
 {
-    *time += l > 0;
-    return l ? states(me, l - 1) : &me->tr->x;
+    return l < me->y->L ? &me->tr->layer[l].x_tiles : &me->tr->head_x_tiles;
 }
 
 /* Bytes of an operand that go together: they share the second cache of a processor with matrix units, 2 MB, with weights
@@ -180,11 +178,8 @@ void REAL_NAME(tiled_transposed_weights)(const team *me)
 void REAL_NAME(tiled_input)(const team *me, size_t l, const real *x, size_t first, size_t last)
 {
     const size_t B = me->tr->config.batch, blocks = l ? me->y->G : me->y->in_blocks;
-    for (size_t t = first; t < last; t++) {
-        size_t time = t;
-        const lstm_tiled *to = inputs(me, l, &time);
-        pack_rows(me, tiles_of(me, to, time, 0, B, 0, blocks), x + t * blocks * B * NB, NB, B * NB);
-    }
+    for (size_t t = first; t < last; t++)
+        pack_rows(me, tiles_of(me, inputs(me, l), t, 0, B, 0, blocks), x + t * blocks * B * NB, NB, B * NB);
 }
 
 static kern_tile_rows states_of(const team *me, size_t l, size_t t, size_t g)
@@ -225,10 +220,7 @@ static void gates(const team *me, const team_piece *p, real *z, const lstm_tiled
 
 void REAL_NAME(tiled_input_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z)
 {
-    const lstm_layer_work *w = &me->tr->layer[l];
-    size_t time = t;
-    const lstm_tiled *x = inputs(me, l, &time);
-    gates(me, p, z, x, time, &w->wih, false);
+    gates(me, p, z, inputs(me, l), t, &me->tr->layer[l].wih, false);
 }
 
 void REAL_NAME(tiled_recurrent_gates)(const team *me, const team_piece *p, size_t l, size_t t, real *z)
@@ -259,7 +251,7 @@ void REAL_NAME(tiled_cell_back)(const team *me, size_t t, size_t g, const kern_l
 /* Blocks of c [block][B][NB], or of tr->through, = d w at time steps [from, to), c_step apart, for this thread's rows. A
  * part of w along k serves all these steps while it is near; the order of sums is the same. */
 static void input_gradients(const team *me, const team_piece *p, const lstm_tiled *d, size_t from, size_t to,
-                            const lstm_tiled *w, real *c, size_t c_step)
+                            const lstm_tiled *w, real *c, size_t c_step, const kern_ahead *ahead)
 {
     const bool whole = c == me->tr->through;
     const size_t rows = whole ? me->tr->room : me->tr->config.batch, first = p->panel * TILED_BLOCKS + p->first;
@@ -279,14 +271,15 @@ static void input_gradients(const team *me, const team_piece *p, const lstm_tile
                                             .c_block = rows * NB,
                                             .c_panel = PANEL * rows * NB,
                                             .add = k > 0,
+                                            .ahead = ahead,
                                             .whole = whole});
 }
 
 void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
-                                    real *c, size_t c_step)
+                                    real *c, size_t c_step, const kern_ahead *ahead)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    input_gradients(me, p, &me->tr->dz, from, to, input ? &w->wih_turned : &w->whh_turned, c, c_step);
+    input_gradients(me, p, &me->tr->dz, from, to, input ? &w->wih_turned : &w->whh_turned, c, c_step, ahead);
 }
 
 /* ---- gradients of weights: k runs over the positions (t, b) ------------------------------------------------------ */
@@ -304,30 +297,43 @@ typedef struct position {
 static void tile_positions(const team *me, position at[TILE_DEPTH], size_t tile)
 {
     const size_t B = me->tr->config.batch;
-    position p = {.t = tile * TILE_DEPTH / B, .b = tile * TILE_DEPTH % B};
-    for (size_t j = 0; j < TILE_DEPTH; j++) {
-        at[j] = p;
-        if (p.t < me->tr->steps && ++p.b == B)
-            p = (position){.t = p.t + 1};
-    }
+    size_t j = 0, b = tile * TILE_DEPTH % B;
+    for (size_t t = tile * TILE_DEPTH / B; j < TILE_DEPTH; t++, b = 0)
+        for (; j < TILE_DEPTH && (b < B || t >= me->tr->steps); b++)
+            at[j++] = (position){t < me->tr->steps ? t : me->tr->steps, b};
 }
 
-/* The transpose of x: [block][B][NB], time steps `step` apart. */
-static void pack_turned_positions(const team *me, const lstm_tiled *to, const real *x, size_t blocks, size_t step)
+/* Rows of an operand at the positions of a tile: where its first numbers along k are, or NULL. */
+static void position_rows(const team *me, const lstm_tiled *o, const uint16_t *rows[TILE_DEPTH], size_t tile)
 {
-    const size_t B = me->tr->config.batch, tiles = position_tiles(me);
+    position at[TILE_DEPTH];
+    tile_positions(me, at, tile);
+    for (size_t j = 0; j < TILE_DEPTH; j++)
+        rows[j] = at[j].t < me->tr->steps ? rows_at(me, o, at[j].t, at[j].b, 0) + at[j].b % TILE_SIDE * TILE_DEPTH : NULL;
+}
+
+/* Column block n of such rows as a tile of B. */
+static void weave_block(const team *me, uint16_t *to, const uint16_t *const rows[TILE_DEPTH], size_t n)
+{
+    const uint16_t *row[TILE_DEPTH];
+    for (size_t j = 0; j < TILE_DEPTH; j++)
+        row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : no_row;
+    me->tiles.weave(to, row, me->tr->parts);
+}
+
+/* The transpose of `blocks` column blocks of an operand. */
+static void turn_positions(const team *me, const lstm_tiled *to, const lstm_tiled *from, size_t blocks)
+{
     _Alignas(LSTM_LINE) uint16_t tile[TILE_PARTS * TILE_SIZE];
-    const real *rows[TILE_DEPTH];
+    const uint16_t *rows[TILE_DEPTH];
     size_t first, last;
-    team_share(me, blocks * tiles, &first, &last);
+    team_share(me, blocks * position_tiles(me), &first, &last);
     for (size_t i = first; i < last; i++) {
-        const real *block = x + i / tiles * B * NB;
-        position at[TILE_DEPTH];
-        tile_positions(me, at, i % tiles);
-        for (size_t j = 0; j < TILE_DEPTH; j++)
-            rows[j] = at[j].t < me->tr->steps ? block + at[j].t * step + at[j].b * NB : no_numbers;
-        me->tiles.pairs(tile, rows, me->tr->parts);
-        me->tiles.turn(turned_at(me, to, i / tiles, i % tiles), tile, me->tr->parts);
+        const size_t block = i % blocks;
+        if (i == first || block == 0)
+            position_rows(me, from, rows, i / blocks);
+        weave_block(me, tile, rows, block);
+        me->tiles.turn(turned_at(me, to, block, i / blocks), tile, me->tr->parts);
     }
 }
 
@@ -336,19 +342,11 @@ static void pack_turned_positions(const team *me, const lstm_tiled *to, const re
 static void weave_positions(const team *me, const lstm_tiled *d, size_t block, size_t blocks, size_t tile, size_t count,
                             size_t to)
 {
-    const uint16_t *rows[TILE_DEPTH], *row[TILE_DEPTH];
+    const uint16_t *rows[TILE_DEPTH];
     for (size_t i = 0; i < count; i++) {
-        position at[TILE_DEPTH];
-        tile_positions(me, at, tile + i);
-        for (size_t j = 0; j < TILE_DEPTH; j++)
-            rows[j] = at[j].t < me->tr->steps
-                          ? rows_at(me, d, at[j].t, at[j].b, 0) + at[j].b % TILE_SIDE * TILE_DEPTH
-                          : NULL;
-        for (size_t n = block; n < block + blocks; n++) {
-            for (size_t j = 0; j < TILE_DEPTH; j++)
-                row[j] = rows[j] ? rows[j] + n / 2 * me->tr->parts * TILE_SIZE + n % 2 * TILE_SIDE : no_row;
-            me->tiles.weave(tile_at(me, &me->tr->woven, to + n - block, i), row, me->tr->parts);
-        }
+        position_rows(me, d, rows, tile + i);
+        for (size_t n = 0; n < blocks; n++)
+            weave_block(me, tile_at(me, &me->tr->woven, to + n, i), rows, block + n);
     }
 }
 
@@ -415,11 +413,10 @@ void REAL_NAME(tiled_weight_gradients)(const team *me, size_t l)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
     const lstm_tiled *x = &me->tr->x_turned, *h = &me->tr->h_turned;
-    const size_t B = me->tr->config.batch, blocks = (w->k + NB - 1) / NB;
     const factor f[] = {{me->y->whh[l], h}, {me->y->wih[l], x}};
     if (w->k)
-        pack_turned_positions(me, x, w->x, blocks, blocks * B * NB);
-    pack_turned_positions(me, h, w->h, me->y->G, unit_step(me));
+        turn_positions(me, x, &w->x_tiles, (w->k + NB - 1) / NB);
+    turn_positions(me, h, &w->h_tiles, me->y->G);
     team_barrier(me);
     gradient_products(me, f, w->k ? 2 : 1, &me->tr->dz);
     if (l) /* the layer below has its dz in the same place, shared out otherwise */
@@ -436,9 +433,8 @@ void REAL_NAME(tiled_outputs)(const team *me)
     size_t first, last;
     team_share(me, me->tr->steps * panels, &first, &last);
     for (size_t i = first; i < last; i++) {
-        size_t t = i % me->tr->steps;
-        const size_t block = i / me->tr->steps * TILED_BLOCKS, left = me->y->o_blocks - block;
-        const lstm_tiled *x = inputs(me, me->y->L, &t);
+        const size_t t = i % me->tr->steps, block = i / me->tr->steps * TILED_BLOCKS, left = me->y->o_blocks - block;
+        const lstm_tiled *x = inputs(me, me->y->L);
         me->tiles.product(&(kern_tiles){.rows = B,
                                         .blocks = left < TILED_BLOCKS ? left : TILED_BLOCKS,
                                         .depth = x->depth,
@@ -447,7 +443,7 @@ void REAL_NAME(tiled_outputs)(const team *me)
                                         .b = tile_at(me, w, block, 0),
                                         .a_group = group_size(me, x),
                                         .b_block = group_size(me, w),
-                                        .c = (real *)me->tr->logits + i % me->tr->steps * B * stride + block * NB,
+                                        .c = (real *)me->tr->logits + t * B * stride + block * NB,
                                         .c_row = stride,
                                         .c_block = NB,
                                         .c_panel = PANEL * NB});
@@ -463,7 +459,7 @@ void REAL_NAME(tiled_output_gradients)(const team *me)
     team_share(me, me->tr->steps, &first, &last);
     for (size_t t = first; t < last; t++)
         pack_rows(me, tiles_of(me, to, t, 0, B, 0, me->y->o_blocks), dy + t * B * stride, stride, NB);
-    pack_turned_positions(me, &me->tr->h_turned, me->tr->head_x, me->y->G, unit_step(me));
+    turn_positions(me, &me->tr->h_turned, &me->tr->head_x_tiles, me->y->G);
 }
 
 void REAL_NAME(tiled_head_weights)(const team *me)
@@ -473,5 +469,5 @@ void REAL_NAME(tiled_head_weights)(const team *me)
 
 void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t from, size_t to, real *dh)
 {
-    input_gradients(me, p, &me->tr->dy, from, to, &me->tr->head_turned, dh, unit_step(me));
+    input_gradients(me, p, &me->tr->dy, from, to, &me->tr->head_turned, dh, unit_step(me), NULL);
 }

@@ -56,10 +56,26 @@ static void carve_tiles(const lstm_trainer *tr, carver *v, lstm_tiled *o, size_t
     o->at = carve(v, times, o->groups * o->depth, tr->parts * TILE_SIZE, sizeof *o->at);
 }
 
-static void carve_layer_tiles(const lstm_trainer *tr, carver *v, lstm_layer_work *w)
+/* `from` from its second time step on, in place. */
+static lstm_tiled tiles_after(const lstm_trainer *tr, const lstm_tiled *from)
+{
+    lstm_tiled o = *from;
+    o.at += o.groups * o.depth * tr->parts * TILE_SIZE;
+    return o;
+}
+
+static bool drops(const lstm_trainer *tr) { return !tr->config.inference && tr->m->config.dropout > 0; }
+
+static void carve_layer_tiles(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_work *w,
+                              const lstm_layer_work *below)
 {
     const lstm_layout *y = &tr->m->layout;
-    const size_t gates = y->panels * PANEL * y->nb;
+    const size_t T = tr->config.seq, B = tr->config.batch, gates = y->panels * PANEL * y->nb;
+    carve_tiles(tr, v, &w->h_tiles, T + 1, B, y->H);
+    if (w->k && (l == 0 || drops(tr)))
+        carve_tiles(tr, v, &w->x_tiles, T, B, w->k);
+    else if (below)
+        w->x_tiles = tiles_after(tr, &below->h_tiles);
     carve_tiles(tr, v, &w->whh, 1, gates, y->H);
     if (w->k)
         carve_tiles(tr, v, &w->wih, 1, gates, w->k);
@@ -76,11 +92,6 @@ static void carve_shared_tiles(lstm_trainer *tr, carver *v)
     const lstm_layout *y = &tr->m->layout;
     const size_t T = tr->config.seq, B = tr->config.batch, gates = y->panels * PANEL * y->nb;
     const size_t at_once = TILES_AT_ONCE * TILE_DEPTH, positions = (T * B + at_once - 1) / at_once * at_once;
-    if (y->in)
-        carve_tiles(tr, v, &tr->x, T, B, y->in);
-    carve_tiles(tr, v, &tr->h[0], T + 1, B, y->H);
-    if (y->L > 1)
-        carve_tiles(tr, v, &tr->h[1], T + 1, B, y->H);
     tr->near = carve(v, y->panels * PANEL, tr->room, y->nb, y->esize);
     if (tr->config.inference)
         return;
@@ -96,6 +107,10 @@ static void carve_head_tiles(lstm_trainer *tr, carver *v)
     const lstm_layout *y = &tr->m->layout;
     const size_t T = tr->config.seq, B = tr->config.batch;
     carve_tiles(tr, v, &tr->head_tiles, 1, y->O, y->H);
+    if (drops(tr))
+        carve_tiles(tr, v, &tr->head_x_tiles, T, B, y->H);
+    else if (v->base)
+        tr->head_x_tiles = tiles_after(tr, &tr->layer[y->L - 1].h_tiles);
     if (tr->config.inference)
         return;
     carve_tiles(tr, v, &tr->head_turned, 1, y->H, y->O);
@@ -105,7 +120,7 @@ static void carve_head_tiles(lstm_trainer *tr, carver *v)
 static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_work *w, const lstm_layer_work *below)
 {
     const lstm_layout *y = &tr->m->layout;
-    const bool lstm = y->gates == 4, train = !tr->config.inference, drop = l && train && tr->m->config.dropout > 0;
+    const bool lstm = y->gates == 4, train = !tr->config.inference, drop = l && drops(tr);
     const size_t T = tr->config.seq, e = y->esize;
     const size_t unit = y->G * tr->config.batch * y->nb, z = y->panels * PANEL * tr->config.batch * y->nb;
     w->k = l ? y->H : y->in;
@@ -122,7 +137,7 @@ static void carve_layer(const lstm_trainer *tr, carver *v, size_t l, lstm_layer_
     if (lstm)
         w->c = carve(v, T + 1, unit, 1, e);
     if (tr->parts)
-        carve_layer_tiles(tr, v, w);
+        carve_layer_tiles(tr, v, l, w, below);
     if (!train)
         return;
     w->dz = carve(v, T, z, 1, e);
@@ -154,7 +169,7 @@ static size_t count_pieces(const lstm_layout *y)
 static void carve_all(lstm_trainer *tr, carver *v)
 {
     const lstm_layout *y = &tr->m->layout;
-    const bool train = !tr->config.inference, drop = train && tr->m->config.dropout > 0;
+    const bool train = !tr->config.inference;
     const size_t T = tr->config.seq, B = tr->config.batch, e = y->esize, unit = y->G * B * y->nb;
     tr->barrier = carve(v, 1, 1, 1, sizeof *tr->barrier);
     tr->layer = carve(v, y->L, 1, 1, sizeof *tr->layer);
@@ -173,7 +188,7 @@ static void carve_all(lstm_trainer *tr, carver *v)
     tr->head_x = v->base ? (char *)tr->layer[y->L - 1].h + unit * e : NULL;
     if (!train)
         return;
-    if (drop) {
+    if (drops(tr)) {
         tr->head_x = carve(v, T, unit, 1, e);
         tr->head_mask = carve(v, T, unit, 1, e);
     }

@@ -7,6 +7,7 @@
  *     TILE_KEEP(t, at)  TILE_PASS(t, at)                              of A or B: 512 numbers at `at`, which will soon be
  *                                                                     used again, or rather not
  *     TILE_DOT(c, a, b, rows)    C += A B; only the first `rows` rows count
+ *     fetch, TILE_FETCH(f)       a type, and what is done with the caller's one after each step of k
  */
 
 /* Where two by two tiles of C are, and what of A and B they are made of. */
@@ -17,6 +18,7 @@ typedef struct square {
     size_t c_row, c_block;
     bool zero;
     bool a_stays, b_stays; /* near, for the next squares */
+    fetch *fetch;
 } square;
 
 #define EACH_OF_C(DO)                                                                                                  \
@@ -98,9 +100,12 @@ INLINE void square_product(const square *s, const size_t parts, const int m, con
         EACH_OF_C(ZERO_C);
     else
         EACH_OF_C(LOAD_C);
-    for (size_t k = 1; k < s->depth; k++, a += parts * TILE_SIZE, b += parts * TILE_SIZE)
+    for (size_t k = 1; k < s->depth; k++, a += parts * TILE_SIZE, b += parts * TILE_SIZE) {
         STEP(false);
+        TILE_FETCH(s->fetch);
+    }
     STEP(true);
+    TILE_FETCH(s->fetch);
 }
 
 #define SQUARES(parts)                                                                                                 \
@@ -136,7 +141,8 @@ static void any_square(const square *s, size_t parts, int m, int n)
 static size_t pair_at(const kern_tiles *p, size_t q) { return q % 4 < 3 && q + 1 < p->blocks ? 2 : 1; }
 
 /* Two groups of rows from g on and columns from q on, for `count` tiles along k from k0 on. */
-static void whole_square(const kern_tiles *p, size_t g, size_t q, size_t k0, size_t count, bool a_stays, bool b_stays)
+static void whole_square(const kern_tiles *p, fetch *f, size_t g, size_t q, size_t k0, size_t count, bool a_stays,
+                         bool b_stays)
 {
     const size_t at = k0 * p->parts * TILE_SIZE;
     const square s = {.a = p->a + g * p->a_group + at,
@@ -150,7 +156,8 @@ static void whole_square(const kern_tiles *p, size_t g, size_t q, size_t k0, siz
                       .c_block = p->c_block,
                       .zero = k0 == 0 && !p->add,
                       .a_stays = a_stays,
-                      .b_stays = b_stays};
+                      .b_stays = b_stays,
+                      .fetch = f};
     any_square(&s, p->parts, g + 1 < p->rows / TILE_SIDE ? 2 : 1, (int)pair_at(p, q));
 }
 
@@ -159,18 +166,18 @@ static void whole_square(const kern_tiles *p, size_t g, size_t q, size_t k0, siz
 
 /* Rows that fill their tiles. What there is little of stays in the caches while the other goes by: columns where rows
  * are many (gradients of weights: up to 1.6 times as fast as the other way round), else rows; and few of A stay, too. */
-static void whole_groups(const kern_tiles *p, size_t k0, size_t count)
+static void whole_groups(const kern_tiles *p, fetch *f, size_t k0, size_t count)
 {
     const size_t groups = p->rows / TILE_SIDE;
     const bool few = groups * count * p->parts <= FEW_TILES;
     if (groups > 2 * p->blocks)
         for (size_t g = 0; g < groups; g += 2)
             for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
-                whole_square(p, g, q, k0, count, true, false);
+                whole_square(p, f, g, q, k0, count, true, false);
     else
         for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
             for (size_t g = 0; g < groups; g += 2)
-                whole_square(p, g, q, k0, count, few, true);
+                whole_square(p, f, g, q, k0, count, few, true);
 }
 
 static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row, size_t rows)
@@ -180,7 +187,7 @@ static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row
 }
 
 /* The last rows, which do not fill a tile: by way of one that they fill. */
-static void last_group(const kern_tiles *p)
+static void last_group(const kern_tiles *p, fetch *f)
 {
     const size_t g = p->rows / TILE_SIDE, rows = p->rows % TILE_SIDE;
     _Alignas(64) real c[TILE_SIDE][2 * TILE_SIDE] = {{0}};
@@ -198,17 +205,18 @@ static void last_group(const kern_tiles *p)
                           .c_row = 2 * TILE_SIDE,
                           .c_block = TILE_SIDE,
                           .zero = !p->add,
-                          .b_stays = true};
+                          .b_stays = true,
+                          .fetch = f};
         any_square(&s, p->parts, 1, (int)n);
         for (size_t i = 0; i < n; i++)
             copy_rows(at + i * p->c_block, p->c_row, &c[0][i * TILE_SIDE], 2 * TILE_SIDE, rows);
     }
 }
 
-static void tiles_product(const kern_tiles *p)
+static void tiles_product(const kern_tiles *p, fetch *f)
 {
     for (size_t k = 0; p->rows >= TILE_SIDE && k < p->depth; k += TILES_AT_ONCE)
-        whole_groups(p, k, p->depth - k < TILES_AT_ONCE ? p->depth - k : TILES_AT_ONCE);
+        whole_groups(p, f, k, p->depth - k < TILES_AT_ONCE ? p->depth - k : TILES_AT_ONCE);
     if (p->rows % TILE_SIDE)
-        last_group(p);
+        last_group(p, f);
 }
