@@ -5,6 +5,7 @@
 #include "fileio.h"
 #include "h5checkpoint.h"
 #include "h5file.h"
+#include "h5scale.h"
 #include "h5journal.h"
 #include "h5log.h"
 #include "h5probe.h"
@@ -239,43 +240,11 @@ void h5read_free_entries(h5read_entry *entries, size_t n)
 
 /* ---- the list of what is in it: between h5_enter and h5_leave --------------------------------------------------- */
 
-/* The name of the scale that a reference leads to: its attribute's. (Where the scale is, libhdf5 would look for through
- * the whole file.) */
-static void name_dimension(hid_t dataset, const hvl_t *list, char name[64])
-{
-    name[0] = 0;
-    if (list->len == 0 || !list->p)
-        return;
-    hid_t scale = H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, list->p);
-    hid_t a = scale >= 0 && H5Aexists(scale, "NAME") > 0 ? H5Aopen(scale, "NAME", H5P_DEFAULT) : -1;
-    hid_t type = H5Tcopy(H5T_C_S1);
-    if (a < 0 || type < 0 || H5Tset_size(type, 64) < 0 || H5Aread(a, type, name) < 0)
-        name[0] = 0;
-    name[63] = 0;
-    if (!h5_name_ok(name, strlen(name)))
-        name[0] = 0;
-    h5_close(type);
-    h5_close(a);
-    h5_close(scale);
-}
-
 static void name_dimensions(hid_t dataset, h5read_item *item)
 {
-    hvl_t lists[H5READ_DIMS] = {0};
     if (H5Aexists(dataset, "CLASS") > 0 && item->ndim == 1) /* a scale is its own dimension */
         snprintf(item->dim[0], sizeof item->dim[0], "%.63s", h5read_leaf(item->path));
-    if (item->ndim == 0 || H5Aexists(dataset, "DIMENSION_LIST") <= 0)
-        return;
-    hid_t a = H5Aopen(dataset, "DIMENSION_LIST", H5P_DEFAULT), space = a >= 0 ? H5Aget_space(a) : -1;
-    hid_t type = H5Tvlen_create(H5T_STD_REF_OBJ);
-    if (space >= 0 && type >= 0 && H5Sget_simple_extent_npoints(space) == item->ndim && H5Aread(a, type, lists) >= 0) {
-        for (int d = 0; d < item->ndim; d++)
-            name_dimension(dataset, &lists[d], item->dim[d]);
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, lists);
-    }
-    h5_close(type);
-    h5_close(space);
-    h5_close(a);
+    h5scale_names(dataset, item->ndim, item->dim);
 }
 
 /* Texts of any length: as many as the space selects, to be given back by H5Dvlen_reclaim and free. NULL: failed. */

@@ -341,6 +341,20 @@ static int make_dataset(h5records *g, h5series *s, const h5log_series *c, lstm_e
     return result ? -1 : 0;
 }
 
+/* The record is the first of a dataset's dimensions. */
+static int same_names(const h5records *g, const h5series *s, lstm_error *err)
+{
+    char name[1 + H5_MAX_DIMS][H5SCALE_NAME] = {{0}};
+    h5scale_names(s->data.id, 1 + s->ndim, name);
+    for (int d = 0; d < s->ndim; d++)
+        if (*name[1 + d] && strcmp(name[1 + d], s->dim[d]))
+            return lstm_fail(err, "dim",
+                             "dimension %d of series '%s/%s' is '%s' in the log, and '%s' was announced: keep its name, or "
+                             "give the series another one",
+                             d + 1, g->path, s->name, name[1 + d], s->dim[d]);
+    return 0;
+}
+
 static int open_dataset(h5records *g, h5series *s, lstm_error *err)
 {
     if (h5dataset_open(&s->data, g->group, s->name))
@@ -349,8 +363,10 @@ static int open_dataset(h5records *g, h5series *s, lstm_error *err)
                                             : H5Tequal(s->data.memory_type, h5_type_in_memory(s->type)) > 0);
     for (int d = 0; same && d < s->ndim; d++)
         same = s->data.shape[d] == s->shape[d];
-    return same ? 0 : lstm_fail(err, "dim", "series '%s/%s' of the log has another type or shape than was announced",
-                                g->path, s->name);
+    if (!same)
+        return lstm_fail(err, "dim", "series '%s/%s' of the log has another type or shape than was announced", g->path,
+                         s->name);
+    return same_names(g, s, err);
 }
 
 /* All dimensions that are there already must have the right size, before anything is made. */

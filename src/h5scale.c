@@ -123,3 +123,40 @@ int h5scale_attach(hid_t dataset, int n, const hid_t *scales)
             return -1;
     return 0;
 }
+
+/* The name of the scale that a reference leads to: its attribute's. (Where the scale is, libhdf5 would look for through
+ * the whole file.) */
+static void read_name(hid_t dataset, const hvl_t *list, char name[H5SCALE_NAME])
+{
+    name[0] = 0;
+    if (list->len == 0 || !list->p)
+        return;
+    hid_t scale = H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, list->p);
+    hid_t a = scale >= 0 && H5Aexists(scale, "NAME") > 0 ? H5Aopen(scale, "NAME", H5P_DEFAULT) : -1;
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (a < 0 || type < 0 || H5Tset_size(type, H5SCALE_NAME) < 0 || H5Aread(a, type, name) < 0)
+        name[0] = 0;
+    name[H5SCALE_NAME - 1] = 0;
+    if (!h5_name_ok(name, strlen(name)))
+        name[0] = 0;
+    h5_close(type);
+    h5_close(a);
+    h5_close(scale);
+}
+
+void h5scale_names(hid_t dataset, int n, char (*name)[H5SCALE_NAME])
+{
+    hvl_t lists[H5S_MAX_RANK] = {0};
+    if (n <= 0 || n > H5S_MAX_RANK || H5Aexists(dataset, "DIMENSION_LIST") <= 0)
+        return;
+    hid_t a = H5Aopen(dataset, "DIMENSION_LIST", H5P_DEFAULT), space = a >= 0 ? H5Aget_space(a) : -1;
+    hid_t type = H5Tvlen_create(H5T_STD_REF_OBJ);
+    if (space >= 0 && type >= 0 && H5Sget_simple_extent_npoints(space) == n && H5Aread(a, type, lists) >= 0) {
+        for (int d = 0; d < n; d++)
+            read_name(dataset, &lists[d], name[d]);
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, lists);
+    }
+    h5_close(type);
+    h5_close(space);
+    h5_close(a);
+}

@@ -14,5 +14,8 @@
 int h5scale_set(hid_t dataset, const char *dimension);
 /* Says which scales the dimensions of a dataset have: n of them, one for each dimension; once for a dataset. */
 int h5scale_attach(hid_t dataset, int n, const hid_t *scales);
+/* The names of a dataset's n dimensions. Those that cannot be told stay what they are, or become "". */
+#define H5SCALE_NAME 64
+void h5scale_names(hid_t dataset, int n, char (*name)[H5SCALE_NAME]);
 
 #endif

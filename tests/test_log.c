@@ -412,6 +412,9 @@ static void test_refusals(void)
     tap_ok(good(h5log_announce(log, &s, &err)) && good(h5log_announce(log, &s, &err)), "announcing twice the same");
     s.dim[0].size = 5;
     tap_ok(h5log_announce(log, &s, &err) && says("another type or shape"), "announcing it differently");
+    s.dim[0] = (h5log_dim){"cell", 4, NULL, NULL};
+    tap_ok(h5log_announce(log, &s, &err) && says("another type or shape"), "with a dimension of another name");
+    s.dim[0] = (h5log_dim){"unit", 5, NULL, NULL};
     s.name = "a/y";
     tap_ok(h5log_announce(log, &s, &err) && says("dimension 'unit' of group 'a' has size 4"),
            "a dimension of two sizes");
@@ -440,6 +443,14 @@ static void test_refusals(void)
     s.type = H5_U8;
     tap_ok(h5log_announce(log, &s, &err) && says("expected"), "a type that cannot be logged");
     tap_ok(good(close_and_free(log)), "and the log goes on to its end");
+    log = h5log_resume(in_dir("refusals.h5"), 1, NULL, &err);
+    s = (h5log_series){.name = "a/x", .type = H5_F32, .ndim = 1, .dim = {{"cell", 4, NULL, NULL}}};
+    tap_ok(h5log_announce(log, &s, &err) &&
+               says("dimension 1 of series 'a/x' is 'unit' in the log, and 'cell' was announced"),
+           "a dimension with another name than in a log that is gone on with");
+    s.dim[0].name = "unit";
+    tap_ok(good(h5log_announce(log, &s, &err)), "with the same name");
+    tap_ok(good(close_and_free(log)), "and that one, too");
     tap_ok(!h5log_create(in_dir("no/dir.h5"), NULL, &err) && says("No such file"), "a directory that is missing");
     tap_ok(!h5log_create(in_dir("x.h5"), &(h5log_options){.deflate = 10}, &err) && says("0 to 9"), "a bad option");
 }
