@@ -421,9 +421,16 @@ def inside(run, options, what, norm=""):
     if name not in run.log and group not in LOGGED_BY:
         field = f'output = "{output_option(what)}"' if what in OUTPUTS else f'of = {{ "{what}" }}'
         raise Trouble(f"{run.path} has no {name if group in run.log else group}; record it by "
-                      f'run:watch(step, fit, "{group}", {{ {field} }})')
+                      f'run:watch(step, fit, "{group}", {{ {field} }})' + watched_instead(run, group, name))
     run.series(name)
     return name
+
+
+def watched_instead(run, group, name):
+    """For a message: the groups that have the series which this one, perhaps mistyped, lacks."""
+    series = name.split("/", 1)[1]
+    there = [other for other in run.log if other != group and f"{other}/{series}" in run.log]
+    return f", or try --group {' or '.join(there)}" if there else ""
 
 
 def output_option(what):

@@ -372,16 +372,20 @@ def check_sentences():
         ([watched, "heatmap", "--what", "output", "-o", out], 1, "has no activations/output; try --what logits"),
         ([watched, "heatmap", "--what", "logits", "--layer", "0", "-o", out], 2, "--layer 0: expected none with"),
         ([watched, "heatmap", "--what", "dh", "--group", "probe", "-o", out], 1,
-         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }})\n'),
+         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }}), or try '
+         "--group gradients\n"),
         ([at("probe.h5"), "heatmap", "--what", "probabilities", "--group", "probe", "-o", out], 1,
          'has no probe/probability; record it by run:watch(step, fit, "probe", { output = "probabilities" })'),
+        ([at("probe.h5"), "heatmap", "--what", "h", "--group", "prob", "-o", out], 1,
+         'has no prob; record it by run:watch(step, fit, "prob", { of = { "h" } }), or try --group probe\n'),
         ([some, "heatmap", "--what", "f", "-o", out], 1, "has no activations/f; run with activations.every=100 "
          "activations.of=h,c,f\n"),
         ([rnn, "heatmap", "--what", "c", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
         ([watched, rnn, "gradients", "--what", "dc", "-o", out], 1,
          "rnn is of a plain RNN, which has neither gates nor a cell state; try --what dh\n"),
         ([watched, "gradients", "--group", "probe", "-o", out], 1,
-         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }})\n'),
+         f'{watched} has no probe; record it by run:watch(step, fit, "probe", {{ of = {{ "dh" }} }}), or try '
+         "--group gradients\n"),
         ([rnn, "gates", "-o", out], 1, "is of a plain RNN, which has neither gates nor a cell state"),
         ([rnn, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
         ([scripted, "saturation", "-o", out], 1, "is of a plain RNN, which has no gates\n"),
