@@ -57,5 +57,5 @@ return lstm.experiment {
     { "temperature", 0.8, "of sampling: smaller is safer, larger is bolder" },
   },
   presets = { best = { hidden = 384, dropout = 0.35, steps = 6000, lr = 3e-3, eval_every = 500, sample_every = 1000 } },
-  changeable = { "data", "lr", "eval_every", "sample_every", "prime", "length", "temperature" },
+  changeable = { "data", "precision", "lr", "eval_every", "sample_every", "prime", "length", "temperature" },
 }

@@ -821,5 +821,8 @@ run shakespeare ${tiny_shakespeare% --quiet}
 exits 0 "the cache"; prints "text    tinyshakespeare.txt, 2,784 bytes"; silent
 run shakespeare ${tiny_shakespeare% --quiet} data=tiny.lua
 exits 0 "data=FILE"; prints "text    tiny.lua, "
+run shakespeare $tiny_shakespeare data=tiny.lua --out=narrower
+run shakespeare --resume=narrower steps=2 precision=bf16
+exits 0 "gone on with in another precision"; prints "bf16"
 
 done_testing
