@@ -461,10 +461,11 @@ static void layer_back(const team *me, size_t l)
         for (size_t i = 0; i < pieces; i++) {
             const team_piece p = team_piece_at(me->g0, me->g1, width, i, t & 1);
             const size_t first = p.panel * width + p.first;
-            kern_ahead ahead[3];
-            cells_ahead(me, l, t, first, p.blocks, ahead);
-            if (t + 1 < steps)
+            if (t + 1 < steps) {
+                kern_ahead ahead[3];
+                cells_ahead(me, l, t, first, p.blocks, ahead);
                 input_product(me, &p, l, t + 1, false, me->tr->through, ahead);
+            }
             cells_back(me, l, t, first, p.blocks);
         }
         if (!me->by_rows)

@@ -289,27 +289,16 @@ static size_t position_tiles(const team *me)
     return (me->tr->steps * me->tr->config.batch + TILE_DEPTH - 1) / TILE_DEPTH;
 }
 
-/* Where positions 32 tile and following are; t is the number of time steps beyond the last. */
-typedef struct position {
-    size_t t, b;
-} position;
-
-static void tile_positions(const team *me, position at[TILE_DEPTH], size_t tile)
+/* Rows of an operand at positions 32 tile and following: where their first numbers along k are; NULL beyond the last. */
+static void position_rows(const team *me, const lstm_tiled *o, const uint16_t *rows[TILE_DEPTH], size_t tile)
 {
     const size_t B = me->tr->config.batch;
     size_t j = 0, b = tile * TILE_DEPTH % B;
-    for (size_t t = tile * TILE_DEPTH / B; j < TILE_DEPTH; t++, b = 0)
-        for (; j < TILE_DEPTH && (b < B || t >= me->tr->steps); b++)
-            at[j++] = (position){t < me->tr->steps ? t : me->tr->steps, b};
-}
-
-/* Rows of an operand at the positions of a tile: where its first numbers along k are, or NULL. */
-static void position_rows(const team *me, const lstm_tiled *o, const uint16_t *rows[TILE_DEPTH], size_t tile)
-{
-    position at[TILE_DEPTH];
-    tile_positions(me, at, tile);
-    for (size_t j = 0; j < TILE_DEPTH; j++)
-        rows[j] = at[j].t < me->tr->steps ? rows_at(me, o, at[j].t, at[j].b, 0) + at[j].b % TILE_SIDE * TILE_DEPTH : NULL;
+    for (size_t t = tile * TILE_DEPTH / B; t < me->tr->steps && j < TILE_DEPTH; t++, b = 0)
+        for (; b < B && j < TILE_DEPTH; b++)
+            rows[j++] = rows_at(me, o, t, b, 0) + b % TILE_SIDE * TILE_DEPTH;
+    while (j < TILE_DEPTH)
+        rows[j++] = NULL;
 }
 
 /* Column block n of such rows as a tile of B. */

@@ -68,7 +68,7 @@ INLINE void mixed_cells(const kern_lstm_forward *p, const kern_tile_rows *tiles,
     if (!p->rows)
         return;
     for (size_t i = 0; i < p->rows * VPB; i++) {
-        const size_t r = i / VPB, q = i % VPB * VL, before = i - (i > 0);
+        const size_t r = i / VPB, q = i % VPB * VL;
         quotient a[5];
         vec gate[4];
         arguments(x, p, r, q);
@@ -77,7 +77,7 @@ INLINE void mixed_cells(const kern_lstm_forward *p, const kern_tile_rows *tiles,
         const vec inverse = v_set(1) / (below * above), first = inverse * above, second = inverse * below;
         h = output * tanh_of(a[4]);
         if (i)
-            NEW_OUTPUT(p, tiles, before / VPB, before % VPB * VL, h);
+            NEW_OUTPUT(p, tiles, (i - 1) / VPB, (i - 1) % VPB * VL, h);
         gate[0] = v_within(0, v_fma(a[0].over * a[1].under, first, half), 1);
         gate[1] = v_within(0, v_fma(a[1].over * a[0].under, first, half), 1);
         gate[2] = v_within(-1, a[2].over * a[3].under * second, 1);
