@@ -251,7 +251,7 @@ void REAL_NAME(tiled_cell_back)(const team *me, size_t t, size_t g, const kern_l
 /* Blocks of c [block][B][NB], or of tr->through, = d w at time steps [from, to), c_step apart, for this thread's rows. A
  * part of w along k serves all these steps while it is near; the order of sums is the same. */
 static void input_gradients(const team *me, const team_piece *p, const lstm_tiled *d, size_t from, size_t to,
-                            const lstm_tiled *w, real *c, size_t c_step, const kern_ahead *ahead)
+                            const lstm_tiled *w, real *c, size_t c_step)
 {
     const bool whole = c == me->tr->through;
     const size_t rows = whole ? me->tr->room : me->tr->config.batch, first = p->panel * TILED_BLOCKS + p->first;
@@ -271,15 +271,14 @@ static void input_gradients(const team *me, const team_piece *p, const lstm_tile
                                             .c_block = rows * NB,
                                             .c_panel = PANEL * rows * NB,
                                             .add = k > 0,
-                                            .ahead = ahead,
                                             .whole = whole});
 }
 
 void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
-                                    real *c, size_t c_step, const kern_ahead *ahead)
+                                    real *c, size_t c_step)
 {
     const lstm_layer_work *w = &me->tr->layer[l];
-    input_gradients(me, p, &me->tr->dz, from, to, input ? &w->wih_turned : &w->whh_turned, c, c_step, ahead);
+    input_gradients(me, p, &me->tr->dz, from, to, input ? &w->wih_turned : &w->whh_turned, c, c_step);
 }
 
 /* ---- gradients of weights: k runs over the positions (t, b) ------------------------------------------------------ */
@@ -458,5 +457,5 @@ void REAL_NAME(tiled_head_weights)(const team *me)
 
 void REAL_NAME(tiled_head_inputs)(const team *me, const team_piece *p, size_t from, size_t to, real *dh)
 {
-    input_gradients(me, p, &me->tr->dy, from, to, &me->tr->head_turned, dh, unit_step(me), NULL);
+    input_gradients(me, p, &me->tr->dy, from, to, &me->tr->head_turned, dh, unit_step(me));
 }

@@ -38,10 +38,10 @@ void REAL_NAME(tiled_state)(const team *me, size_t l, size_t t, size_t g);
 void REAL_NAME(tiled_cell)(const team *me, size_t l, size_t t, size_t g, const kern_lstm_forward *p);
 
 /* The same backwards. c = dz W of layer l at times [from, to), W being parameter weight_ih (input) or weight_hh;
- * c: [block][B][NB], c_step from one time to the next. ahead: as in kern_tiles. */
+ * c: [block][B][NB], c_step from one time to the next. */
 void REAL_NAME(tiled_transposed_weights)(const team *me);
 void REAL_NAME(tiled_input_product)(const team *me, const team_piece *p, size_t l, size_t from, size_t to, bool input,
-                                    real *c, size_t c_step, const kern_ahead *ahead);
+                                    real *c, size_t c_step);
 /* Gradients of the gates of block g at time t, for this thread's rows, which are PANEL*NB apart at dz. */
 void REAL_NAME(tiled_gate_gradients)(const team *me, size_t t, size_t g, const real *dz);
 /* The same with the cells that compute them, and nowhere else. */

@@ -112,6 +112,16 @@ INLINE void lstm_cells(const kern_lstm_forward *p, const kern_tile_rows *tiles, 
 
 INLINE void add_to(real *p, vec a) { v_store(p, v_load(p) + a); }
 
+/* Row r of what is read soon, to the second cache: the first one does not hold it. */
+INLINE void fetch_soon(const kern_lstm_backward *p, size_t r)
+{
+    const size_t line = LSTM_LINE / sizeof(real);
+    for (size_t n = 0; n < PANEL * NB; n += line)
+        __builtin_prefetch(p->z_soon + r * PANEL * NB + n, 0, 2);
+    for (size_t n = 0; n < NB; n += line)
+        __builtin_prefetch(p->c_soon + r * NB + n, 0, 2);
+}
+
 INLINE void lstm_cells_back(const kern_lstm_backward *p, const kern_tile_rows *tiles, const size_t parts,
                             const bool mixed)
 {
@@ -124,6 +134,8 @@ INLINE void lstm_cells_back(const kern_lstm_backward *p, const kern_tile_rows *t
         for (size_t r = 0; r < p->rows; r++) {
             const real *z = p->z + r * PANEL * NB + q;
             const size_t at = r * NB + q;
+            if (p->z_soon && q == 0)
+                fetch_soon(p, r);
             vec i = v_load(z), f = v_load(z + NB), g = v_load(z + 2 * NB), o = v_load(z + 3 * NB);
             vec tc = tanh_of_state(v_load(p->c + at), mixed), dh = v_load(p->dh + at);
             if (p->through)

@@ -60,10 +60,10 @@ typedef struct kern_lstm_forward {
  * rows `through_row` apart, or NULL) added. dc [rows][NB]: dL/dc; may be in the place of `through`.
  * carry [rows][NB]: in: dL/dc from the next step, out: for the step before. dz [rows][4][NB]: dL/d(arguments of the
  * gates). dbias [4][NB] += sum of dz over rows; dtable[ids[r]] += dz; neither when dbias is NULL (then kern_sums does
- * it). */
+ * it). z_soon, c_soon: z and c_prev of a block that comes soon, which are fetched meanwhile; or NULL. */
 typedef struct kern_lstm_backward {
     size_t rows;
-    const real *z, *c_prev, *c;
+    const real *z, *c_prev, *c, *z_soon, *c_soon;
     bool mixed;
     const real *through;
     size_t through_row;

@@ -36,12 +36,6 @@
 #include "../real.h"
 #include "kern.h"
 
-/* What is read soon after a product: `runs` times `lines` lines of the caches, `step` numbers from one run to the next. */
-typedef struct kern_ahead {
-    const real *at;
-    size_t lines, runs, step;
-} kern_ahead;
-
 /* C[r][n] (+)= sum over k of A[r][k] B[k][n];  r < rows, n < blocks*16.
  * a, b: the first tiles; a_group: numbers from 16 rows of A to the next, b_block: from 16 columns of B to the next.
  * Column block q of C lies at q/4*c_panel + q%4*c_block, row r at r*c_row; c is aligned as all arrays are. */
@@ -54,7 +48,6 @@ typedef struct kern_tiles {
     real *c;
     size_t c_row, c_block, c_panel;
     bool add; /* start from what C holds rather than from zero */
-    const kern_ahead *ahead; /* NULL, or some of them, then one of no lines: fetched meanwhile by who can */
     bool whole; /* C has room for 16 rows of the last group, and nobody minds what is in those beyond `rows` */
 } kern_tiles;
 

@@ -84,8 +84,7 @@ static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows
 #define TILE_KEEP(i, from) widen(&file.ab[(i) - 4], from)
 #define TILE_PASS(i, from) widen(&file.ab[(i) - 4], from)
 #define TILE_DOT(i, a, b, rows) dot(&file.c[i], &file.ab[(a) - 4], &file.ab[(b) - 4], rows)
-typedef struct fetch fetch;
-#define TILE_FETCH(f) (void)(f)
+#define AROUND_TILES static
 #include "tiles_product.h"
 
 /* ---- few rows ---------------------------------------------------------------------------------------------------- */
@@ -136,7 +135,7 @@ INLINE void row_product(const kern_tiles *p, size_t r, size_t q, const size_t n)
 static void product(const kern_tiles *p)
 {
     if (p->rows >= ROWS) {
-        tiles_product(p, NULL);
+        tiles_product(p, p->rows);
         return;
     }
     for (size_t q = 0, n; q < p->blocks; q += n) {
