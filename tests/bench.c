@@ -8,8 +8,8 @@
  *
  * Every shape is checked before it is timed: the engine in each precision against the double engine, the double engine
  * against the plain loops of naive.c. Then rounds: each measures every shape once, with the machine's limits measured
- * right beside it. What is printed are medians over all steps of all rounds. With interleave=1 a round is one step of
- * each, and ratios are those of steps of the same round. docs/benchmarks.md says how to read it.
+ * right beside it. What is printed are medians over all steps of all rounds. With interleave=N a round is N steps of
+ * each, and ratios are those of the same round. docs/benchmarks.md says how to read it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -355,8 +355,9 @@ static void measure(run *r, double seconds)
     engine_close(&e);
 }
 
-/* One step of every run in each round, so that a moment in which the machine is slow is one for all of them. */
-static void measure_interleaved(run *runs, size_t count, size_t rounds)
+/* Some steps of every run in each round, so that a moment in which the machine is slow is one for all of them. The first of
+ * several is not counted: in training a step follows another one, and finds in the caches what that has left there. */
+static void measure_interleaved(run *runs, size_t count, size_t rounds, size_t steps)
 {
     engine *e = calloc(count, sizeof *e);
 
@@ -371,10 +372,14 @@ static void measure_interleaved(run *runs, size_t count, size_t rounds)
         for (size_t k = 0; k < count; k++) {
             if (round % 8 == 0) /* they take longer than a step */
                 measure_limits(&runs[k]);
+            if (steps > 1)
+                one_step(&e[k]);
+            const size_t counted = steps > 1 ? steps - 1 : 1;
             const double before = bench_clock();
 
-            one_step(&e[k]);
-            add_sample(&runs[k].step, bench_clock() - before);
+            for (size_t i = 0; i < counted; i++)
+                one_step(&e[k]);
+            add_sample(&runs[k].step, (bench_clock() - before) / (double)counted);
         }
     for (size_t k = 0; k < count; k++) {
         for (lstm_phase p = 0; p < LSTM_PHASES; p++)
@@ -507,9 +512,9 @@ typedef struct options {
     size_t bases;
     size_t hidden[MOST_VALUES], batch[MOST_VALUES], threads[MOST_VALUES]; /* 0: end of the list */
     bool precisions[PRECISION_COUNT];
-    size_t rounds;
+    size_t rounds, interleave;
     double seconds;
-    bool json, check, interleave;
+    bool json, check;
 } options;
 
 static const char USAGE[] =
@@ -519,7 +524,8 @@ static const char USAGE[] =
     "  vanish=1   gradients that fade to denormals\n"
     "  threads=1,2  precision=float,double,bf16x6,bf16x3,bf16  hidden= and batch= take lists, too\n"
     "  seconds=1  of each measurement;  rounds=3  each measures everything once\n"
-    "  interleave=1  a round is one step of everything, ratios are those of the median round: for unsteady machines\n";
+    "  interleave=5  a round is so many steps of everything, of which the first is not counted (but a single one is);\n"
+    "             ratios are those of the median round: for unsteady machines\n";
 
 static void usage(const char *argument)
 {
@@ -620,7 +626,7 @@ static bool read_setting(options *o, const char *key, const char *value, const c
     else if (!strcmp(key, "rounds"))
         o->rounds = read_size(value, argument, false);
     else if (!strcmp(key, "interleave"))
-        o->interleave = read_size(value, argument, true) > 0;
+        o->interleave = read_size(value, argument, true);
     else
         return false;
     return true;
@@ -764,11 +770,11 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < o.bases; k++)
         plan_shape(&p, &o, o.base[k]);
     if (o.interleave)
-        measure_interleaved(p.run, p.count, o.rounds);
+        measure_interleaved(p.run, p.count, o.rounds, o.interleave);
     for (size_t round = 0; !o.interleave && round < o.rounds; round++)
         for (size_t k = 0; k < p.count; k++)
             measure(&p.run[k], o.seconds);
-    find_ratios(p.run, p.count, o.interleave);
+    find_ratios(p.run, p.count, o.interleave > 0);
     if (!o.json) {
         print_machine();
         print_header();
