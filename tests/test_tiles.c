@@ -580,7 +580,7 @@ static void check_large_networks(void)
 /* ---- units ------------------------------------------------------------------------------------------------------- */
 
 /* Networks and batches of some size: a team has no second thread for less. */
-static uint64_t hash_of_training(lstm_model_config net, size_t B, lstm_products products, int threads,
+static uint64_t hash_of_training(lstm_model_config net, size_t B, size_t T, lstm_products products, int threads,
                                  const char *tiles)
 {
     lstm_trainer_config c;
@@ -590,11 +590,11 @@ static uint64_t hash_of_training(lstm_model_config net, size_t B, lstm_products 
 
     lstm_trainer_defaults(&c);
     c.batch = B;
-    c.seq = 3;
+    c.seq = T;
     c.carry = true;
     c.threads = threads;
     lstm_trainer *tr = must_trainer(m, &c);
-    data *d = data_new(lstm_model_settings(m), 3, B, false, 2);
+    data *d = data_new(lstm_model_settings(m), T, B, false, 2);
     lstm_batch batch = data_batch(d);
 
     for (int k = 0; k < 3; k++)
@@ -610,14 +610,18 @@ static uint64_t hash_of_training(lstm_model_config net, size_t B, lstm_products 
 
 static void check_training(const char *unit)
 {
-    const lstm_model_config net = embedded(7, 6, 45, 2), wide = wide_head(40, 265, 0.3);
+    const lstm_model_config net = embedded(7, 6, 45, 2), wide = wide_head(40, 265, 0.3), large = embedded(7, 6, 128, 1);
 
     for (lstm_products p = LSTM_PRODUCTS_BF16X6; p <= LSTM_PRODUCTS_BF16; p++) {
-        tap_ok(hash_of_training(net, 18, p, 2, unit) == hash_of_training(net, 18, p, 1, "software"),
+        tap_ok(hash_of_training(net, 18, 3, p, 2, unit) == hash_of_training(net, 18, 3, p, 1, "software"),
                "%s: three steps by %s, two threads: the bits of software, one thread", names[p], unit);
-        tap_ok(hash_of_training(wide, 18, p, 1, unit) == hash_of_training(wide, 18, p, 2, "software"),
+        tap_ok(hash_of_training(wide, 18, 3, p, 1, unit) == hash_of_training(wide, 18, 3, p, 2, "software"),
                "%s: the same with many classes", names[p]);
     }
+    /* More rows than two tiles hold, and more gates than a second cache: other ways to memory. */
+    tap_ok(hash_of_training(large, 33, 32, LSTM_PRODUCTS_BF16, 1, unit) ==
+               hash_of_training(large, 33, 32, LSTM_PRODUCTS_BF16, 2, "software"),
+           "bf16: the same with what the caches do not hold");
 }
 
 #ifdef LSTM_AMX_KERNEL
@@ -665,8 +669,8 @@ static void check_shares(void)
     for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
         const lstm_model_config net = net_of(5, shares[k].H, 2);
 
-        tap_ok(hash_of_training(net, shares[k].B, LSTM_PRODUCTS_BF16, shares[k].threads, "software") ==
-                   hash_of_training(net, shares[k].B, LSTM_PRODUCTS_BF16, 1, "software"),
+        tap_ok(hash_of_training(net, shares[k].B, 3, LSTM_PRODUCTS_BF16, shares[k].threads, "software") ==
+                   hash_of_training(net, shares[k].B, 3, LSTM_PRODUCTS_BF16, 1, "software"),
                "%d threads %s: the bits of one", shares[k].threads, shares[k].what);
     }
 }
