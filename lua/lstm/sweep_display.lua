@@ -73,7 +73,8 @@ end
 
 --- kind: "terminal", "lines", "json" or "quiet" (progress.kind); sweep, list; expected: how long the
 -- list will be, when it grows; rerun: function from a trial to the
--- command that runs just that one; silent: nothing is said on standard error, either.
+-- command that runs just that one; silent: nothing is said on standard error, either. goes_on: function from a trial to
+-- whether it is running or still to be run, however it ended before; nil: none is.
 function display.new(settings)
   local self = setmetatable({ drawn = 0, next_draw = 0, units = 0, begun = {}, live = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
@@ -137,7 +138,9 @@ local function survey(self)
   self.best = nil
   for _, trial in ipairs(self.list) do
     local status = trial.status
-    if status and count[status.status] then count[status.status] = count[status.status] + 1 end
+    if status and count[status.status] and not (self.goes_on and self.goes_on(trial)) then
+      count[status.status] = count[status.status] + 1
+    end
     local value = status and status.status == "done" and status.best
     if value and (not self.best or asha.better(value, self.best.status.best, self.sweep.metric.goal)) then
       self.best = trial
@@ -283,9 +286,10 @@ function methods:tick(running)
   end
 end
 
---- No more is drawn.
+--- No more is drawn, and no trial goes on.
 function methods:finish()
   clear(self)
+  self.goes_on = nil
   survey(self)
 end
 

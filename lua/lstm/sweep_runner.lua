@@ -31,11 +31,12 @@ end
 -- display (sweep_display.lua), fail_fast (boolean), retry (true: failed trials, however often they failed; "any": pruned
 -- ones, too), reports (boolean: the display is told of what other runners' trials come to).
 function runner.new(settings)
-  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, next_look = 0, by_id = {},
-    families = {} }, meta)
+  local self = setmetatable({ running = {}, again = {}, others = {}, cursor = 0, looked_at = {}, next_look = 0,
+    by_id = {}, families = {} }, meta)
   for key, value in pairs(settings) do self[key] = value end
   for _, trial in ipairs(self.list) do know(self, trial) end
   self.deadline = self.sweep.budget.seconds and sys.clock() + self.sweep.budget.seconds
+  self.display.goes_on = function(trial) return self:goes_on(trial) end
   return self
 end
 
@@ -69,6 +70,15 @@ function methods:open()
   return list
 end
 
+--- Whether a trial is running or still to be run here.
+function methods:goes_on(trial)
+  if self.running[trial.id] then return true end
+  for _, other in ipairs(self.again) do
+    if other == trial then return true end
+  end
+  return self.by_id[trial.id] ~= nil and not self.looked_at[trial.id] and is_open(self, trial.status)
+end
+
 -- Reads how a trial stands. What others are at is kept, to be looked at again; what they brought to its end is told of.
 local function see(self, trial)
   local was_over = trial.status and runner.is_over(trial.status)
@@ -91,6 +101,7 @@ local function from_list(self)
   while self.cursor < #self.list do
     self.cursor = self.cursor + 1
     local trial = self.list[self.cursor]
+    self.looked_at[trial.id] = true
     if look(self, trial) then return trial end
   end
 end
