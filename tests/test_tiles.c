@@ -294,12 +294,13 @@ static size_t wrong_numbers(operands *o, const way *w, size_t rows, size_t block
                           .c_panel = room * panel,
                           .add = add,
                           .whole = whole};
+    const size_t every = under_sanitizer() ? 7 : 1; /* what is looked for there are accesses */
     size_t wrong = 0;
 
     memcpy(o->c, o->before, sizeof o->c);
     w->ops->product(&p);
     for (size_t r = 0; r < rows; r++)
-        for (size_t n = 0; n < blocks * 16; n++) {
+        for (size_t n = r % every; n < blocks * 16; n += every) {
             const size_t at = n / panel * room * panel + r * panel + n % panel;
 
             wrong += bits_of(o->c[at]) != bits_of(expected(w, &p, r, n, add ? o->before[at] : 0));
