@@ -20,7 +20,10 @@ typedef struct tile_file {
     wide_tile ab[4];
 } tile_file;
 
-INLINE void widen(wide_tile *to, const uint16_t *from)
+/* Each of these is some hundred instructions, used in a hundred places of tiles_product.h. */
+#define APART static __attribute__((noinline))
+
+APART void widen(wide_tile *to, const uint16_t *from)
 {
     for (size_t r = 0; r < TILE_SIDE; r++)
         for (size_t i = 0; i < PAIRS; i += VL) {
@@ -30,13 +33,13 @@ INLINE void widen(wide_tile *to, const uint16_t *from)
         }
 }
 
-INLINE void load_sums(sum_tile *to, const real *from, size_t row)
+APART void load_sums(sum_tile *to, const real *from, size_t row)
 {
     for (size_t r = 0; r < TILE_SIDE; r++)
         memcpy(to->at[r], from + r * row, sizeof to->at[r]);
 }
 
-INLINE void store_sums(const sum_tile *from, real *to, size_t row)
+APART void store_sums(const sum_tile *from, real *to, size_t row)
 {
     for (size_t r = 0; r < TILE_SIDE; r++)
         memcpy(to + r * row, from->at[r], sizeof from->at[r]);
@@ -62,7 +65,7 @@ INLINE void chain(vec sum[ROWS][VECTORS], const real a[][PAIRS], const real b[][
     }
 }
 
-static void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows)
+APART void dot(sum_tile *c, const wide_tile *a, const wide_tile *b, size_t rows)
 {
     for (size_t r = 0; r < rows; r += ROWS) { /* rows beyond the last are zeros */
         vec even[ROWS][VECTORS], odd[ROWS][VECTORS];
