@@ -362,10 +362,12 @@ static void cell_back(const team *me, size_t l, size_t t, size_t g, bool through
                                    .ids = ids};
     add_upstream(me, me->tr->upstream.h, l, t, g, lstm.dh);
     add_upstream(me, me->tr->upstream.c, l, t, g, lstm.carry);
-    fetch_soon(me, l, t, g, &lstm);
-    if (me->y->gates == 1)
+    if (me->y->gates == 1) {
         me->kern->rnn_backward(&rnn);
-    else if (passing(me, t))
+        return;
+    }
+    fetch_soon(me, l, t, g, &lstm);
+    if (passing(me, t))
         REAL_NAME(tiled_cell_back)(me, t, g, &lstm);
     else
         me->kern->lstm_backward(&lstm);

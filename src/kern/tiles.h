@@ -73,7 +73,9 @@ static inline bool kern_tiles_mixed(size_t parts) { return parts < TILE_PARTS; }
 
 typedef struct kern_tile_ops {
     void (*begin)(void), (*end)(void); /* in each thread, around products; NULL: nothing to do */
-    bool stream; /* what is not read soon is better stored past the caches (with matrix units and 128 units of a layer: 5 % of a step) */
+    /* What is not read soon is better stored past the caches, and what is read soon better fetched before: products take
+     * so little time that the rest waits for memory. (With matrix units and 128 units of a layer 5 % of a step each.) */
+    bool stream;
     void (*product)(const kern_tiles *p);
     void (*rows)(const kern_tile_rows *p);
     /* 32 rows of 16 numbers into a tile of B. */

@@ -123,8 +123,8 @@ AROUND_TILES void any_square(const square *s, const size_t parts, int m, int n)
 /* Column blocks q and, if it is of the same four, q+1: how many. */
 AROUND_TILES size_t pair_at(const kern_tiles *p, size_t q) { return q % 4 < 3 && q + 1 < p->blocks ? 2 : 1; }
 
-/* m groups of rows from g on and columns from q on, for `count` tiles along k from k0 on. */
-AROUND_TILES void whole_square(const kern_tiles *p, const size_t parts, size_t g, int m, size_t q, size_t k0,
+/* Two of the groups of rows, from g on, and columns from q on, for `count` tiles along k from k0 on. */
+AROUND_TILES void whole_square(const kern_tiles *p, const size_t parts, size_t groups, size_t g, size_t q, size_t k0,
                                size_t count, const bool a_stays, const bool b_stays)
 {
     const size_t at = k0 * parts * TILE_SIZE;
@@ -140,7 +140,7 @@ AROUND_TILES void whole_square(const kern_tiles *p, const size_t parts, size_t g
                       .zero = k0 == 0 && !p->add,
                       .a_stays = a_stays,
                       .b_stays = b_stays};
-    any_square(&s, parts, m, (int)pair_at(p, q));
+    any_square(&s, parts, g + 1 < groups ? 2 : 1, (int)pair_at(p, q));
 }
 
 /* Tiles of A that stay in half a first cache of 48 KB. */
@@ -154,11 +154,11 @@ AROUND_TILES void whole_groups(const kern_tiles *p, const size_t parts, size_t g
     if (groups > 2 * p->blocks)
         for (size_t g = 0; g < groups; g += 2)
             for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
-                whole_square(p, parts, g, g + 1 < groups ? 2 : 1, q, k0, count, true, false);
+                whole_square(p, parts, groups, g, q, k0, count, true, false);
     else
         for (size_t q = 0; q < p->blocks; q += pair_at(p, q))
             for (size_t g = 0; g < groups; g += 2)
-                whole_square(p, parts, g, g + 1 < groups ? 2 : 1, q, k0, count, few, true);
+                whole_square(p, parts, groups, g, q, k0, count, few, true);
 }
 
 static void copy_rows(real *to, size_t to_row, const real *from, size_t from_row, size_t rows)
